@@ -1,0 +1,406 @@
+//! The command line: types for clap, and the reading of durations and sizes. Nothing is decided here.
+
+use std::path::PathBuf;
+use std::time::Duration;
+
+use clap::error::{ContextKind, ContextValue};
+use clap::{Args, Parser, Subcommand, ValueEnum};
+
+/// Run many Claude Code agents side by side in one repository, each on a branch of its own
+#[derive(Debug, Parser)]
+#[command(version, arg_required_else_help = true, subcommand_required = true)]
+pub struct Cli {
+    /// Keep sessions in DIR instead of the git directory [env: PLEACH_RESULTS_DIR]
+    #[arg(long, global = true, value_name = "DIR")]
+    pub results_dir: Option<PathBuf>,
+    /// What to do
+    #[command(subcommand)]
+    pub command: Command,
+}
+
+impl Cli {
+    /// Reads the command line of this process; ends it where clap does, for help and for mistakes.
+    pub fn of_this_process() -> Self {
+        Self::try_parse().unwrap_or_else(|e| without_hidden(e).exit())
+    }
+}
+
+/// clap proposes hidden commands too, to somebody who has mistyped a verb.
+fn without_hidden(mut error: clap::Error) -> clap::Error {
+    const KIND: ContextKind = ContextKind::SuggestedSubcommand;
+    if let Some(ContextValue::Strings(proposed)) = error.get(KIND).cloned() {
+        let shown: Vec<String> = proposed.into_iter().filter(|name| !name.starts_with("__")).collect();
+        error.remove(KIND);
+        if !shown.is_empty() {
+            error.insert(KIND, ContextValue::Strings(shown));
+        }
+    }
+    error
+}
+
+/// The verbs.
+#[derive(Debug, Subcommand)]
+pub enum Command {
+    /// Start a session of agents, one for each task, and print its id
+    Run(Box<RunArgs>),
+    /// Show a session while it runs, task by task, and how it ended
+    Watch(WatchArgs),
+    /// Show where each task of a session stands
+    Status(StatusArgs),
+    /// Print what each task answered, and of a failed one why
+    Results(QueryArgs),
+    /// Show what the agent of a task does and says
+    Logs(LogsArgs),
+    /// List the sessions, newest first
+    List(ListArgs),
+    /// Show all sessions together: states, success, cost, time and disk
+    Overview(ListArgs),
+    /// Wait until a session has ended
+    Wait(WaitArgs),
+    /// End the agents of a session, and keep their work
+    Stop(StopArgs),
+    /// Show in which order the branches of a session merge, and which conflict
+    Plan(SessionArgs),
+    /// Check what pleach needs here, and say what to do about it; changes nothing
+    Doctor(DoctorArgs),
+    /// Show it all on a small repository in a temporary directory
+    Demo,
+    /// The supervisor of a session
+    #[command(name = "__supervisor", hide = true)]
+    Supervisor {
+        /// The session's directory
+        dir: PathBuf,
+    },
+    /// The runner of an attempt
+    #[command(name = "__runner", hide = true)]
+    Runner {
+        /// The attempt's directory
+        dir: PathBuf,
+    },
+}
+
+/// The agents that can be chosen.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, ValueEnum)]
+pub enum Agent {
+    /// Claude Code
+    #[default]
+    Claude,
+    /// The built-in agent that follows directives in its prompt
+    Scripted,
+}
+
+/// `pleach run`
+#[derive(Debug, Default, Args)]
+pub struct RunArgs {
+    /// Task files (JSON); - for standard input
+    #[arg(value_name = "FILE")]
+    pub files: Vec<PathBuf>,
+    /// A task, given here (can be repeated)
+    #[arg(short, long = "prompt", value_name = "PROMPT", allow_hyphen_values = true)]
+    pub prompts: Vec<String>,
+    /// Stay until the session has ended; exit 1 unless every task succeeded
+    #[arg(long)]
+    pub sync: bool,
+    /// How many agents at once: a number, auto (by cores and free memory) or unlimited [env: MAX_CLAUDE_WORKERS]
+    #[arg(long, value_name = "N", value_parser = parse_parallel)]
+    pub max_parallel: Option<Parallel>,
+    /// End an agent that runs longer (such as 90s, 10m, 2h) [default: none]
+    #[arg(long, value_name = "TIME", value_parser = parse_time_limit)]
+    pub timeout: Option<Duration>,
+    /// Time between asking an agent to end and killing it
+    #[arg(long, value_name = "TIME", value_parser = parse_duration, default_value = "10s")]
+    pub grace: Option<Duration>,
+    /// Start no more tasks once the session has cost more than this, in US dollars [default: no limit]
+    #[arg(long, value_name = "USD", value_parser = parse_cost)]
+    pub max_cost: Option<f64>,
+    /// How much output of a task is kept (such as 512K, 64M, 1G)
+    #[arg(long, value_name = "SIZE", value_parser = parse_size, default_value = "64M")]
+    pub max_output: Option<u64>,
+    /// Show what would be started, where and with which command, and start nothing
+    #[arg(long)]
+    pub dry_run: bool,
+    /// Print what --dry-run shows as JSON
+    #[arg(long, requires = "dry_run")]
+    pub json: bool,
+    /// Keep the worktrees of succeeded tasks too
+    #[arg(long)]
+    pub keep_worktrees: bool,
+    /// Give each task a worktree and a branch of its own (the default)
+    #[arg(long, conflicts_with = "no_worktree")]
+    pub worktree: bool,
+    /// Run all agents in the current directory, and commit nothing
+    #[arg(long, conflicts_with_all = ["worktree_dir", "keep_worktrees"])]
+    pub no_worktree: bool,
+    /// Make the worktrees in DIR instead of ../<repository>.pleach
+    #[arg(long, value_name = "DIR")]
+    pub worktree_dir: Option<PathBuf>,
+    /// The program of Claude Code [env: CLAUDE_CLI_PATH] [default: claude in PATH]
+    #[arg(long, value_name = "PATH")]
+    pub claude: Option<PathBuf>,
+    /// Give agents the permissions of MODE instead of skipping the checks
+    #[arg(long, value_name = "MODE")]
+    pub permission_mode: Option<String>,
+    /// The model
+    #[arg(long)]
+    pub model: Option<String>,
+    /// Pass ARG on to the agent (can be repeated)
+    #[arg(long = "agent-arg", value_name = "ARG", allow_hyphen_values = true)]
+    pub agent_args: Vec<String>,
+    /// The agent
+    #[arg(long, value_enum, default_value_t, hide = true)]
+    pub agent: Agent,
+}
+
+/// A session, and perhaps one of its tasks.
+#[derive(Debug, Args)]
+pub struct QueryArgs {
+    /// Its id or the beginning of it [default: the newest]
+    pub session: Option<String>,
+    /// One task: its id, the beginning of it, or its number
+    pub task: Option<String>,
+    /// Print JSON
+    #[arg(long)]
+    pub json: bool,
+}
+
+/// `pleach status`
+#[derive(Debug, Args)]
+pub struct StatusArgs {
+    /// What is asked about
+    #[command(flatten)]
+    pub query: QueryArgs,
+    /// Stay, and show it anew after each change, until the session has ended
+    #[arg(short, long, conflicts_with = "json")]
+    pub watch: bool,
+}
+
+/// `pleach watch`
+#[derive(Debug, Args)]
+pub struct WatchArgs {
+    /// Its id or the beginning of it [default: the newest]
+    pub session: Option<String>,
+}
+
+/// A session.
+#[derive(Debug, Args)]
+pub struct SessionArgs {
+    /// Its id or the beginning of it [default: the newest]
+    pub session: Option<String>,
+    /// Print JSON
+    #[arg(long)]
+    pub json: bool,
+}
+
+/// `pleach logs`
+#[derive(Debug, Args)]
+#[command(allow_missing_positional = true)]
+pub struct LogsArgs {
+    /// Its id or the beginning of it [default: the newest]
+    pub session: Option<String>,
+    /// Its id, the beginning of it, or its number
+    pub task: String,
+    /// Show what comes, too, until the task is settled
+    #[arg(short, long)]
+    pub follow: bool,
+    /// Print the bytes as the agent printed them
+    #[arg(long)]
+    pub raw: bool,
+    /// Print JSON
+    #[arg(long, conflicts_with_all = ["follow", "raw"])]
+    pub json: bool,
+}
+
+/// `pleach list`, `pleach overview`
+#[derive(Debug, Args)]
+pub struct ListArgs {
+    /// Print JSON
+    #[arg(long)]
+    pub json: bool,
+}
+
+/// `pleach doctor`
+#[derive(Debug, Args)]
+pub struct DoctorArgs {
+    /// The program of Claude Code [env: CLAUDE_CLI_PATH] [default: claude in PATH]
+    #[arg(long, value_name = "PATH")]
+    pub claude: Option<PathBuf>,
+    /// Print JSON
+    #[arg(long)]
+    pub json: bool,
+}
+
+/// `pleach wait`
+#[derive(Debug, Args)]
+pub struct WaitArgs {
+    /// Its id or the beginning of it [default: the newest]
+    pub session: Option<String>,
+    /// Give up after this time (exit 124)
+    #[arg(long, value_name = "TIME", value_parser = parse_duration)]
+    pub timeout: Option<Duration>,
+    /// Print JSON
+    #[arg(long)]
+    pub json: bool,
+}
+
+/// `pleach stop`
+#[derive(Debug, Args)]
+pub struct StopArgs {
+    /// Its id or the beginning of it [default: the newest]
+    pub session: Option<String>,
+    /// Kill the agents at once, without a time of grace
+    #[arg(long)]
+    pub now: bool,
+    /// Print JSON
+    #[arg(long)]
+    pub json: bool,
+}
+
+/// How many agents at once.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Parallel {
+    /// As cores and memory allow.
+    Auto,
+    /// All.
+    Unlimited,
+    /// So many, at least one.
+    Most(usize),
+}
+
+/// Reads `--max-parallel`.
+pub fn parse_parallel(text: &str) -> Result<Parallel, String> {
+    match text.trim() {
+        "auto" => Ok(Parallel::Auto),
+        "unlimited" => Ok(Parallel::Unlimited),
+        number => match number.parse() {
+            Ok(most) if most > 0 => Ok(Parallel::Most(most)),
+            _ => Err("must be a number from 1, auto or unlimited".into()),
+        },
+    }
+}
+
+/// Reads a duration: `200ms`, `90` (seconds), `90s`, `10m`, `2h`.
+pub fn parse_duration(text: &str) -> Result<Duration, String> {
+    let (number, unit) = split_unit(text);
+    let unit = match unit {
+        "ms" => 1,
+        "" | "s" => 1_000,
+        "m" => 60_000,
+        "h" => 3_600_000,
+        _ => 0,
+    };
+    match number.parse::<u64>().ok().and_then(|n| n.checked_mul(unit)) {
+        Some(ms) if unit > 0 => Ok(Duration::from_millis(ms)),
+        _ => Err("must be a duration such as 200ms, 90s, 10m or 2h".into()),
+    }
+}
+
+/// Reads a duration that is longer than nothing.
+pub fn parse_time_limit(text: &str) -> Result<Duration, String> {
+    match parse_duration(text)? {
+        Duration::ZERO => Err("no agent can do anything in no time; without --timeout there is no limit".into()),
+        limit => Ok(limit),
+    }
+}
+
+/// Reads an amount of US dollars that is more than nothing: `5`, `2.50`, `$5`.
+pub fn parse_cost(text: &str) -> Result<f64, String> {
+    let text = text.trim();
+    let number = text.strip_prefix('$').unwrap_or(text);
+    // Not what a number may be elsewhere: `1e3`, `inf` or `+5` are no amounts.
+    let plain = number.bytes().all(|b| b.is_ascii_digit() || b == b'.');
+    match number.parse::<f64>() {
+        Ok(usd) if plain && usd > 0.0 && usd.is_finite() => Ok(usd),
+        _ => Err("must be an amount of US dollars above 0, such as 5, 2.50 or $5".into()),
+    }
+}
+
+/// Reads a size in bytes: `4096`, `512K`, `64M`, `1G` (also with `iB`).
+pub fn parse_size(text: &str) -> Result<u64, String> {
+    let (number, unit) = split_unit(text);
+    let shift = match unit.to_ascii_lowercase().as_str() {
+        "" | "b" => 0,
+        "k" | "kib" => 10,
+        "m" | "mib" => 20,
+        "g" | "gib" => 30,
+        _ => return Err("must be a size such as 512K, 64M or 1G".into()),
+    };
+    let bytes = number.parse::<u64>().ok().and_then(|n| n.checked_mul(1 << shift));
+    bytes.ok_or_else(|| "must be a size such as 512K, 64M or 1G".into())
+}
+
+fn split_unit(text: &str) -> (&str, &str) {
+    let text = text.trim();
+    let end = text.find(|c: char| !c.is_ascii_digit()).unwrap_or(text.len());
+    (&text[..end], text[end..].trim_start())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use clap::CommandFactory;
+
+    #[test]
+    fn the_command_line_is_well_formed() {
+        Cli::command().debug_assert();
+    }
+
+    #[test]
+    fn nobody_is_shown_a_hidden_command() {
+        for (typed, proposed) in [
+            ("runn", Some("'run'")),
+            ("__supervisr", None),
+            ("statu", Some("'status'")),
+        ] {
+            let error = without_hidden(Cli::try_parse_from(["pleach", typed]).unwrap_err());
+            let text = error.render().to_string();
+            assert!(
+                text.contains(typed) && !text.contains("__runner") && !text.contains("__supervisor"),
+                "{text}"
+            );
+            assert_eq!(text.contains("similar"), proposed.is_some(), "{text}");
+            assert!(proposed.is_none_or(|name| text.contains(name)), "{text}");
+        }
+    }
+
+    #[test]
+    fn durations_sizes_and_parallelism() {
+        for (text, ms) in [
+            ("200ms", 200),
+            ("90", 90_000),
+            ("90s", 90_000),
+            ("10m", 600_000),
+            ("2h", 7_200_000),
+        ] {
+            assert_eq!(parse_duration(text), Ok(Duration::from_millis(ms)));
+        }
+        for (text, bytes) in [("10", 10), ("512K", 512 << 10), ("64M", 64 << 20), ("1GiB", 1 << 30)] {
+            assert_eq!(parse_size(text), Ok(bytes));
+        }
+        for text in [
+            "",
+            "s",
+            "1d",
+            "-1",
+            "1.5h",
+            "99999999999999999999s",
+            "99999999999999999h",
+        ] {
+            assert!(parse_duration(text).is_err(), "{text}");
+        }
+        for text in ["", "1T", "-1", "99999999999999999999"] {
+            assert!(parse_size(text).is_err(), "{text}");
+        }
+        for (text, usd) in [("5", 5.0), ("2.50", 2.5), ("$5", 5.0), (" $0.01 ", 0.01), (".5", 0.5)] {
+            assert_eq!(parse_cost(text), Ok(usd));
+        }
+        let huge = "9".repeat(400);
+        for text in [
+            "", "$", "0", "0.00", "-1", "+5", "1e3", "inf", "NaN", "5 EUR", "5,50", "$$5", &huge,
+        ] {
+            assert!(parse_cost(text).is_err(), "{text}");
+        }
+        assert!(parse_time_limit("0s").is_err() && parse_time_limit("1ms").is_ok());
+        assert_eq!(parse_parallel("3"), Ok(Parallel::Most(3)));
+        assert!(parse_parallel("0").is_err() && parse_parallel("many").is_err());
+    }
+}

@@ -1,0 +1,50 @@
+//! `pleach run --dry-run`: all that `run` checks, and what it would start. Nothing is made.
+
+use uuid::Uuid;
+
+use super::output;
+use super::preflight::Prepared;
+use crate::error::{Error, exit};
+use crate::report::{self, DryRun, DryTask};
+use crate::session::SessionSpec;
+use crate::supervisor::runner_request;
+
+/// Shows it. `dirty` is the warning about the checkout, if there is one.
+pub(super) fn show(prepared: &Prepared, dirty: Option<String>, as_json: bool) -> Result<u8, Error> {
+    let document = dry_run(&prepared.spec);
+    if as_json {
+        report::json(&document).map_err(output)?;
+    } else {
+        report::out(&report::dry_run(&prepared.spec, &document)).map_err(output)?;
+    }
+    for warning in prepared.warnings.iter().cloned().chain(dirty) {
+        report::warning(&warning);
+    }
+    Ok(exit::DONE)
+}
+
+fn dry_run(spec: &SessionSpec) -> DryRun {
+    let task = |index: usize| {
+        let site = spec.site(index);
+        let request = runner_request(spec, index, site.as_ref(), Uuid::new_v4(), Uuid::new_v4());
+        let (branch, worktree) = site.map(|s| (s.branch, s.worktree)).unzip();
+        let about = &spec.tasks[index];
+        DryTask {
+            id: about.id.to_string(),
+            title: about.title.clone(),
+            prompt: about.prompt.clone(),
+            branch,
+            worktree,
+            directory: request.directory,
+            argv: report::Argv {
+                program: request.program,
+                args: request.args,
+            },
+        }
+    };
+    DryRun {
+        schema: 1,
+        max_parallel: spec.options.max_parallel,
+        tasks: (0..spec.tasks.len()).map(task).collect(),
+    }
+}

@@ -1,0 +1,72 @@
+//! One verb per file: reads its arguments, calls the domain, prints through `report`.
+
+mod attend;
+mod demo;
+mod doctor;
+mod dry_run;
+mod follow;
+mod list;
+mod logs;
+mod overview;
+mod place;
+mod plan;
+mod preflight;
+mod results;
+mod run;
+mod signals;
+mod status;
+mod stop;
+mod usage;
+mod wait;
+mod watch;
+
+use std::path::PathBuf;
+
+use crate::cli::{Cli, Command};
+use crate::error::{Error, exit};
+use crate::runner;
+use crate::supervisor;
+
+/// Where a command was called, and what holds for all of them.
+#[derive(Clone, Debug)]
+pub(crate) struct Context {
+    /// The current directory.
+    pub directory: PathBuf,
+    /// `--results-dir`
+    pub results_dir: Option<PathBuf>,
+}
+
+/// Does what the command line says, and gives the exit code.
+pub fn dispatch(cli: Cli) -> Result<u8, Error> {
+    let directory = std::env::current_dir().map_err(Error::NoCurrentDirectory)?;
+    let context = Context {
+        directory,
+        results_dir: cli.results_dir.or_else(|| place::set_path("PLEACH_RESULTS_DIR")),
+    };
+    match cli.command {
+        Command::Run(args) => run::run(&context, &args),
+        Command::Watch(args) => watch::run(&context, &args),
+        Command::Status(args) => status::run(&context, &args),
+        Command::Results(args) => results::run(&context, &args),
+        Command::Logs(args) => logs::run(&context, &args),
+        Command::List(args) => list::run(&context, &args),
+        Command::Overview(args) => overview::run(&context, &args),
+        Command::Wait(args) => wait::run(&context, &args),
+        Command::Stop(args) => stop::run(&context, &args),
+        Command::Plan(args) => plan::run(&context, &args),
+        Command::Doctor(args) => doctor::run(&context, &args),
+        Command::Demo => demo::run(&context),
+        Command::Supervisor { dir } => Ok(supervisor::main(&dir).map(|()| exit::DONE)?),
+        Command::Runner { dir } => runner::main(&dir)
+            .map(|()| exit::DONE)
+            .map_err(|e| Error::RunnerFailed {
+                directory: dir,
+                source: e,
+            }),
+    }
+}
+
+/// Output that cannot be written.
+fn output(e: std::io::Error) -> Error {
+    Error::OutputUnwritable(e)
+}

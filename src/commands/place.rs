@@ -1,0 +1,165 @@
+//! Finds sessions and their tasks for the commands that ask about them.
+
+use std::path::{Path, PathBuf};
+
+use uuid::Uuid;
+
+use super::Context;
+use crate::error::Error;
+use crate::git::{self, Place};
+use crate::session::{
+    self, SessionError, SessionSpec, StatusDocument, Stored, TaskRecord, TaskState, document, find, read_json,
+};
+use crate::store::atomic::{self, Durability};
+use crate::store::lock;
+use crate::store::paths::SessionPaths;
+use crate::task::{AttemptOutcome, Live};
+use crate::worktree::naming::short;
+
+/// A path in the environment; a variable that is empty is not set.
+pub(super) fn set_path(variable: &str) -> Option<PathBuf> {
+    std::env::var_os(variable).filter(|v| !v.is_empty()).map(PathBuf::from)
+}
+
+/// Where the sessions are: where the user says, else in the git directory, else in the user's state directory.
+pub(super) fn results_dir(context: &Context, repository: Option<&Place>) -> Result<PathBuf, Error> {
+    if let Some(dir) = &context.results_dir {
+        // Without `.` and the like in it: it is shown, and given to commands.
+        return Ok(context.directory.join(dir).components().collect());
+    }
+    if let Some(place) = repository {
+        return Ok(place.common_dir.join("pleach/results"));
+    }
+    let absolute = |name: &str| set_path(name).filter(|p| p.is_absolute());
+    let state = absolute("XDG_STATE_HOME").or_else(|| Some(absolute("HOME")?.join(".local/state")));
+    let state = state.ok_or(Error::NoPlaceForResults)?;
+    let name = context
+        .directory
+        .file_name()
+        .unwrap_or("root".as_ref())
+        .to_string_lossy()
+        .into_owned();
+    let path = context.directory.as_os_str().as_encoded_bytes();
+    let hash = Uuid::new_v5(&Uuid::NAMESPACE_URL, path).simple().to_string();
+    Ok(state
+        .join("pleach")
+        .join(format!("{name}-{}", &hash[..8]))
+        .join("results"))
+}
+
+/// Makes the directory that the user named for results. A new one may be in a checkout, and has git ignore it: the
+/// checkout is not dirty because of it, and nobody commits it by accident.
+pub(super) fn make_results_dir(results: &Path) -> Result<(), Error> {
+    if results.exists() {
+        return Ok(());
+    }
+    let ignore = results.join(".gitignore");
+    let made = atomic::private_dir(results).and_then(|()| atomic::write(&ignore, b"*\n", Durability::Fast));
+    Ok(made.map_err(|source| SessionError::Unwritable {
+        path: results.into(),
+        source,
+    })?)
+}
+
+/// Where the sessions are, for a command that only asks about them.
+pub(super) fn results_dir_here(context: &Context) -> Result<PathBuf, Error> {
+    results_dir(context, repository_of_results(context)?.as_ref())
+}
+
+/// The repository whose sessions are meant; none where the user says where they are, and outside of a repository.
+pub(super) fn repository_of_results(context: &Context) -> Result<Option<Place>, Error> {
+    if context.results_dir.is_some() {
+        return Ok(None);
+    }
+    Ok(git::open(&context.directory)?.as_ref().map(git::place_of))
+}
+
+/// The files of the session that is meant.
+pub(super) fn session(context: &Context, query: Option<&str>) -> Result<SessionPaths, Error> {
+    Ok(find(&results_dir_here(context)?, query)?)
+}
+
+/// The session that is meant, as it stands.
+pub(super) fn stored(context: &Context, query: Option<&str>) -> Result<Stored, Error> {
+    Ok(session::stored(&session(context, query)?)?)
+}
+
+/// The number, from 1, of the task that is meant: its id, the beginning of it, or its number.
+pub(super) fn task_number(spec: &SessionSpec, query: &str) -> Result<usize, Error> {
+    let position = |wanted: &dyn Fn(&str) -> bool| -> Vec<usize> {
+        let found = spec.tasks.iter().enumerate().filter(|(_, t)| wanted(t.id.as_ref()));
+        found.map(|(index, _)| index + 1).collect()
+    };
+    let exact = position(&|id| id == query);
+    let by_number = query
+        .parse::<usize>()
+        .ok()
+        .filter(|n| (1..=spec.tasks.len()).contains(n));
+    if let Some(number) = exact.first().copied().or(by_number) {
+        return Ok(number);
+    }
+    let found = position(&|id| id.starts_with(query));
+    match found.as_slice() {
+        [number] => Ok(*number),
+        [] => Err(Error::TaskNotFound {
+            session: short(spec.session_id),
+            query: query.to_owned(),
+        }),
+        _ => Err(Error::TaskAmbiguous {
+            query: query.to_owned(),
+            ids: found.iter().map(|n| spec.tasks[n - 1].id.to_string()).collect(),
+        }),
+    }
+}
+
+/// The document of a session, with what its runners say at this moment.
+pub(super) fn status_of(stored: &Stored) -> StatusDocument {
+    let recorded = &stored.recorded;
+    let mut doc = document(&recorded.spec, &recorded.state, stored.held, |record| {
+        live(&stored.paths, stored.held, record)
+    });
+    note_torn(&mut doc, recorded.torn, stored.held);
+    doc
+}
+
+/// Says that the journal ends in a part of a line; while somebody holds the session it is being written.
+pub(super) fn note_torn(doc: &mut StatusDocument, torn: bool, held: bool) {
+    if torn && !held {
+        doc.warnings
+            .push("the last line of the journal was torn and is left out".into());
+    }
+}
+
+/// What the runner of a task says, if one is at work. `held` says whether the session has a supervisor: one that has
+/// sees the end of its runners by itself.
+pub(super) fn live(paths: &SessionPaths, held: bool, record: &TaskRecord) -> Option<Live> {
+    let TaskState::Running { attempt, .. } = &record.state else {
+        return None;
+    };
+    let attempt = paths.attempt(record.id.as_ref(), attempt.number);
+    if !held && !lock::is_held(&attempt.lock()).unwrap_or(false) {
+        let ended = attempt.outcome().exists();
+        let said = if ended {
+            "ended, and not settled"
+        } else {
+            "its runner is gone"
+        };
+        // What it cost, although nobody took that into the journal.
+        let outcome: Option<AttemptOutcome> = ended.then(|| read_json(&attempt.outcome()).ok()).flatten();
+        return Some(Live {
+            activity: Some(said.into()),
+            turns: outcome.as_ref().and_then(|o| o.turns),
+            cost_usd: outcome.and_then(|o| o.cost_usd),
+            ..Live::default()
+        });
+    }
+    // Not there yet, at the beginning. It only ever adds to what the journal says.
+    read_json(&attempt.live()).ok()
+}
+
+/// Reads a text file that may not be there; bytes that are no text are replaced.
+pub(super) fn text_of(path: &Path) -> Option<String> {
+    std::fs::read(path)
+        .ok()
+        .map(|bytes| String::from_utf8_lossy(&bytes).into_owned())
+}

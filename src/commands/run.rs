@@ -1,0 +1,142 @@
+//! `pleach run`: from tasks to a session with a supervisor of its own; with `--sync` also to its end.
+
+use std::io::{self, IsTerminal};
+use std::mem;
+use std::path::PathBuf;
+use std::sync::mpsc::{Receiver, channel};
+use std::thread;
+use std::time::{Duration, Instant};
+
+use super::attend::{Attendance, Attended};
+use super::follow::exit_code;
+use super::place::make_results_dir;
+use super::preflight::{Prepared, prepare};
+use super::signals::{Caught, Signals};
+use super::stop::ask;
+use super::watch::{Reader, Watched, show_end};
+use super::{Context, dry_run, output};
+use crate::cli::RunArgs;
+use crate::error::{Error, exit};
+use crate::git::{self, Git};
+use crate::report::{self, Started};
+use crate::session::{SessionSpec, create};
+use crate::store::paths::SessionPaths;
+use crate::supervisor::launch;
+use crate::task::{TaskSpec, input};
+
+/// How long after its beginning `run` still takes in whether the checkout is dirty. Later it is in the status.
+const FOR_WARNINGS: Duration = Duration::from_millis(30);
+
+pub(super) fn run(context: &Context, args: &RunArgs) -> Result<u8, Error> {
+    let tasks = tasks(args)?;
+    if args.dry_run {
+        let prepared = prepare(context, args, tasks)?;
+        // Here there is time to wait for it.
+        let dirty = look_at_checkout(&prepared.spec).recv().ok();
+        return dry_run::show(&prepared, dirty, args.json);
+    }
+    let session = start(context, args, tasks)?;
+    if args.sync {
+        watch(context, session)
+    } else {
+        Ok(exit::DONE)
+    }
+}
+
+/// A session that was started.
+pub(super) struct Session {
+    pub spec: SessionSpec,
+    pub paths: SessionPaths,
+    /// Caught since before it was started, if it is to be watched.
+    signals: Option<Signals>,
+}
+
+fn tasks(args: &RunArgs) -> Result<Vec<TaskSpec>, Error> {
+    let mut files = args.files.clone();
+    if files.is_empty() && args.prompts.is_empty() && !io::stdin().is_terminal() {
+        files.push(PathBuf::from("-"));
+    }
+    Ok(input::read(&files, &args.prompts, &mut io::stdin().lock())?)
+}
+
+/// Starts the session and says so.
+pub(super) fn start(context: &Context, args: &RunArgs, tasks: Vec<TaskSpec>) -> Result<Session, Error> {
+    let began = Instant::now();
+    let Prepared {
+        spec,
+        results,
+        warnings,
+    } = prepare(context, args, tasks)?;
+    let dirty = look_at_checkout(&spec);
+    // Before there is a session: one that comes while it starts is for the session too.
+    let signals = args.sync.then(Signals::catch).transpose()?;
+    if context.results_dir.is_some() {
+        make_results_dir(&results)?;
+    }
+    let new = create(&results, &spec)?;
+    let paths = new.paths.clone();
+    launch(new)?;
+    if io::stdout().is_terminal() {
+        report::note(&format!("session {}", spec.session_id));
+    } else {
+        report::out(&format!("{}\n", spec.session_id)).map_err(output)?;
+    }
+    let started = Started {
+        spec: &spec,
+        dir: paths.dir(),
+        results_option: context.results_dir.as_ref().map(|_| results.as_path()),
+        watched: args.sync,
+    };
+    report::note(&report::started(&started));
+    for warning in warnings {
+        report::warning(&warning);
+    }
+    if !args.sync
+        && let Ok(warning) = dirty.recv_timeout(FOR_WARNINGS.saturating_sub(began.elapsed()))
+    {
+        report::warning(&warning);
+    }
+    Ok(Session { spec, paths, signals })
+}
+
+/// Looks for changes that the agents will not see, beside everything else.
+fn look_at_checkout(spec: &SessionSpec) -> Receiver<String> {
+    let (sender, receiver) = channel();
+    if let Some(place) = spec.repository.as_ref().map(|r| r.place.clone()) {
+        // Read before any agent can have added to them.
+        let drivers = git::drivers(&Git::bare(&place.git_dir));
+        thread::spawn(move || {
+            if let Some(warning) = drivers.ok().and_then(|known| git::dirty_warning(&place, &known)) {
+                let _ = sender.send(warning);
+            }
+        });
+    }
+    receiver
+}
+
+/// Watches the session to its end: each task as it settles, then totals and the plan. The first signal that asks to
+/// end asks the session to stop, a second one to stop at once.
+pub(super) fn watch(context: &Context, session: Session) -> Result<u8, Error> {
+    let Session { spec, paths, signals } = session;
+    let asks = paths.clone();
+    let mut now = false;
+    let stop = move |caught: Caught| {
+        if caught.ends() {
+            ask(&asks, mem::replace(&mut now, true))?;
+        }
+        Ok(())
+    };
+    let signals = signals.map_or_else(Signals::catch, Ok)?;
+    let mut attendance = Attendance::begin(&paths, signals, stop)?;
+    let mut display = Watched::new(&spec, &paths, Reader::MayGo);
+    let attended = attendance.stay(&mut display, |caught| caught.leaves() && !caught.ends())?;
+    drop(display);
+    match attended {
+        Attended::Ended(doc) => {
+            show_end(context, &paths, &doc)?;
+            Ok(attendance.asked.map_or_else(|| exit_code(&doc), Caught::exit_code))
+        }
+        Attended::Left(caught) => Ok(caught.exit_code()),
+        Attended::Unread => Ok(exit::DONE),
+    }
+}

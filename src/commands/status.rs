@@ -1,0 +1,103 @@
+//! `pleach status`: where each task of a session stands.
+
+use std::io;
+use std::time::Duration;
+
+use super::attend::{Attendance, Attended, Display};
+use super::follow::Look;
+use super::place::{status_of, stored, task_number};
+use super::signals::{Caught, Signals, end_at_the_second};
+use super::usage::{Sample, add_usage};
+use super::watch::left;
+use super::{Context, output};
+use crate::cli::StatusArgs;
+use crate::error::{Error, exit};
+use crate::report::{self, LiveTable};
+use crate::session::{OverallStatus, SessionState, StatusDocument, Stored};
+use crate::store::paths::SessionPaths;
+
+/// The share of the CPU is taken over at least this time.
+const SHORTEST_SHARE: Duration = Duration::from_millis(900);
+
+pub(super) fn run(context: &Context, args: &StatusArgs) -> Result<u8, Error> {
+    let StatusArgs { query: args, watch } = args;
+    let stored = stored(context, args.session.as_deref())?;
+    let task = args
+        .task
+        .as_deref()
+        .map(|t| task_number(&stored.recorded.spec, t))
+        .transpose()?;
+    if *watch {
+        return stay(context, &stored, task);
+    }
+    let mut doc = status_of(&stored);
+    let _ = add_usage(&mut doc, &stored.paths, &stored.recorded.state, None);
+    if args.json {
+        doc.tasks.retain(|t| task.is_none_or(|n| t.task_num == n));
+        report::json(&doc).map_err(output)?;
+    } else {
+        report::out(&report::status(&doc, task)).map_err(output)?;
+        say_interrupted(&doc);
+    }
+    Ok(exit::DONE)
+}
+
+/// Shows the table until the session has ended.
+fn stay(context: &Context, stored: &Stored, task: Option<usize>) -> Result<u8, Error> {
+    let mut attendance = Attendance::begin(&stored.paths, Signals::catch()?, end_at_the_second())?;
+    let mut shown = Shown {
+        table: LiveTable::new(task),
+        paths: &stored.paths,
+        sample: None,
+    };
+    let attended = attendance.stay(&mut shown, Caught::leaves)?;
+    match attended {
+        Attended::Ended(doc) => {
+            shown.table.finish(&doc).map_err(output)?;
+            say_interrupted(&doc);
+            Ok(exit::DONE)
+        }
+        Attended::Left(caught) => {
+            drop(shown);
+            Ok(left(context, attendance.spec(), caught))
+        }
+        Attended::Unread => Ok(exit::DONE),
+    }
+}
+
+/// The table with what the agents use between two looks.
+struct Shown<'p> {
+    table: LiveTable,
+    paths: &'p SessionPaths,
+    sample: Option<Sample>,
+}
+
+impl Display for Shown<'_> {
+    fn show(&mut self, look: &Look, state: &SessionState) -> io::Result<()> {
+        let mut doc = look.doc.clone();
+        let sample = add_usage(&mut doc, self.paths, state, self.sample.as_ref());
+        // Over a shorter time the share of the CPU would jump.
+        if self.sample.as_ref().is_none_or(|s| s.at.elapsed() >= SHORTEST_SHARE) {
+            self.sample = Some(sample);
+        }
+        self.table.show(&look.events, &doc)
+    }
+
+    fn clear(&mut self) {
+        self.table.clear();
+    }
+
+    fn warn(&mut self, text: String) {
+        report::warning(&text);
+    }
+}
+
+/// What an interrupted session means to the user.
+pub(super) fn say_interrupted(doc: &StatusDocument) {
+    if doc.overall_status == OverallStatus::Interrupted {
+        report::warning(
+            "the session was interrupted: its supervisor is gone. What was settled is on its branches, what was \
+             running in its worktrees; run the tasks that are left in a new session",
+        );
+    }
+}

@@ -1,0 +1,283 @@
+//! What is left of sessions on disk: worktrees, trash, and what was half made when something was killed.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::fs;
+use std::io;
+use std::path::{Path, PathBuf};
+use std::time::{Duration, SystemTime};
+
+use super::repository::Seen;
+use super::{Check, Finding, Subject};
+use crate::session::{Stored, TaskRecord, TaskState, WorktreeFate};
+use crate::store::lock;
+use crate::store::paths::{HALF_MADE_PREFIX, SessionPaths, VIEW_PREFIX};
+use crate::store::usage::Usage;
+use crate::words::{bytes, count, few, quote};
+use crate::worktree::naming::TRASH;
+use crate::worktree::trashed;
+
+/// Something half made that is younger may be in the making: a session is there at once.
+const MAKING: Duration = Duration::from_secs(60);
+/// A look at a worktree may take as long as git may: ten minutes.
+const LOOKING: Duration = Duration::from_secs(15 * 60);
+
+/// Why a worktree is there.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+enum Why {
+    /// Its session was cut off, or could not go on.
+    CutOff,
+    /// Its task is settled, and it was kept.
+    Kept,
+    /// A session works in it. Of two sessions that know one place, this one counts.
+    InUse,
+}
+
+pub(super) fn look(subject: &Subject, seen: Option<&Seen<'_>>, sessions: &[Stored], found: &mut Vec<Finding>) {
+    let before = found.len();
+    let mut usage = Usage::default();
+    let known = known(sessions);
+    worktrees(&known, &mut usage, found);
+    let default = subject.worktrees.as_ref().map(|(dir, _)| dir.as_path());
+    if let Some(dir) = default {
+        strangers(dir, &known, &mut usage, found);
+    }
+    let of_sessions = sessions.iter().filter_map(|s| s.recorded.spec.repository.as_ref());
+    let parents: BTreeSet<&Path> = of_sessions.map(|r| r.worktrees.as_path()).chain(default).collect();
+    for parent in parents {
+        trash(parent, &mut usage, found);
+    }
+    let mut half = Vec::new();
+    if let Some(results) = &subject.results {
+        half_made(results, &mut half, found);
+    }
+    if let Some(seen) = seen {
+        half_made(&seen.place.common_dir.join("pleach"), &mut half, found);
+    }
+    found.extend(judge_half_made(&half));
+    found.extend(
+        usage
+            .unreadable
+            .iter()
+            .map(|what| Check::Leftovers.unseen(what.clone())),
+    );
+    // Where nothing is known of sessions nothing can be said of what they left.
+    if found.len() == before && subject.results.is_some() {
+        found.push(Check::Leftovers.ok("no worktree, trash or half-made file is left over"));
+    }
+}
+
+/// The worktrees that sessions know of.
+fn known(sessions: &[Stored]) -> BTreeMap<PathBuf, Why> {
+    let mut known = BTreeMap::new();
+    for session in sessions {
+        for record in &session.recorded.state.tasks {
+            let at_work = session.held && session.recorded.state.end.is_none();
+            if let Some((site, why)) = record.site().zip(why(record, at_work)) {
+                let entry = known.entry(site.worktree.clone()).or_insert(why);
+                *entry = why.max(*entry);
+            }
+        }
+    }
+    known
+}
+
+fn why(record: &TaskRecord, at_work: bool) -> Option<Why> {
+    match &record.state {
+        TaskState::Settled {
+            worktree: WorktreeFate::None | WorktreeFate::Trashed { .. },
+            ..
+        } => None,
+        _ if at_work && record.settlement().is_none() => Some(Why::InUse),
+        TaskState::Settled {
+            worktree: WorktreeFate::Kept(_),
+            ..
+        } => Some(Why::Kept),
+        // On its way to the trash.
+        TaskState::Settled { .. } if at_work => Some(Why::InUse),
+        _ => Some(Why::CutOff),
+    }
+}
+
+fn is_there(path: &Path) -> bool {
+    fs::symlink_metadata(path).is_ok_and(|m| m.is_dir())
+}
+
+fn worktrees(known: &BTreeMap<PathBuf, Why>, usage: &mut Usage, found: &mut Vec<Finding>) {
+    for wanted in [Why::Kept, Why::CutOff] {
+        let there: Vec<&PathBuf> = known
+            .iter()
+            .filter(|(p, why)| **why == wanted && is_there(p))
+            .map(|(p, _)| p)
+            .collect();
+        if there.is_empty() {
+            continue;
+        }
+        let size = bytes(there.iter().map(|p| usage.count(p)).sum());
+        let names: Vec<String> = there.iter().map(|p| p.display().to_string()).collect();
+        let (number, names) = (count(there.len(), "worktree"), few(&names));
+        found.push(match wanted {
+            Why::CutOff => Check::Leftovers
+                .warning(format!(
+                    "{number} of interrupted sessions ({size}), perhaps with work that is in no commit: {names}"
+                ))
+                .hint("look at each with git status, keep what you need, and then: git worktree remove PATH"),
+            _ => Check::Leftovers
+                .note(format!("{number} of settled tasks ({size}): {names}"))
+                .hint("pleach status SESSION says why each was kept; after a look: git worktree remove PATH"),
+        });
+    }
+}
+
+/// What is where worktrees go, and belongs to no session.
+fn strangers(dir: &Path, known: &BTreeMap<PathBuf, Why>, usage: &mut Usage, found: &mut Vec<Finding>) {
+    let entries = match fs::read_dir(dir) {
+        // Not there, or a file: that is said with the repository.
+        Err(e) if matches!(e.kind(), io::ErrorKind::NotFound | io::ErrorKind::NotADirectory) => return,
+        Err(e) => return found.push(Check::Leftovers.unseen(format!("cannot read {}: {e}", dir.display()))),
+        Ok(entries) => entries,
+    };
+    let mut strangers: Vec<PathBuf> = (entries.flatten())
+        .filter(|entry| entry.file_name() != TRASH)
+        .map(|entry| entry.path())
+        .filter(|path| !known.contains_key(path))
+        .collect();
+    strangers.sort_unstable();
+    if strangers.is_empty() {
+        return;
+    }
+    let size = bytes(strangers.iter().map(|p| usage.count(p)).sum());
+    let names: Vec<String> = strangers.iter().map(|p| p.display().to_string()).collect();
+    let (what, belong) = match names.len() {
+        1 => ("1 entry".to_owned(), "belongs"),
+        n => (format!("{n} entries"), "belong"),
+    };
+    found.push(
+        Check::Leftovers
+            .note(format!(
+                "{what} beside the worktrees ({size}) {belong} to no session that can be read here: {}",
+                few(&names)
+            ))
+            .hint("sessions with another --results-dir may know them; else look at each, and then: git worktree remove PATH"),
+    );
+}
+
+fn trash(parent: &Path, usage: &mut Usage, found: &mut Vec<Finding>) {
+    let dir = parent.join(TRASH);
+    let ours = match trashed(parent) {
+        Ok(ours) => ours,
+        Err(e) => return found.push(Check::Leftovers.unseen(e.to_string())),
+    };
+    if ours.is_empty() {
+        return;
+    }
+    let size = bytes(ours.iter().map(|p| usage.count(p)).sum());
+    let all = fs::read_dir(&dir).map_or(0, Iterator::count);
+    let how = match all == ours.len() {
+        true => format!("rm -r {}", quote(&dir)),
+        false => format!("remove them from {} by hand; other things are there too", quote(&dir)),
+    };
+    found.push(
+        Check::Leftovers
+            .note(format!(
+                "{} in the trash {} ({size})",
+                count(ours.len(), "worktree"),
+                dir.display()
+            ))
+            .hint(format!(
+                "nothing empties it; when you miss no file that git ignored in them: {how}"
+            )),
+    );
+}
+
+/// What nobody is making any more, of what is only there for a moment.
+fn half_made(dir: &Path, half: &mut Vec<PathBuf>, found: &mut Vec<Finding>) {
+    let entries = match fs::read_dir(dir) {
+        // Not there, or a file: that is said with the sessions.
+        Err(e) if matches!(e.kind(), io::ErrorKind::NotFound | io::ErrorKind::NotADirectory) => return,
+        Err(e) => return found.push(Check::Leftovers.unseen(format!("cannot read {}: {e}", dir.display()))),
+        Ok(entries) => entries,
+    };
+    let now = SystemTime::now();
+    for entry in entries.flatten() {
+        let name = entry.file_name();
+        let Some(patience) = patience(&name.to_string_lossy()) else {
+            continue;
+        };
+        // Gone meanwhile: it was in the making.
+        let Ok(modified) = entry.metadata().and_then(|m| m.modified()) else {
+            continue;
+        };
+        let path = entry.path();
+        let held = match lock::is_held(&SessionPaths::new(&path).lock()) {
+            Ok(held) => held,
+            Err(e) if e.kind() == io::ErrorKind::NotADirectory => false,
+            Err(e) => {
+                found.push(Check::Leftovers.unseen(format!("cannot look at {}: {e}", path.display())));
+                continue;
+            }
+        };
+        if !held && now.duration_since(modified).unwrap_or_default() >= patience {
+            half.push(path);
+        }
+    }
+}
+
+/// How long something with this name may be in the making; none when it is no such thing.
+fn patience(name: &str) -> Option<Duration> {
+    match name {
+        _ if name.starts_with(HALF_MADE_PREFIX) => Some(MAKING),
+        _ if name.starts_with(VIEW_PREFIX) => Some(LOOKING),
+        _ => None,
+    }
+}
+
+fn judge_half_made(half: &[PathBuf]) -> Option<Finding> {
+    if half.is_empty() {
+        return None;
+    }
+    let quoted: Vec<String> = half.iter().map(quote).collect();
+    let names: Vec<String> = half.iter().map(|h| h.display().to_string()).collect();
+    let (what, are) = match half.len() {
+        1 => ("1 entry".to_owned(), "is"),
+        n => (format!("{n} entries"), "are"),
+    };
+    Some(
+        Check::Leftovers
+            .note(format!(
+                "{what} of something that was killed {are} left, half made: {}",
+                few(&names)
+            ))
+            .hint(format!(
+                "no agent ever ran with them, and nothing needs them: rm -r {}",
+                quoted.join(" ")
+            )),
+    )
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_half_made_is_known_by_its_name() {
+        for (name, expected) in [
+            (".new-Ab12", Some(MAKING)),
+            ("view-Ab12", Some(LOOKING)),
+            ("results", None),
+            ("session-1", None),
+            ("repo.lock", None),
+        ] {
+            assert_eq!(patience(name), expected, "{name}");
+        }
+        assert_eq!(judge_half_made(&[]), None);
+        let half = ["/a b/.new-1".into(), "/view-2".into()];
+        let finding = judge_half_made(&half).unwrap();
+        assert!(
+            finding
+                .hint
+                .as_deref()
+                .is_some_and(|h| h.ends_with("rm -r '/a b/.new-1' /view-2")),
+            "{finding:?}"
+        );
+    }
+}

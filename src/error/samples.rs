@@ -1,0 +1,298 @@
+//! One of each error, with values as a user could meet them, by what the user was doing. The documentation shows them.
+
+use std::io::{self, Read};
+use std::path::PathBuf;
+
+use rustix::io::Errno;
+
+use super::Error;
+use crate::git::{GitError, Version};
+use crate::merge::PlanError;
+use crate::session::{IllegalMove, SessionError};
+use crate::store::journal::JournalError;
+use crate::supervisor::{LaunchError, SupervisorError};
+use crate::task::TaskId;
+use crate::task::input::{InputError, read};
+use crate::worktree::WorktreeError;
+
+const REPOSITORY: &str = "/home/you/shop";
+const RESULTS: &str = "/home/you/shop/.git/pleach/results";
+const SESSION: &str = "3f2a9c1e-7d44-4c1b-9a53-0c6a1f0e8b21";
+
+/// All that are in the catalog, under headings; of [`Error::Input`] one for each problem.
+pub(super) fn all() -> Vec<(&'static str, Vec<Error>)> {
+    vec![
+        ("Any command", any()),
+        ("Reading the tasks", tasks()),
+        ("Using the repository", repository()),
+        ("Starting a session", start()),
+        ("Asking about a session", ask()),
+        ("Planning the merge", plan()),
+        (
+            "Stopping a session",
+            vec![Error::StopNotAsked {
+                directory: in_session("requests"),
+                source: denied(),
+            }],
+        ),
+        ("In the log of a supervisor (`supervisor.log`)", background()),
+    ]
+}
+
+/// What keeps a task from its worktree, or its worktree from its branch. The task fails with it.
+pub(super) fn worktrees() -> Vec<WorktreeError> {
+    vec![
+        WorktreeError::Taken("the branch main-task-login".into()),
+        WorktreeError::Io {
+            doing: "make",
+            path: "/home/you/shop.pleach/main-task-login".into(),
+            source: full(),
+        },
+        GitError::libgit2("cannot make the branch main-task-login")(git2::Error::from_str(
+            "failed to write the reference",
+        ))
+        .into(),
+    ]
+}
+
+fn any() -> Vec<Error> {
+    vec![Error::NoCurrentDirectory(missing()), Error::OutputUnwritable(full())]
+}
+
+/// Real ones, from texts that cannot be read.
+fn tasks() -> Vec<Error> {
+    let files = |files: &[&str]| {
+        let files: Vec<PathBuf> = files.iter().map(PathBuf::from).collect();
+        refused(read(&files, &[], &mut &b"{\"prompts\": [\"a\"]}"[..]))
+    };
+    let from = |stdin: &mut dyn Read| refused(read(&["-".into()], &[], stdin));
+    let text = |text: &[u8]| refused(read(&["-".into()], &[], &mut &text[..]));
+    let mut found = vec![
+        files(&[]),
+        files(&["-", "-"]),
+        files(&["no-such.json"]),
+        files(&["src"]),
+        from(&mut Failing),
+        from(&mut io::repeat(b' ')),
+    ];
+    for sample in [
+        &b""[..],
+        b"\xff\xfe{\0",
+        b"{\"prompts\": [\"caf\xe9\"]}",
+        b"Fix the login",
+        br#"{"prompts": ["Fix the login",]}"#,
+        br#"{"prompts": ["Fix the login"]} {"prompts": ["Add a test"]}"#,
+        br#"["Fix the login"]"#,
+        br#"{"$schema": "https://example.org/tasks.json"}"#,
+        br#"{"prompts": ["Fix the login"], "tasks": ["Add a test"]}"#,
+        br#"{"prompts": "Fix the login"}"#,
+        br#"{"prompts": []}"#,
+        br#"{"prompts": [7]}"#,
+        br#"{"prompts": [{"id": 7, "prompt": "Fix the login"}]}"#,
+        br#"{"prompts": [{"promt": "Fix the login"}]}"#,
+        br#"{"prompts": [{"id": "a", "id": "b", "prompt": "Fix the login"}]}"#,
+        br#"{"prompts": [{"id": "login"}]}"#,
+        br#"{"prompts": ["Fix the login", " "]}"#,
+        br#"{"prompts": [{"id": "the login", "prompt": "Fix the login"}]}"#,
+        br#"{"prompts": [{"id": "a", "prompt": "Fix the login"}, {"id": "A", "prompt": "Add a test"}]}"#,
+    ] {
+        found.push(text(sample));
+    }
+    let mut found: Vec<Error> = found.into_iter().map(Error::Input).collect();
+    found.push(Error::TaskTooLong { number: 3 });
+    found
+}
+
+fn repository() -> Vec<Error> {
+    let git = |message: &str| {
+        GitError::libgit2(format!("cannot open the repository at {REPOSITORY}"))(git2::Error::from_str(message))
+    };
+    vec![
+        Error::NoRepository {
+            directory: "/home/you/notes".into(),
+        },
+        Error::NoCommit,
+        GitError::NotYours(REPOSITORY.into()).into(),
+        git("unsupported extension name extensions.refstorage").into(),
+        Error::unusable(git("failed to parse config file: invalid section header")),
+        git("failed to parse config file: invalid section header").into(),
+        GitError::NoProgram(missing()).into(),
+        GitError::NoVersion("hub 2.14".into()).into(),
+        Error::GitTooOld { found: Version(2, 25) },
+        GitError::Program {
+            args: "diff --numstat -z HEAD".into(),
+            code: Some(128),
+            stderr: "fatal: unable to read tree 5b1e3c7".into(),
+        }
+        .into(),
+        GitError::TimeOut {
+            args: "add --all".into(),
+            limit: std::time::Duration::from_secs(600),
+        }
+        .into(),
+        GitError::Foreign("filter.a=b.clean".into()).into(),
+        GitError::io("cannot make a directory for temporary objects")(full()).into(),
+    ]
+}
+
+fn start() -> Vec<Error> {
+    let directory = || PathBuf::from("/srv/trees");
+    vec![
+        Error::WorktreeDirUnknown {
+            directory: "/home/you/shop/not-there/../trees".into(),
+        },
+        Error::WorktreeDirBlocked {
+            directory: directory(),
+            there: directory(),
+        },
+        Error::WorktreeDirUnwritable {
+            directory: directory(),
+            there: "/srv".into(),
+            source: Errno::ACCESS,
+        },
+        Error::AgentNotInstalled,
+        Error::AgentUnusable {
+            program: "/opt/claude".into(),
+            named_by: "CLAUDE_CLI_PATH",
+            problem: "is not executable",
+        },
+        Error::RootNeedsPermissions,
+        Error::VariableInvalid {
+            name: "MAX_CLAUDE_WORKERS",
+            value: "many".into(),
+            problem: crate::cli::parse_parallel("many").unwrap_err(),
+        },
+        Error::NoPlaceForResults,
+        SessionError::Unwritable {
+            path: RESULTS.into(),
+            source: denied(),
+        }
+        .into(),
+        Error::ProgramNotFound(missing()),
+        Error::SignalsNotCaught(io::Error::from(Errno::MFILE)),
+        LaunchError::Start(io::Error::from(Errno::AGAIN)).into(),
+        LaunchError::Ended {
+            said: format!("cannot start: {}", io::Error::from(Errno::MFILE)),
+            log: in_session("supervisor.log"),
+        }
+        .into(),
+        Error::DemoNotMade(full().into()),
+    ]
+}
+
+fn ask() -> Vec<Error> {
+    let json = |text| serde_json::from_str::<u8>(text).unwrap_err();
+    let illegal = IllegalMove::Task {
+        task: TaskId::parse("login").unwrap(),
+        state: "pending",
+        event: "settled",
+    };
+    let ambiguous = ["3f2a9c1e", "3f2b7d20"].map(|start| format!("{start}{}", &SESSION[8..]));
+    vec![
+        SessionError::None {
+            results: RESULTS.into(),
+        }
+        .into(),
+        SessionError::NotFound {
+            query: "77".into(),
+            results: RESULTS.into(),
+        }
+        .into(),
+        SessionError::Ambiguous {
+            query: "3f2".into(),
+            ids: ambiguous.into(),
+        }
+        .into(),
+        Error::TaskNotFound {
+            session: SESSION[..8].into(),
+            query: "logon".into(),
+        },
+        Error::TaskAmbiguous {
+            query: "log".into(),
+            ids: vec!["login".into(), "logout".into()],
+        },
+        SessionError::Unreadable {
+            path: in_session("session.json"),
+            source: missing(),
+        }
+        .into(),
+        SessionError::Schema {
+            path: in_session("session.json"),
+            found: 2,
+        }
+        .into(),
+        SessionError::Json {
+            path: in_session("session.json"),
+            source: json("{"),
+        }
+        .into(),
+        SessionError::Journal(JournalError::Line {
+            path: in_session("journal.jsonl"),
+            line: 7,
+            source: json("garbage"),
+        })
+        .into(),
+        SessionError::Illegal {
+            path: in_session("journal.jsonl"),
+            source: illegal,
+        }
+        .into(),
+    ]
+}
+
+fn plan() -> Vec<Error> {
+    vec![
+        Error::NothingToMerge {
+            directory: REPOSITORY.into(),
+        },
+        PlanError::NoTarget {
+            branch: "main".into(),
+            commit: "9b1f0c7d2e5a48c6b3f7a90d1e2c3b4a5f60718d".into(),
+        }
+        .into(),
+        PlanError::OldGit(Version(2, 39)).into(),
+    ]
+}
+
+fn background() -> Vec<Error> {
+    vec![
+        SupervisorError::Io {
+            doing: "cannot write the journal",
+            source: full(),
+        }
+        .into(),
+        Error::RunnerFailed {
+            directory: in_session("attempts/login.1"),
+            source: full(),
+        },
+    ]
+}
+
+fn in_session(file: &str) -> PathBuf {
+    PathBuf::from(format!("{RESULTS}/session-{SESSION}/{file}"))
+}
+
+fn denied() -> io::Error {
+    Errno::ACCESS.into()
+}
+
+fn missing() -> io::Error {
+    Errno::NOENT.into()
+}
+
+fn full() -> io::Error {
+    Errno::NOSPC.into()
+}
+
+fn refused<T: std::fmt::Debug>(read: Result<T, InputError>) -> InputError {
+    read.unwrap_err()
+}
+
+/// A file on a disk that fails.
+struct Failing;
+
+impl Read for Failing {
+    fn read(&mut self, _: &mut [u8]) -> io::Result<usize> {
+        Err(Errno::IO.into())
+    }
+}

@@ -1,0 +1,271 @@
+//! Runs the git program on exactly the repository that is meant.
+//!
+//! Everything that an agent could have planted to make git run its code is switched off: hooks, the fsmonitor, and
+//! discovery of another repository through a swapped `.git` file (git dir and work tree are always named).
+
+use std::ffi::OsStr;
+use std::io::Write;
+use std::os::unix::process::CommandExt;
+use std::path::{Path, PathBuf};
+use std::process::{Command, Output, Stdio};
+use std::sync::mpsc::channel;
+use std::time::Duration;
+
+use rustix::process::{Pid, Signal, kill_process_group};
+
+use super::GitError;
+
+/// The variables that bind git to one repository (`git rev-parse --local-env-vars`), and those that add
+/// configuration: none of them may reach an agent or a git that works elsewhere.
+pub const LOCAL_VARIABLES: &[&str] = &[
+    "GIT_ALTERNATE_OBJECT_DIRECTORIES",
+    "GIT_COMMON_DIR",
+    "GIT_CONFIG",
+    "GIT_CONFIG_COUNT",
+    "GIT_CONFIG_PARAMETERS",
+    "GIT_DIR",
+    "GIT_GRAFT_FILE",
+    "GIT_IMPLICIT_WORK_TREE",
+    "GIT_INDEX_FILE",
+    "GIT_INTERNAL_SUPER_PREFIX",
+    "GIT_NAMESPACE",
+    "GIT_NO_REPLACE_OBJECTS",
+    "GIT_OBJECT_DIRECTORY",
+    "GIT_PREFIX",
+    "GIT_QUARANTINE_PATH",
+    "GIT_REPLACE_REF_BASE",
+    "GIT_SHALLOW_FILE",
+    "GIT_WORK_TREE",
+];
+
+/// How long git may take to tell something that it need not look for, such as its version or a setting: whoever waits
+/// for it should learn that it hangs.
+pub const TO_TELL: Duration = Duration::from_secs(10);
+
+/// A version of git: major and minor.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Version(pub u32, pub u32);
+
+impl std::fmt::Display for Version {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "{}.{}", self.0, self.1)
+    }
+}
+
+/// The version of the git program in PATH.
+pub fn version() -> Result<Version, GitError> {
+    let mut command = Command::new("git");
+    command.process_group(0);
+    let output = output(&mut command, &["--version"], b"", Some(TO_TELL))?;
+    let text = String::from_utf8_lossy(&output.stdout);
+    parse_version(&text).ok_or_else(|| GitError::NoVersion(text.trim().to_owned()))
+}
+
+fn parse_version(text: &str) -> Option<Version> {
+    let mut numbers = text.trim().strip_prefix("git version ")?.split('.');
+    Some(Version(numbers.next()?.parse().ok()?, numbers.next()?.parse().ok()?))
+}
+
+/// The git program, bound to one repository and perhaps a work tree of it.
+#[derive(Clone, Debug)]
+pub struct Git {
+    git_dir: PathBuf,
+    work_tree: Option<PathBuf>,
+    configuration: Vec<String>,
+    environment: Vec<(&'static str, PathBuf)>,
+    limit: Option<Duration>,
+}
+
+impl Git {
+    /// On the repository whose git dir this is, without a work tree.
+    pub fn bare(git_dir: impl Into<PathBuf>) -> Self {
+        Self {
+            git_dir: git_dir.into(),
+            work_tree: None,
+            configuration: Vec::new(),
+            environment: Vec::new(),
+            limit: None,
+        }
+    }
+
+    /// On a work tree whose git dir (`<common dir>/worktrees/<name>` for a linked one) is known.
+    pub fn in_work_tree(git_dir: impl Into<PathBuf>, work_tree: impl Into<PathBuf>) -> Self {
+        let work_tree = Some(work_tree.into());
+        Self {
+            work_tree,
+            ..Self::bare(git_dir)
+        }
+    }
+
+    /// The same with `key=value` of configuration above all files.
+    #[must_use]
+    pub fn with_configuration(mut self, entries: impl IntoIterator<Item = String>) -> Self {
+        self.configuration.extend(entries);
+        self
+    }
+
+    /// The same with one of git's own variables set to a path.
+    #[must_use]
+    pub fn with_variable(mut self, name: &'static str, path: impl Into<PathBuf>) -> Self {
+        self.environment.push((name, path.into()));
+        self
+    }
+
+    /// The same, but killed when it has not ended after `limit`.
+    #[must_use]
+    pub fn with_limit(mut self, limit: Duration) -> Self {
+        self.limit = Some(limit);
+        self
+    }
+
+    /// Runs git and gives what it printed; an exit code that is not 0 is an error.
+    pub fn run<S: AsRef<OsStr>>(&self, args: &[S]) -> Result<Vec<u8>, GitError> {
+        let output = self.output(args, b"")?;
+        if output.status.success() {
+            return Ok(output.stdout);
+        }
+        Err(failure(args, &output))
+    }
+
+    /// Runs git where more than one exit code is an answer: gives the code and what it printed.
+    pub fn ask<S: AsRef<OsStr>>(&self, args: &[S], answers: &[i32]) -> Result<(i32, Vec<u8>), GitError> {
+        let output = self.output(args, b"")?;
+        match output.status.code() {
+            Some(code) if answers.contains(&code) => Ok((code, output.stdout)),
+            _ => Err(failure(args, &output)),
+        }
+    }
+
+    /// Runs git with `input` on its standard input.
+    pub fn feed<S: AsRef<OsStr>>(&self, args: &[S], input: &[u8]) -> Result<Vec<u8>, GitError> {
+        let output = self.output(args, input)?;
+        if output.status.success() {
+            return Ok(output.stdout);
+        }
+        Err(failure(args, &output))
+    }
+
+    fn output<S: AsRef<OsStr>>(&self, args: &[S], input: &[u8]) -> Result<Output, GitError> {
+        output(&mut self.command(), args, input, self.limit)
+    }
+
+    fn command(&self) -> Command {
+        let mut command = Command::new("git");
+        for name in LOCAL_VARIABLES {
+            command.env_remove(name);
+        }
+        command
+            .env("LC_ALL", "C")
+            .env("GIT_TERMINAL_PROMPT", "0")
+            .env("GIT_OPTIONAL_LOCKS", "0")
+            .env("GIT_DIR", &self.git_dir)
+            .process_group(0)
+            .args(["-c", "core.fsmonitor=false", "-c", "core.hooksPath=/dev/null"]);
+        for entry in &self.configuration {
+            command.args(["-c", entry]);
+        }
+        for (name, path) in &self.environment {
+            command.env(name, path);
+        }
+        match &self.work_tree {
+            Some(tree) => command.env("GIT_WORK_TREE", tree).current_dir(tree),
+            None => command.current_dir(existing(&self.git_dir)),
+        };
+        command
+    }
+}
+
+/// Runs a git that leads a process group of its own.
+fn output<S: AsRef<OsStr>>(
+    command: &mut Command,
+    args: &[S],
+    input: &[u8],
+    limit: Option<Duration>,
+) -> Result<Output, GitError> {
+    let mut child = command
+        .args(args)
+        .stdin(if input.is_empty() {
+            Stdio::null()
+        } else {
+            Stdio::piped()
+        })
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
+        .spawn()
+        .map_err(GitError::NoProgram)?;
+    if let Some(mut pipe) = child.stdin.take() {
+        let input = input.to_vec();
+        // A thread of its own: git may print before it has read all, and would then wait for its reader.
+        std::thread::spawn(move || pipe.write_all(&input));
+    }
+    let leader = Pid::from_child(&child);
+    let (sender, ended) = channel();
+    std::thread::spawn(move || sender.send(child.wait_with_output()));
+    let limit = limit.unwrap_or(Duration::MAX);
+    match ended.recv_timeout(limit) {
+        Ok(output) => output.map_err(GitError::io("cannot read what git printed")),
+        Err(_) => {
+            // It has not ended, or has this very moment: its group is its own, or nobody's yet.
+            let _ = kill_process_group(leader, Signal::KILL);
+            let args = words(args);
+            Err(GitError::TimeOut { args, limit })
+        }
+    }
+}
+
+fn existing(dir: &Path) -> &Path {
+    if dir.is_dir() { dir } else { Path::new("/") }
+}
+
+fn words<S: AsRef<OsStr>>(args: &[S]) -> String {
+    let args: Vec<_> = args.iter().map(|a| a.as_ref().to_string_lossy()).collect();
+    args.join(" ")
+}
+
+fn failure<S: AsRef<OsStr>>(args: &[S], output: &Output) -> GitError {
+    let stderr = String::from_utf8_lossy(&output.stderr);
+    let mut lines: Vec<&str> = stderr.lines().filter(|l| !l.trim().is_empty()).collect();
+    let last = lines.split_off(lines.len().saturating_sub(2));
+    GitError::Program {
+        args: words(args),
+        code: output.status.code(),
+        stderr: if last.is_empty() {
+            output.status.to_string()
+        } else {
+            last.join("; ")
+        },
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn versions_of_all_vendors() {
+        for (text, version) in [
+            ("git version 2.47.3\n", Some(Version(2, 47))),
+            ("git version 2.39.5 (Apple Git-154)", Some(Version(2, 39))),
+            ("git version 2.30.rc1", Some(Version(2, 30))),
+            ("hub 1", None),
+        ] {
+            assert_eq!(parse_version(text), version);
+        }
+        assert!(Version(2, 9) < Version(2, 30) && Version(3, 0) > Version(2, 41));
+    }
+
+    #[test]
+    fn a_git_that_does_not_end_is_ended() {
+        let dir = tempfile::tempdir().unwrap();
+        git2::Repository::init_bare(dir.path()).unwrap();
+        let git = Git::bare(dir.path())
+            .with_configuration(["alias.hang=!sleep 60".into()])
+            .with_limit(Duration::from_millis(100));
+        let error = git.run(&["hang"]).unwrap_err();
+        assert!(matches!(error, GitError::TimeOut { .. }), "{error}");
+        assert_eq!(
+            error.to_string(),
+            "git hang was ended: it had not ended by itself after 0 s"
+        );
+    }
+}

@@ -1,0 +1,44 @@
+//! Which tasks start next. Pure: decided from the state alone, so the same state always gives the same choice.
+//!
+//! Called by the supervisor after every change. A task holds its place from the moment it is prepared until it is
+//! settled: checking out and committing cost the same machine as the agents do.
+
+use crate::session::{SessionOptions, SessionState, TaskState};
+
+/// Whether no agent starts any more: the session is to stop, has cost too much, or has ended.
+pub fn is_closed(state: &SessionState, options: &SessionOptions) -> bool {
+    state.stop_asked.is_some() || state.end.is_some() || options.limit_below(state.cost_usd).is_some()
+}
+
+/// The indices of the pending tasks that may start now, in the order of the list.
+pub fn next(state: &SessionState, options: &SessionOptions) -> Vec<usize> {
+    if is_closed(state, options) {
+        return Vec::new();
+    }
+    let busy = state
+        .tasks
+        .iter()
+        .filter(|t| !matches!(t.state, TaskState::Pending | TaskState::Settled { .. }));
+    let free = options
+        .max_parallel
+        .map_or(usize::MAX, |most| most.saturating_sub(busy.count()));
+    let pending = state
+        .tasks
+        .iter()
+        .enumerate()
+        .filter(|(_, t)| t.state == TaskState::Pending);
+    pending.take(free).map(|(index, _)| index).collect()
+}
+
+/// What one agent needs, in bytes: 207 to 233 MB as measured, and half a gigabyte with its tools.
+pub const MEMORY_OF_ONE: u64 = 512 << 20;
+
+/// How many agents at once when the user does not say: they wait for the network most of the time, so two for each
+/// core, as far as memory allows.
+pub fn automatic(cores: usize, available_memory: Option<u64>) -> usize {
+    let by_memory = available_memory.map_or(usize::MAX, |m| usize::try_from(m / MEMORY_OF_ONE).unwrap_or(usize::MAX));
+    (2 * cores).min(by_memory).max(1)
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,28 @@
+//! Processes: who they are, starting an agent so that it cannot outlive its runner, ending a whole tree.
+//!
+//! Called by the runner (its own agent), the supervisor (what a dead runner left behind), the commands and the doctor
+//! (how much memory there is, what agents use, whether a shell controls this process). It knows pids and signals and
+//! nothing of tasks. The only `unsafe` outside `git` is here: what has to happen between fork and exec, and to files
+//! that this process only knows by their numbers.
+
+mod brief;
+mod identity;
+mod job;
+mod memory;
+mod spawn;
+mod table;
+mod tree;
+mod usage;
+
+pub use brief::{Brief, ask_briefly};
+pub use identity::ProcessIdentity;
+pub use job::{can_be_continued, is_ignored, is_in_foreground};
+pub use memory::{available_memory, installed_memory, swap_space};
+pub use spawn::{
+    become_subreaper, keep_files_from_children, own_program, spawn_bound_to_parent, spawn_without_terminal, take_stdin,
+};
+pub use tree::{end_marked, kill_descendants, signal_group};
+pub use usage::{Usage, cpu_percent, usage_below};
+
+/// The environment variable that marks every process of an attempt; its value is the attempt's uuid.
+pub const ATTEMPT_MARK: &str = "PLEACH_ATTEMPT";

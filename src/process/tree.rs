@@ -1,0 +1,131 @@
+//! Ending all that an agent started, also what moved to sessions and groups of its own.
+//!
+//! A runner is a subreaper: whatever its agent starts stays below it, however often it forks, and is found by
+//! walking the process table. When a runner was killed its agent's children are found by the mark in their
+//! environment instead.
+
+use std::collections::HashSet;
+use std::io;
+use std::time::{Duration, Instant};
+
+use rustix::process::{Pid, Signal, WaitOptions, kill_process, kill_process_group, wait};
+
+use super::ATTEMPT_MARK;
+use super::table::{self, Family};
+
+/// How long to wait between two looks at processes that were killed a moment ago.
+const LOOK_AGAIN: Duration = Duration::from_millis(5);
+/// After this, what is left cannot be killed now: it waits for a device, or belongs to another user.
+const PATIENCE: Duration = Duration::from_secs(5);
+
+/// The living processes below `root`, without itself.
+fn descendants(root: i32) -> io::Result<Vec<i32>> {
+    Ok(below(root, &Family::of(&table::all()?)))
+}
+
+fn below(root: i32, family: &Family<'_>) -> Vec<i32> {
+    let living = family.below(root).into_iter().filter(|entry| !entry.zombie);
+    living.map(|entry| entry.pid).collect()
+}
+
+/// Sends `signal` to a process group; one that has no process left is no error.
+pub fn signal_group(leader: i32, signal: Signal) -> io::Result<()> {
+    let Some(pid) = Pid::from_raw(leader) else {
+        return Ok(());
+    };
+    match kill_process_group(pid, signal) {
+        Err(rustix::io::Errno::SRCH) => Ok(()),
+        other => Ok(other?),
+    }
+}
+
+/// Kills everything below this process and takes the dead in, until nothing is left. `on_reaped` is told the pid and
+/// the wait status of each. Returns how many were killed, and the pids that would not go.
+pub fn kill_descendants(mut on_reaped: impl FnMut(i32, i32)) -> io::Result<(usize, Vec<i32>)> {
+    let me = std::process::id() as i32;
+    let deadline = Instant::now() + PATIENCE;
+    let mut killed = HashSet::new();
+    loop {
+        let left = descendants(me)?;
+        for &pid in &left {
+            if kill(pid) {
+                killed.insert(pid);
+            }
+        }
+        while let Ok(Some((pid, status))) = wait(WaitOptions::NOHANG) {
+            on_reaped(pid.as_raw_nonzero().get(), status.as_raw());
+        }
+        if left.is_empty() || Instant::now() >= deadline {
+            return Ok((killed.len(), left));
+        }
+        std::thread::sleep(LOOK_AGAIN);
+    }
+}
+
+/// Kills every process that carries the mark `attempt`, and all below them, until none is left. Returns how many
+/// were killed, and the pids that would not go.
+pub fn end_marked(attempt: &str) -> io::Result<(usize, Vec<i32>)> {
+    let mark = format!("{ATTEMPT_MARK}={attempt}");
+    let me = std::process::id() as i32;
+    let deadline = Instant::now() + PATIENCE;
+    let mut killed = HashSet::new();
+    let mut seen_none = false;
+    loop {
+        let table = table::all()?;
+        let family = Family::of(&table);
+        let mut left = HashSet::new();
+        for entry in table.iter().filter(|e| !e.zombie && e.pid != me) {
+            if table::was_started_with(entry.pid, &mark) {
+                left.insert(entry.pid);
+                left.extend(below(entry.pid, &family));
+            }
+        }
+        left.remove(&me);
+        for &pid in &left {
+            if kill(pid) {
+                killed.insert(pid);
+            }
+        }
+        // Twice: the environment of a process that is just starting a program looks empty for that moment.
+        if left.is_empty() && seen_none || Instant::now() >= deadline {
+            return Ok((killed.len(), left.into_iter().collect()));
+        }
+        seen_none = left.is_empty();
+        std::thread::sleep(LOOK_AGAIN);
+    }
+}
+
+fn kill(pid: i32) -> bool {
+    Pid::from_raw(pid).is_some_and(|pid| kill_process(pid, Signal::KILL).is_ok())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::table::Entry;
+    use super::*;
+
+    fn entry(pid: i32, parent: i32, zombie: bool) -> Entry {
+        Entry {
+            pid,
+            parent,
+            zombie,
+            ..Entry::default()
+        }
+    }
+
+    #[test]
+    fn the_tree_below_a_process_goes_through_zombies_and_survives_loops() {
+        let table = [
+            entry(2, 1, false),
+            entry(3, 2, true),
+            entry(4, 3, false),
+            entry(5, 9, false),
+            entry(1, 4, false),
+        ];
+        let family = Family::of(&table);
+        let mut found = below(1, &family);
+        found.sort();
+        assert_eq!(found, [2, 4]);
+        assert!(below(7, &family).is_empty());
+    }
+}

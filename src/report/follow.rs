@@ -1,0 +1,333 @@
+//! Shows a session while it runs.
+//!
+//! On a terminal the running tasks stand at its bottom, and what is over scrolls above them: a line for each task that
+//! is settled, for each warning, and when the session is asked to stop. Without one there is a line for each change,
+//! with its time. Settled tasks go to standard output, all else to standard error.
+
+use std::collections::HashMap;
+use std::io;
+use std::mem;
+use std::time::Duration;
+
+use console::{Style, Term};
+
+use super::bars::Bars;
+use super::columns::{cut, fit, width, wrap};
+use super::frame::{Moment, frame};
+use super::screen::{Screen, Side, is_shared};
+use super::status::{detail, word};
+use super::{clock, count, elapsed, one_line};
+use crate::session::{Event, EventKind, OverallStatus, SessionSpec, StatusDocument, TaskStatus};
+use crate::store::now_ms;
+
+/// How wide a title may be where the line has an end.
+const TITLE: usize = 40;
+
+/// The display of a session that is watched.
+pub struct Progress {
+    /// None without a terminal.
+    screen: Option<Screen>,
+    bars: Bars,
+    /// Whether settled tasks are shown on the same terminal.
+    shared: bool,
+    most: Option<usize>,
+    stopping: bool,
+    /// How wide the titles are.
+    titles: usize,
+    /// To be shown with the next look.
+    warnings: Vec<String>,
+}
+
+/// What a change is shown as.
+enum Line {
+    /// Of a settled task.
+    Settled(String),
+    /// A word about the session.
+    Said(String),
+    /// A warning.
+    Warned(String),
+    /// What is only said where nothing else shows it.
+    Narrated(String),
+}
+
+impl Progress {
+    /// Begins.
+    pub fn new(spec: &SessionSpec) -> Self {
+        let titles = spec.tasks.iter().map(|t| width(&t.title)).max().unwrap_or(0);
+        Self {
+            screen: Screen::on(Side::Err),
+            bars: Bars::new(spec.tasks.len()),
+            shared: is_shared(),
+            most: spec.options.max_parallel,
+            stopping: false,
+            titles: titles.min(TITLE),
+            warnings: Vec::new(),
+        }
+    }
+
+    /// Shows what happened, and where the session stands. `answer` gives the beginning of what a task answered. An
+    /// error is one of standard output; all that could be shown was shown.
+    pub fn show(
+        &mut self,
+        events: &[Event],
+        doc: &StatusDocument,
+        answer: impl Fn(&str) -> Option<String>,
+    ) -> io::Result<()> {
+        let columns = self.columns();
+        let by_id = doc.tasks.iter().map(|t| (t.transaction_id.as_str(), t));
+        // Not at each look: most of them see nothing happen.
+        let tasks: HashMap<&str, &TaskStatus> = by_id.take(if events.is_empty() { 0 } else { doc.total }).collect();
+        let (mut out, mut above) = (String::new(), Vec::new());
+        for event in events {
+            let Some(line) = self.line(event, &tasks, columns, &answer) else {
+                continue;
+            };
+            let stamp = if self.screen.is_none() {
+                format!("{}  ", clock(event.at_ms))
+            } else {
+                String::new()
+            };
+            match (line, self.screen.is_some() && self.shared) {
+                (Line::Settled(text), true) => above.push(text),
+                (Line::Settled(text), false) => out.push_str(&format!("{stamp}{text}\n")),
+                (Line::Said(text), _) => above.extend(self.said(&stamp, &text)),
+                (Line::Warned(text), _) => above.extend(self.warned(&stamp, &text)),
+                (Line::Narrated(text), _) => above.extend(self.screen.is_none().then(|| format!("{stamp}{text}"))),
+            }
+        }
+        for text in mem::take(&mut self.warnings) {
+            above.extend(self.warned("", &text));
+        }
+        let written = if out.is_empty() {
+            Ok(())
+        } else {
+            // It may be the same terminal under another name (`/dev/tty`), or a reader that takes nothing now: what
+            // stood would not be true any more by the time it is drawn again.
+            self.clear();
+            super::written(&out)
+        };
+        self.draw(&above, doc);
+        written
+    }
+
+    /// Shows a warning that is not of the session, with what is shown next.
+    pub fn warn(&mut self, text: String) {
+        self.warnings.push(text);
+    }
+
+    /// Takes away what stands at the bottom of the terminal. The next [`show`](Self::show) brings it back.
+    pub fn clear(&mut self) {
+        if let Some(screen) = &mut self.screen {
+            screen.clear();
+        }
+    }
+
+    fn draw(&mut self, above: &[String], doc: &StatusDocument) {
+        let Some(screen) = &mut self.screen else {
+            for line in above {
+                super::note(line);
+            }
+            return;
+        };
+        let (columns, lines) = screen.size();
+        let moment = Moment {
+            now_ms: now_ms(),
+            most: self.most,
+            stopping: self.stopping,
+        };
+        let standing = if doc.overall_status == OverallStatus::Running {
+            self.bars
+                .lines(&frame(doc, &moment, columns, lines), doc.completed, columns)
+        } else {
+            Vec::new()
+        };
+        if screen.draw(above, &standing).is_err() {
+            // The terminal has gone. The session goes on, and standard output may still be there.
+            self.screen = None;
+        }
+    }
+
+    /// The columns for a settled task: none where its line has no end.
+    fn columns(&self) -> Option<usize> {
+        let out = Term::stdout();
+        out.is_term().then(|| usize::from(out.size().1).saturating_sub(1))
+    }
+
+    /// Text that is said: on a terminal in lines that it does not break.
+    fn said(&self, stamp: &str, text: &str) -> Vec<String> {
+        match &self.screen {
+            Some(screen) => wrap(text, screen.size().0.saturating_sub(1)),
+            None => vec![format!("{stamp}{}", one_line(text))],
+        }
+    }
+
+    fn warned(&self, stamp: &str, text: &str) -> Vec<String> {
+        const WORD: &str = "warning:";
+        let mut said = self.said(stamp, &format!("{WORD} {text}"));
+        let style = Style::new().for_stderr().yellow();
+        if let Some(first) = said.first_mut() {
+            *first = first.replacen(WORD, &style.apply_to(WORD).to_string(), 1);
+        }
+        said
+    }
+
+    /// What an event is shown as; nothing for most.
+    fn line(
+        &mut self,
+        event: &Event,
+        tasks: &HashMap<&str, &TaskStatus>,
+        columns: Option<usize>,
+        answer: &impl Fn(&str) -> Option<String>,
+    ) -> Option<Line> {
+        match &event.kind {
+            EventKind::SessionStarted { .. } => {
+                self.stopping = false;
+                None
+            }
+            EventKind::AttemptStarted { task, number, .. } => {
+                let task = tasks.get(task.as_ref())?;
+                let word = Style::new().for_stderr().cyan().apply_to(format!("{:<9}", "started"));
+                let again = if *number > 1 {
+                    format!("  (attempt {number})")
+                } else {
+                    String::new()
+                };
+                Some(Line::Narrated(format!(
+                    "{word} {:>3}  {}{again}",
+                    task.task_num, task.title
+                )))
+            }
+            EventKind::TaskSettled { task, .. } => {
+                let task = tasks.get(task.as_ref())?;
+                Some(Line::Settled(settled(
+                    task,
+                    answer(&task.transaction_id).as_deref(),
+                    self.titles,
+                    columns,
+                )))
+            }
+            EventKind::Warned { text, .. } => Some(Line::Warned(text.clone())),
+            EventKind::StopAsked { now } => {
+                self.stopping = true;
+                Some(Line::Said(
+                    if *now {
+                        "killing the agents"
+                    } else {
+                        "stopping: agents end, their work is kept"
+                    }
+                    .into(),
+                ))
+            }
+            _ => None,
+        }
+    }
+}
+
+/// One line for a settled task, in at most so many columns: how it ended, what it changed and where, and what it
+/// answered, or why it failed.
+fn settled(task: &TaskStatus, answer: Option<&str>, titles: usize, columns: Option<usize>) -> String {
+    let time = task.duration.map(|s| elapsed(Duration::from_secs_f64(s)));
+    let titles = columns.map_or(titles, |columns| titles.min(columns * 2 / 7));
+    let title = match columns {
+        Some(_) => fit(&task.title, titles),
+        None => format!("{}{:2$}", task.title, "", titles.saturating_sub(width(&task.title))),
+    };
+    let mut parts = vec![
+        format!("{:>3}  {title}", task.task_num),
+        format!("{:>9}", time.unwrap_or_default()),
+    ];
+    let first = answer.and_then(|a| a.lines().find(|l| !l.trim().is_empty()));
+    if task.success == Some(true) {
+        parts.extend([changed(task), task.branch.clone().unwrap_or_default()]);
+        parts.push(first.unwrap_or_default().trim().to_owned());
+    } else {
+        let branch = None;
+        parts.push(detail(&TaskStatus { branch, ..task.clone() }));
+        // The work of one that did not succeed is kept too, if there is any.
+        if task.commits.is_some_and(|n| n > 0) {
+            parts.extend([changed(task), task.branch.clone().unwrap_or_default()]);
+        }
+    }
+    parts.retain(|part| !part.is_empty());
+    let rest = parts.join("  ");
+    // The word is nine columns wide.
+    let rest = cut(&rest, columns.map_or(usize::MAX, |columns| columns.saturating_sub(10)));
+    format!("{} {rest}", word(task))
+}
+
+/// `3 files +10 -2`
+fn changed(task: &TaskStatus) -> String {
+    match (task.files_changed, task.insertions, task.deletions) {
+        (Some(0), ..) => "changed nothing".into(),
+        (Some(files), Some(plus), Some(minus)) => format!("{} +{plus} -{minus}", count(files, "file")),
+        _ => String::new(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::report::fixture::Task::{Failed, Stopped, Succeeded};
+    use crate::report::fixture::document;
+
+    fn line(task: &TaskStatus, answer: &str, columns: Option<usize>) -> String {
+        let line = settled(task, Some(answer), 25, columns);
+        console::strip_ansi_codes(&line).into_owned()
+    }
+
+    #[test]
+    fn a_settled_task_is_one_line() {
+        let doc = document(&[Succeeded(3.2), Failed(75.0), Stopped(3700.0)]);
+        for (task, columns, expected) in [
+            (
+                0,
+                None,
+                "succeeded   1  Do the task with number 1      3.2 s  2 files +30 -4  main-task-t1  I did it",
+            ),
+            (
+                1,
+                None,
+                "failed      2  Do the task with number 2   1 m 15 s  exit: exited with code 3  2 files +30 -4  main-task-t2",
+            ),
+            (
+                2,
+                None,
+                "stopped     3  Do the task with number 3   1 h 01 m  2 files +30 -4  main-task-t3",
+            ),
+            (
+                0,
+                Some(79),
+                "succeeded   1  Do the task with numb…      3.2 s  2 files +30 -4  main-task-t1…",
+            ),
+            (
+                1,
+                Some(79),
+                "failed      2  Do the task with numb…   1 m 15 s  exit: exited with code 3  2…",
+            ),
+            (0, Some(39), "succeeded   1  Do the tas…      3.2 s…"),
+        ] {
+            assert_eq!(line(&doc.tasks[task], "\n  \n  I did it\nand more", columns), expected);
+        }
+    }
+
+    #[test]
+    fn a_task_that_changed_nothing_and_one_without_a_branch() {
+        let mut doc = document(&[Succeeded(3.0), Failed(3.0)]);
+        (doc.tasks[0].commits, doc.tasks[0].files_changed) = (Some(0), Some(0));
+        (doc.tasks[1].commits, doc.tasks[1].branch) = (None, None);
+        assert!(line(&doc.tasks[0], "", None).ends_with("3 s  changed nothing  main-task-t1"));
+        assert!(line(&doc.tasks[1], "ignored", None).ends_with("3 s  exit: exited with code 3"));
+    }
+
+    #[test]
+    fn nothing_in_it_reaches_the_terminal_unescaped_or_makes_it_wide() {
+        let mut doc = document(&[Succeeded(3.0)]);
+        doc.tasks[0].title = "漢".repeat(30);
+        let hostile = "\x1b[2J\x1b]0;title\x07 漢字 👩\u{200d}💻 ".repeat(1000);
+        for columns in (20..200).step_by(9).map(Some).chain([None]) {
+            let line = line(&doc.tasks[0], &hostile, columns);
+            assert!(!line.chars().any(char::is_control), "{line:?}");
+            assert!(columns.is_none_or(|columns| width(&line) <= columns), "{line}");
+        }
+    }
+}

@@ -1,0 +1,108 @@
+//! Everything that is shown: text for people. It reads what is written down and decides nothing.
+//!
+//! Answers go to standard output, narration and errors to standard error. Colour is never the only sign. What comes
+//! from tasks and agents is escaped before it reaches a terminal.
+
+mod bars;
+mod columns;
+mod doctor;
+mod dry_run;
+mod estimate;
+#[cfg(test)]
+mod fixture;
+mod follow;
+mod frame;
+mod list;
+mod logs;
+mod overview;
+mod plan;
+mod results;
+mod run;
+mod schema;
+mod screen;
+mod status;
+mod table;
+mod words;
+
+use std::io::{self, IsTerminal, Write};
+
+use serde::Serialize;
+
+pub use doctor::{Diagnosis, diagnosis};
+pub use dry_run::{Argv, DryRun, DryTask, dry_run};
+pub use follow::Progress;
+pub use list::{ListDocument, ListEntry, list};
+pub use logs::{LogText, LogsDocument, about_log};
+pub use overview::{Disk, Overview, SessionsByState, TaskCounts, overview};
+pub use plan::{PlanContext, PlanDocument, plan, plan_document};
+pub use results::{ResultsDocument, TaskResult, results};
+pub use run::{Started, goes_on, started};
+pub use schema::schemas;
+pub use status::{headline, status};
+pub use table::LiveTable;
+pub use words::{clock, commands_of, escape, looking_there, program, time_of_day};
+
+use words::{one_line, unbroken};
+
+use crate::words::{bytes, count, dollars, elapsed, quote};
+
+/// Prints an answer. A reader that has gone away (`| head`) is no error, and changes nothing else: the exit code is
+/// still that of what was done.
+pub fn out(text: &str) -> io::Result<()> {
+    pour(text.as_bytes()).map(|_| ())
+}
+
+/// Prints a part of a long answer; false when its reader has gone away.
+pub fn pour(bytes: &[u8]) -> io::Result<bool> {
+    let mut out = io::stdout().lock();
+    match out.write_all(bytes).and_then(|()| out.flush()) {
+        Err(e) if e.kind() == io::ErrorKind::BrokenPipe => Ok(false),
+        other => other.map(|()| true),
+    }
+}
+
+/// The same, and a reader that has gone away is an error: for what is printed only to be read at once.
+fn written(text: &str) -> io::Result<()> {
+    let mut out = io::stdout().lock();
+    out.write_all(text.as_bytes()).and_then(|()| out.flush())
+}
+
+/// Prints an answer as JSON.
+pub fn json<T: Serialize>(value: &T) -> io::Result<()> {
+    let mut text = serde_json::to_string_pretty(value)?;
+    text.push('\n');
+    out(&text)
+}
+
+/// Prints narration, a line or several.
+pub fn note(text: &str) {
+    // Nobody left to tell.
+    let _ = writeln!(io::stderr().lock(), "{text}");
+}
+
+/// Prints a warning.
+pub fn warning(text: &str) {
+    let word = console::style("warning:").for_stderr().yellow();
+    note(&format!("{word} {}", escape(text)));
+}
+
+/// Prints an error, and what to do about it, a line each whatever a path in it may hold.
+pub fn error(message: &str, hint: &str) {
+    let word = console::style("error:").for_stderr().red().bold();
+    note(&format!("{word} {}\n hint: {}", unbroken(message), unbroken(hint)));
+}
+
+/// The columns of the terminal that is standard output; none when it is a file, or does not tell.
+fn terminal_width() -> Option<usize> {
+    let size = console::Term::stdout().size_checked();
+    size.map(|(_, columns)| usize::from(columns))
+}
+
+/// Text of an agent for standard output: as it is into a file, escaped on a terminal.
+pub fn from_agent(text: &str) -> String {
+    if io::stdout().is_terminal() {
+        escape(text)
+    } else {
+        text.to_owned()
+    }
+}

@@ -1,0 +1,121 @@
+//! What each task answered; of a failed one why, and where to look.
+
+use std::fmt::Write;
+use std::path::PathBuf;
+
+use schemars::JsonSchema;
+use serde::Serialize;
+
+use super::status::{activity, changes, word};
+use super::{escape, from_agent, one_line, quote};
+use crate::session::{OverallStatus, TaskStatus, TaskStatusName};
+use crate::store::path_json;
+use crate::task::Outcome;
+
+/// The results as JSON.
+#[derive(Debug, Serialize, JsonSchema)]
+#[expect(missing_docs, reason = "the names are the documentation, in the README's table")]
+pub struct ResultsDocument {
+    pub schema: u32,
+    pub session_id: String,
+    pub overall_status: OverallStatus,
+    pub tasks: Vec<TaskResult>,
+}
+
+/// The result of one task.
+#[derive(Debug, Serialize, JsonSchema)]
+#[expect(missing_docs, reason = "the names are the documentation, in the README's table")]
+pub struct TaskResult {
+    pub id: String,
+    /// What was answered; of a running plain-text agent what it printed so far.
+    pub answer: Option<String>,
+    pub last_words: Option<String>,
+    /// Everything captured of its last attempt.
+    #[serde(with = "path_json::option")]
+    #[schemars(with = "Option<path_json::Form>")]
+    pub log: Option<PathBuf>,
+    #[serde(with = "path_json::option")]
+    #[schemars(with = "Option<path_json::Form>")]
+    pub answer_file: Option<PathBuf>,
+    #[serde(flatten)]
+    pub status: TaskStatus,
+}
+
+/// All of it as text.
+pub fn results(session: OverallStatus, tasks: &[TaskResult]) -> String {
+    let mut text = String::new();
+    for task in tasks {
+        one(&mut text, session, task);
+    }
+    text
+}
+
+fn one(text: &mut String, session: OverallStatus, task: &TaskResult) {
+    let status = &task.status;
+    if !text.is_empty() {
+        text.push('\n');
+    }
+    let _ = writeln!(
+        text,
+        "━━ {}  {}  {}",
+        status.task_num,
+        word(status).trim_end(),
+        status.title
+    );
+    let mut line = |name: &str, value: &str| {
+        let _ = writeln!(text, "   {name:<8} {value}");
+    };
+    if status.task_num.to_string() != task.id {
+        line("id", &task.id);
+    }
+    if let Some(branch) = &status.branch {
+        line("branch", format!("{branch}  {}", changes(status)).trim_end());
+    }
+    if let Some(error) = &status.error {
+        let reason = status.reason.map_or(String::new(), |r| format!("{}: ", r.name()));
+        line("reason", &format!("{reason}{}", escape(error)));
+    }
+    if status.outcome != Some(Outcome::Succeeded) {
+        if let Some(log) = &task.log {
+            line("log", &quote(log));
+        }
+        if let Some(worktree) = &status.worktree {
+            line("worktree", &quote(worktree));
+        }
+    }
+    for note in &status.notes {
+        line("note", &escape(note));
+    }
+    match status.status {
+        TaskStatusName::Pending if session == OverallStatus::Running => line("", "waits for its turn"),
+        TaskStatusName::Pending => line("", &format!("never began: the session is {}", session.name())),
+        TaskStatusName::Running => {
+            let activity = activity(status).unwrap_or_else(|| "no output yet".into());
+            line("running", &one_line(&activity));
+        }
+        TaskStatusName::Completed => {}
+    }
+    answer(text, task);
+}
+
+fn answer(text: &mut String, task: &TaskResult) {
+    let said = task.answer.as_deref().unwrap_or_default();
+    let (name, said) = match task.status.outcome {
+        Some(Outcome::Succeeded) | None => ("", said),
+        _ => ("last words:", task.last_words.as_deref().unwrap_or(said)),
+    };
+    if said.trim().is_empty() {
+        if task.status.outcome == Some(Outcome::Succeeded) {
+            text.push_str("\n(no answer)\n");
+        }
+        return;
+    }
+    text.push('\n');
+    if !name.is_empty() {
+        let _ = writeln!(text, "{name}");
+    }
+    text.push_str(&from_agent(said));
+    if !text.ends_with('\n') {
+        text.push('\n');
+    }
+}

@@ -1,0 +1,86 @@
+//! What `run` says of the session that it started.
+
+use std::path::Path;
+
+use super::{commands_of, count, dollars, program, quote};
+use crate::session::SessionSpec;
+use crate::task::Permissions;
+use crate::worktree::naming::short;
+
+/// A session that was just started.
+pub struct Started<'s> {
+    /// What was asked for.
+    pub spec: &'s SessionSpec,
+    /// Where its results are.
+    pub dir: &'s Path,
+    /// Given with `--results-dir`, so that the commands need it too.
+    pub results_option: Option<&'s Path>,
+    /// Whether this process stays and shows it.
+    pub watched: bool,
+}
+
+/// What was set in motion, where its results are, and how to follow it.
+pub fn started(session: &Started<'_>) -> String {
+    let what = format!("{}\nresults in {}", in_motion(session.spec), quote(session.dir));
+    if session.watched {
+        return what;
+    }
+    let command = |verb: &str| command(verb, session.spec, session.results_option);
+    let commands = [
+        (command("watch"), "see it live"),
+        (command("status"), "where each task stands"),
+        (command("wait"), "until all is done"),
+        (command("results"), "what the agents answered"),
+        (command("plan"), "how the branches merge"),
+        (command("stop"), "end it, and keep the work"),
+    ];
+    let no_plan = session.spec.repository.is_none();
+    let commands: Vec<_> = commands
+        .into_iter()
+        .filter(|(c, _)| !(no_plan && c.contains(" plan ")))
+        .collect();
+    format!("{what}\n{}", commands_of(&commands).trim_end())
+}
+
+/// What is said to whoever leaves a session that still runs.
+pub fn goes_on(spec: &SessionSpec, results_option: Option<&Path>) -> String {
+    format!("the session goes on: {}", command("watch", spec, results_option))
+}
+
+/// A command about a session, as it can be typed.
+fn command(verb: &str, spec: &SessionSpec, results_option: Option<&Path>) -> String {
+    let mut pleach = program();
+    if let Some(dir) = results_option {
+        pleach.push_str(&format!(" --results-dir {}", quote(dir)));
+    }
+    format!("{pleach} {verb} {}", short(spec.session_id))
+}
+
+/// `40 tasks, 4 at once, permissions skipped, no cost limit`
+pub(super) fn in_motion(spec: &SessionSpec) -> String {
+    let at_once = match spec.options.max_parallel {
+        Some(most) => format!("{most} at once"),
+        None => "all at once".into(),
+    };
+    let permissions = match &spec.agent.permissions {
+        Permissions::Skip => "permissions skipped".into(),
+        Permissions::Mode(mode) => format!("permission mode {mode}"),
+    };
+    let mut parts = vec![
+        count(spec.tasks.len(), "task"),
+        at_once,
+        permissions,
+        match spec.options.max_cost_usd {
+            Some(limit) => format!("cost limit {}", dollars(limit)),
+            None => "no cost limit".into(),
+        },
+    ];
+    if let Some(ms) = spec.options.timeout_ms {
+        let limit = super::elapsed(std::time::Duration::from_millis(ms));
+        parts.push(format!("at most {limit} each"));
+    }
+    if spec.repository.is_none() {
+        parts.push("in the current directory".into());
+    }
+    parts.join(", ")
+}

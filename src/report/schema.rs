@@ -1,0 +1,22 @@
+//! The JSON Schema of every document that a query prints, made from the types themselves.
+//!
+//! The files in `docs/schema` are these; a test holds both them and what the program really prints to it.
+
+use schemars::{Schema, schema_for};
+
+use super::{Diagnosis, DryRun, ListDocument, LogsDocument, Overview, PlanDocument, ResultsDocument};
+use crate::session::StatusDocument;
+
+/// The name of each query, and the schema of what it prints with `--json`.
+pub fn schemas() -> Vec<(&'static str, Schema)> {
+    vec![
+        ("status", schema_for!(StatusDocument)),
+        ("results", schema_for!(ResultsDocument)),
+        ("list", schema_for!(ListDocument)),
+        ("plan", schema_for!(PlanDocument<'_>)),
+        ("logs", schema_for!(LogsDocument)),
+        ("overview", schema_for!(Overview)),
+        ("doctor", schema_for!(Diagnosis)),
+        ("dry-run", schema_for!(DryRun)),
+    ]
+}

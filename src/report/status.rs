@@ -1,0 +1,236 @@
+//! The state of a session as a table.
+
+use std::fmt::Write;
+use std::time::Duration;
+
+use console::{Alignment, Style, measure_text_width, pad_str, truncate_str};
+
+use super::{bytes, count, dollars, elapsed, escape, one_line, terminal_width};
+use crate::session::{OverallStatus, StatusDocument, TaskStatus, TaskStatusName};
+use crate::store::now_ms;
+use crate::task::Outcome;
+
+/// How wide a title may be.
+const TITLE: usize = 40;
+/// How wide it may be at least, however narrow the terminal is.
+const NARROW_TITLE: usize = 16;
+/// An agent that has printed nothing for so long, in seconds, is called quiet.
+const QUIET: u64 = 10;
+
+/// The whole table; `task` shows only the one with that number. On a terminal no line about a task is wider than it.
+pub fn status(doc: &StatusDocument, task: Option<usize>) -> String {
+    table(doc, task, terminal_width(), now_ms() / 1000)
+}
+
+/// The table at `now`, in Unix seconds; without a width nothing is cut.
+fn table(doc: &StatusDocument, task: Option<usize>, width: Option<usize>, now: u64) -> String {
+    let mut text = format!("session {}  {}\n", doc.session_id, headline(doc));
+    if let Some(error) = &doc.error
+        && doc.overall_status == OverallStatus::Error
+    {
+        let _ = writeln!(text, "  {}", escape(error));
+    }
+    let shown: Vec<&TaskStatus> = doc
+        .tasks
+        .iter()
+        .filter(|t| task.is_none_or(|n| t.task_num == n))
+        .collect();
+    let numbers = doc.total.to_string().len();
+    let titles = shown
+        .iter()
+        .map(|t| measure_text_width(&t.title))
+        .max()
+        .unwrap_or(0)
+        .min(width.map_or(TITLE, |w| (w.saturating_sub(27) / 2).clamp(NARROW_TITLE, TITLE)));
+    for task in shown {
+        for line in lines(task, is_left(doc, task), numbers, titles, width, now) {
+            let line = match width {
+                Some(width) => truncate_str(line.trim_end(), width, "…"),
+                None => line.trim_end().into(),
+            };
+            let _ = writeln!(text, "{line}");
+        }
+        for note in &task.notes {
+            let _ = writeln!(text, "  {:numbers$}    note: {}", "", escape(note));
+        }
+    }
+    for warning in &doc.warnings {
+        let _ = writeln!(text, "  warning: {}", escape(warning));
+    }
+    text
+}
+
+/// Whether nobody works on a task any more that was begun and is not settled: with the supervisor its runner is gone
+/// too, or it has none. Since when, nobody knows.
+fn is_left(doc: &StatusDocument, task: &TaskStatus) -> bool {
+    let begun = task.status == TaskStatusName::Running;
+    doc.overall_status == OverallStatus::Interrupted && begun && task.pid.is_none()
+}
+
+/// A task in one line, or in two: what its agent uses stands below, and so does what has no room beside the title.
+fn lines(task: &TaskStatus, left: bool, numbers: usize, titles: usize, width: Option<usize>, now: u64) -> Vec<String> {
+    let title = truncate_str(&task.title, titles, "…");
+    let time = task.duration.filter(|_| !left);
+    let time = time.map(|s| elapsed(Duration::from_secs_f64(s))).unwrap_or_default();
+    let word = if left {
+        Style::new().yellow().apply_to("unsettled").to_string()
+    } else {
+        word(task)
+    };
+    let head = format!(
+        "  {:>numbers$}  {word}  {time:>9}  {}",
+        task.task_num,
+        pad_str(&title, titles, Alignment::Left, None)
+    );
+    let indent = " ".repeat(numbers + 6);
+    let (words, facts) = (words(task), facts(task, now));
+    if task.outcome.is_none() {
+        let below = (!facts.is_empty()).then(|| format!("{indent}{facts}"));
+        return [format!("{head}  {words}")].into_iter().chain(below).collect();
+    }
+    let beside = together(&words, &facts, None);
+    match width {
+        Some(width) if measure_text_width(&head) + 2 + measure_text_width(&beside) > width => {
+            let room = width.saturating_sub(indent.len());
+            vec![head, format!("{indent}{}", together(&words, &facts, Some(room)))]
+        }
+        _ => vec![format!("{head}  {beside}")],
+    }
+}
+
+/// Both beside each other; if there is no room for all of it, the words are cut.
+fn together(words: &str, facts: &str, room: Option<usize>) -> String {
+    let gap = if words.is_empty() || facts.is_empty() { "" } else { "  " };
+    let room = room.map(|r| r.saturating_sub(measure_text_width(facts) + gap.len()));
+    let words = match room {
+        Some(room) => truncate_str(words, room, "…"),
+        None => words.into(),
+    };
+    format!("{words}{gap}{facts}")
+}
+
+/// What is known of a task in numbers and names.
+fn facts(task: &TaskStatus, now: u64) -> String {
+    let mut facts: Vec<String> = Vec::new();
+    if let Some(pid) = task.pid {
+        facts.push(format!("pid {pid}"));
+        facts.extend(task.memory_bytes.map(bytes));
+        facts.extend(task.cpu_percent.map(|percent| format!("{percent:.0}% CPU")));
+    }
+    facts.extend(task.turns.filter(|t| *t > 0).map(|t| count(t, "turn")));
+    facts.extend(task.cost_usd.filter(|usd| *usd > 0.0).map(dollars));
+    if task.pid.is_some() {
+        // Both are whole seconds: it must not seem quiet for longer than it is there.
+        let longest = task.duration.map_or(u64::MAX, |s| s as u64);
+        match task.last_activity.map(|at| now.saturating_sub(at).min(longest)) {
+            Some(quiet) if quiet > QUIET => facts.push(format!("quiet for {}", elapsed(Duration::from_secs(quiet)))),
+            Some(_) => {}
+            None => facts.push("no output yet".into()),
+        }
+    }
+    let facts = facts.join(", ");
+    match (task.outcome, &task.branch) {
+        // What it failed of is in the words: there the branch is one of many things to look at.
+        (Some(_), Some(branch)) if task.error.is_none() => {
+            let changes = [changes(task), facts].into_iter().filter(|f| !f.is_empty());
+            format!("{branch}  {}", changes.collect::<Vec<_>>().join(", "))
+        }
+        _ => facts,
+    }
+}
+
+/// What the agent of a task does. Its own worktree is not named: that is where it works.
+pub fn activity(task: &TaskStatus) -> Option<String> {
+    let activity = task.activity.as_deref()?.trim();
+    Some(match &task.worktree {
+        Some(worktree) => activity.replace(&format!("{}/", worktree.display()), ""),
+        None => activity.to_owned(),
+    })
+}
+
+/// What somebody said of a task: why it came to nothing, or what its agent does.
+fn words(task: &TaskStatus) -> String {
+    let said = match (&task.error, task.outcome) {
+        (Some(error), _) => {
+            let reason = task.reason.map_or("", |r| r.name());
+            format!("{reason}: {error}").trim_start_matches(": ").to_owned()
+        }
+        (None, None) => activity(task).unwrap_or_default(),
+        (None, Some(_)) => String::new(),
+    };
+    one_line(&said)
+}
+
+/// `running, 3 of 5 settled: 2 successful, 1 failed, 12 s`
+pub fn headline(doc: &StatusDocument) -> String {
+    let mut text = format!(
+        "{}, {} of {} settled: {}",
+        doc.overall_status.name(),
+        doc.completed,
+        count(doc.total, "task"),
+        summary(doc)
+    );
+    if let Some(end) = doc.end_time {
+        let _ = write!(
+            text,
+            ", {}",
+            elapsed(Duration::from_secs(end.saturating_sub(doc.start_time)))
+        );
+    }
+    text
+}
+
+/// `2 successful, 1 failed, 1 stopped, $0.12`
+fn summary(doc: &StatusDocument) -> String {
+    let stopped = doc.tasks.iter().filter(|t| t.outcome == Some(Outcome::Stopped)).count();
+    let mut text = format!("{} successful, {} failed", doc.successful, doc.failed - stopped);
+    if stopped > 0 {
+        let _ = write!(text, ", {stopped} stopped");
+    }
+    let cost = doc.cost_usd.filter(|usd| *usd > 0.0).map(dollars);
+    match (cost, doc.max_cost_usd.map(dollars)) {
+        (Some(cost), Some(limit)) => text.push_str(&format!(", {cost} (limit {limit})")),
+        (Some(cost), None) => text.push_str(&format!(", {cost}")),
+        (None, Some(limit)) => text.push_str(&format!(", cost limit {limit}")),
+        (None, None) => {}
+    }
+    text
+}
+
+/// The state of a task in one word, padded.
+pub(super) fn word(task: &TaskStatus) -> String {
+    let (word, style) = match (task.status, task.outcome) {
+        (_, Some(outcome @ Outcome::Succeeded)) => (outcome.name(), Style::new().green()),
+        (_, Some(outcome @ Outcome::Failed)) => (outcome.name(), Style::new().red()),
+        (_, Some(outcome @ Outcome::Stopped)) => (outcome.name(), Style::new().yellow()),
+        (TaskStatusName::Running, _) => ("running", Style::new().cyan()),
+        _ => ("pending", Style::new().dim()),
+    };
+    style.apply_to(format!("{word:<9}")).to_string()
+}
+
+/// What there is to say of a task that did not succeed, in the rest of the line.
+pub(super) fn detail(task: &TaskStatus) -> String {
+    match (&task.error, &task.branch) {
+        (None, Some(branch)) if task.outcome.is_some() => format!("{branch}  {}", changes(task)),
+        _ => words(task),
+    }
+}
+
+/// `2 commits, 3 files, +10 -2`
+pub(super) fn changes(task: &TaskStatus) -> String {
+    match (task.commits, task.files_changed, task.insertions, task.deletions) {
+        (Some(0), ..) => "changed nothing".into(),
+        (Some(commits), Some(files), Some(plus), Some(minus)) => {
+            format!(
+                "{}, {}, +{plus} -{minus}",
+                count(commits, "commit"),
+                count(files, "file")
+            )
+        }
+        _ => String::new(),
+    }
+}
+
+#[cfg(test)]
+mod tests;

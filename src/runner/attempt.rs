@@ -1,0 +1,298 @@
+//! One run of the agent, from its start until it and all its descendants are gone.
+
+use std::io;
+use std::os::fd::OwnedFd;
+use std::os::unix::process::ExitStatusExt;
+use std::process::{Command, ExitStatus, Stdio};
+use std::time::Duration;
+
+use rustix::process::{Signal as Posix, WaitOptions, wait};
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::unix::pipe;
+use tokio::signal::unix::{Signal, SignalKind, signal};
+use tokio::time::{Instant, MissedTickBehavior, interval, sleep_until, timeout_at};
+
+use super::RunnerRequest;
+use super::output::{Output, Stream};
+use crate::agent::judge;
+use crate::process::{ATTEMPT_MARK, kill_descendants, signal_group, spawn_bound_to_parent};
+use crate::store::atomic::{self, Durability};
+use crate::store::now_ms;
+use crate::store::paths::AttemptPaths;
+use crate::task::{AgentEnd, AttemptOutcome, FailureReason, Live, Verdict};
+
+/// `live.json` is replaced at most this often.
+const LIVE_EVERY: Duration = Duration::from_millis(500);
+/// How long the pipes may stay open when nobody is left who could write to them.
+const DRAIN: Duration = Duration::from_secs(2);
+/// Far enough away to stand for never.
+const NEVER: Duration = Duration::from_secs(100 * 365 * 24 * 3600);
+
+/// The signals of a runner: news of its children, SIGTERM to end the agent with grace, SIGQUIT to end it at once.
+pub(super) struct Signals {
+    child: Signal,
+    terminate: Signal,
+    quit: Signal,
+    // Caught only so that they do not end the runner.
+    _others: [Signal; 2],
+}
+
+impl Signals {
+    pub(super) fn catch() -> io::Result<Self> {
+        Ok(Self {
+            child: signal(SignalKind::child())?,
+            terminate: signal(SignalKind::terminate())?,
+            quit: signal(SignalKind::quit())?,
+            _others: [signal(SignalKind::hangup())?, signal(SignalKind::interrupt())?],
+        })
+    }
+}
+
+/// Why the agent is being ended before its time.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Ending {
+    Asked,
+    TimeOut,
+}
+
+struct Running {
+    pid: i32,
+    started: Instant,
+    /// In Unix milliseconds.
+    last_output_ms: Option<u64>,
+    end: Option<AgentEnd>,
+    ending: Option<Ending>,
+    kill_at: Option<Instant>,
+    killed: usize,
+    left: Vec<i32>,
+}
+
+/// Runs the agent. An error means that the outcome could not be written down, not that the agent failed.
+pub(super) async fn run(
+    paths: &AttemptPaths,
+    request: &RunnerRequest,
+    mut signals: Signals,
+) -> io::Result<AttemptOutcome> {
+    let mut output = Output::create(paths, request.max_output_bytes)?;
+    let started = Instant::now();
+    let mut child = match spawn_bound_to_parent(&mut command(request)) {
+        Ok(child) => child,
+        Err(e) => {
+            let error = format!("cannot start {}: {e}", request.program.display());
+            let end = AgentEnd::NotStarted { error: error.clone() };
+            return Ok(AttemptOutcome::unseen(end, FailureReason::Exit, error));
+        }
+    };
+    if let Some(stdin) = child.stdin.take() {
+        let mut stdin = pipe::Sender::from_owned_fd(OwnedFd::from(stdin))?;
+        let prompt = request.stdin.clone().into_bytes();
+        // An agent that does not read its prompt to the end closes the pipe: its own affair.
+        tokio::spawn(async move { stdin.write_all(&prompt).await });
+    }
+    let pipe_of = |fd: Option<OwnedFd>| match fd {
+        Some(fd) => pipe::Receiver::from_owned_fd(fd),
+        None => Err(io::Error::other("the agent has no output pipe")),
+    };
+    let mut out = pipe_of(child.stdout.take().map(Into::into))?;
+    let mut err = pipe_of(child.stderr.take().map(Into::into))?;
+    let mut running = Running {
+        pid: child.id().cast_signed(),
+        started,
+        last_output_ms: None,
+        end: None,
+        ending: None,
+        kill_at: None,
+        killed: 0,
+        left: Vec::new(),
+    };
+    supervise(
+        paths,
+        request,
+        &mut signals,
+        &mut running,
+        &mut output,
+        (&mut out, &mut err),
+    )
+    .await?;
+    let deadline = Instant::now() + DRAIN;
+    let _ = timeout_at(deadline, drain(&mut output, (&mut out, &mut err))).await;
+    output.finish(paths)?;
+    Ok(outcome(running, &output, request))
+}
+
+/// Until the agent and everything below it are gone.
+async fn supervise(
+    paths: &AttemptPaths,
+    request: &RunnerRequest,
+    signals: &mut Signals,
+    running: &mut Running,
+    output: &mut Output,
+    (out, err): (&mut pipe::Receiver, &mut pipe::Receiver),
+) -> io::Result<()> {
+    let limit = request.timeout_ms.map_or(NEVER, Duration::from_millis);
+    let times_out = running.started + limit;
+    let grace = Duration::from_millis(request.grace_ms);
+    let mut tick = interval(LIVE_EVERY);
+    tick.set_missed_tick_behavior(MissedTickBehavior::Delay);
+    let mut shown = None;
+    let (mut out_open, mut err_open) = (true, true);
+    let (mut out_buffer, mut err_buffer) = (vec![0; 64 << 10], vec![0; 64 << 10]);
+    running.reap();
+    while running.end.is_none() {
+        let kill_at = running.kill_at.unwrap_or(running.started + NEVER);
+        tokio::select! {
+            biased;
+            _ = signals.child.recv() => running.reap(),
+            _ = signals.terminate.recv(), if running.ending.is_none() => running.terminate(Ending::Asked, grace)?,
+            _ = signals.quit.recv() => {
+                running.ending.get_or_insert(Ending::Asked);
+                running.sweep()?;
+            }
+            () = sleep_until(times_out), if running.ending.is_none() => running.terminate(Ending::TimeOut, grace)?,
+            () = sleep_until(kill_at), if running.kill_at.is_some() => running.sweep()?,
+            _ = tick.tick() => show(paths, running, output, &mut shown),
+            // Not biased: a flood on one stream must not hold up the other.
+            (stream, length) = async { tokio::select! {
+                read = out.read(&mut out_buffer), if out_open => (Stream::Out, read.unwrap_or(0)),
+                read = err.read(&mut err_buffer), if err_open => (Stream::Err, read.unwrap_or(0)),
+            } }, if out_open || err_open => {
+                let (open, buffer) = match stream {
+                    Stream::Out => (&mut out_open, &out_buffer),
+                    Stream::Err => (&mut err_open, &err_buffer),
+                };
+                *open = length > 0;
+                if *open {
+                    running.last_output_ms = Some(now_ms());
+                }
+                output.push(stream, &buffer[..length]);
+            }
+        }
+    }
+    running.sweep()
+}
+
+/// Takes in what is still in the pipes, until nobody holds their other ends.
+async fn drain(output: &mut Output, (out, err): (&mut pipe::Receiver, &mut pipe::Receiver)) -> io::Result<()> {
+    let mut buffer = vec![0; 64 << 10];
+    for (stream, pipe) in [(Stream::Out, out), (Stream::Err, err)] {
+        loop {
+            match pipe.read(&mut buffer).await? {
+                0 => break,
+                length => output.push(stream, &buffer[..length]),
+            }
+        }
+    }
+    Ok(())
+}
+
+impl Running {
+    /// Takes in the dead: the agent itself, and orphans that came to this process.
+    fn reap(&mut self) {
+        while let Ok(Some((pid, status))) = wait(WaitOptions::NOHANG) {
+            self.reaped(pid.as_raw_nonzero().get(), status.as_raw());
+        }
+    }
+
+    fn reaped(&mut self, pid: i32, status: i32) {
+        if pid != self.pid {
+            return;
+        }
+        let status = ExitStatus::from_raw(status);
+        self.end = Some(match (status.code(), status.signal()) {
+            (Some(code), _) => AgentEnd::Exited { code },
+            (None, Some(signal)) => AgentEnd::Killed { signal },
+            (None, None) => AgentEnd::Unknown,
+        });
+    }
+
+    /// Asks the agent to end, and sets the time after which it is not asked any more.
+    fn terminate(&mut self, why: Ending, grace: Duration) -> io::Result<()> {
+        self.ending = Some(why);
+        self.kill_at = Some(Instant::now() + grace);
+        signal_group(self.pid, Posix::TERM)
+    }
+
+    /// Kills everything below this process, the agent too if it is still there.
+    fn sweep(&mut self) -> io::Result<()> {
+        let agent_was_there = self.end.is_none();
+        let mut reaped = Vec::new();
+        let (killed, left) = kill_descendants(|pid, status| reaped.push((pid, status)))?;
+        for (pid, status) in reaped {
+            self.reaped(pid, status);
+        }
+        if self.end.is_none() {
+            // It would not die: what is known is written down, rather than waiting for ever.
+            self.end = Some(AgentEnd::Unknown);
+        }
+        self.killed += killed.saturating_sub(usize::from(agent_was_there));
+        self.left = left;
+        Ok(())
+    }
+}
+
+fn command(request: &RunnerRequest) -> Command {
+    let mut command = Command::new(&request.program);
+    command.args(&request.args).current_dir(&request.directory);
+    for name in &request.environment_removed {
+        command.env_remove(name);
+    }
+    command.envs(request.environment.iter().map(|(name, value)| (name, value)));
+    command.env(ATTEMPT_MARK, request.attempt.to_string());
+    command
+        .stdin(Stdio::piped())
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped());
+    command
+}
+
+fn show(paths: &AttemptPaths, running: &Running, output: &Output, shown: &mut Option<Live>) {
+    let live = Live {
+        activity: output.stream.activity().map(str::to_owned),
+        turns: output.stream.turns(),
+        cost_usd: output.stream.cost_usd(),
+        output_bytes: output.total,
+        last_output_ms: running.last_output_ms,
+        agent_pid: Some(running.pid),
+    };
+    if shown.as_ref() != Some(&live) {
+        // Only a display: a full disk must not end the agent's work for it. The next tick tries again.
+        if atomic::write_json(&paths.live(), &live, Durability::Fast).is_ok() {
+            *shown = Some(live);
+        }
+    }
+}
+
+fn outcome(running: Running, output: &Output, request: &RunnerRequest) -> AttemptOutcome {
+    let end = running.end.unwrap_or(AgentEnd::Unknown);
+    let judged = judge(&end, &output.stream, &output.printed());
+    let verdict = match (running.ending, judged.verdict) {
+        (None, verdict) => verdict,
+        // A result in the stream was there before the request took effect. An exit code alone says nothing here: many
+        // programs take SIGTERM as a reason to end well.
+        (Some(_), Verdict::Succeeded) if output.stream.is_stream() => Verdict::Succeeded,
+        (Some(Ending::Asked), _) => Verdict::Stopped,
+        (Some(Ending::TimeOut), _) => Verdict::Failed {
+            reason: FailureReason::TimeOut,
+            error: format!("ran longer than {}", seconds(request.timeout_ms.unwrap_or_default())),
+        },
+    };
+    AttemptOutcome {
+        verdict,
+        end,
+        duration_ms: u64::try_from(running.started.elapsed().as_millis()).unwrap_or(u64::MAX),
+        turns: output.stream.turns(),
+        cost_usd: output.stream.cost_usd(),
+        last_words: judged.last_words,
+        output_bytes: output.total,
+        dropped_bytes: output.dropped(),
+        killed_processes: running.killed,
+        left_processes: running.left,
+    }
+}
+
+fn seconds(ms: u64) -> String {
+    if ms.is_multiple_of(1000) {
+        return format!("{} s", ms / 1000);
+    }
+    format!("{ms} ms")
+}

@@ -1,0 +1,175 @@
+//! What happened in a session: the records of the journal, plain data that can be read for ever.
+
+use std::collections::BTreeMap;
+use std::path::PathBuf;
+
+use serde::{Deserialize, Serialize};
+use uuid::Uuid;
+
+use super::Site;
+use crate::git::Changes;
+use crate::process::ProcessIdentity;
+use crate::store::path_json;
+use crate::task::{AttemptOutcome, FailureReason, Outcome, TaskId};
+
+/// One record of the journal.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Event {
+    /// When, in Unix milliseconds.
+    pub at_ms: u64,
+    /// What.
+    #[serde(flatten)]
+    pub kind: EventKind,
+}
+
+/// What happened.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(tag = "event", rename_all = "snake_case")]
+pub enum EventKind {
+    /// A supervisor began to work on the session.
+    SessionStarted {
+        /// Which process it is.
+        supervisor: ProcessIdentity,
+        /// The filter and merge drivers in git's configuration: those that appear later were not the user's.
+        filters: BTreeMap<String, String>,
+    },
+    /// A task was chosen; its worktree is being made.
+    TaskPreparing {
+        /// Which.
+        task: TaskId,
+        /// Where; none with `--no-worktree`.
+        site: Option<Site>,
+    },
+    /// A task that was being prepared went back to wait, its worktree undone.
+    TaskReleased {
+        /// Which.
+        task: TaskId,
+    },
+    /// The agent is about to run: its runner starts it when this is durable.
+    AttemptStarted {
+        /// Which task.
+        task: TaskId,
+        /// Counted from 1.
+        number: u32,
+        /// The mark of its processes.
+        attempt: Uuid,
+        /// The id of the agent's conversation.
+        conversation: Uuid,
+        /// The runner's process.
+        runner_pid: i32,
+    },
+    /// The agent and its descendants are gone.
+    AttemptEnded {
+        /// Which task.
+        task: TaskId,
+        /// How it ended.
+        outcome: AttemptOutcome,
+    },
+    /// What the agent left is committed and pinned: nothing more will happen to the task's work.
+    TaskSettled {
+        /// Which.
+        task: TaskId,
+        /// What it came to.
+        settlement: Settlement,
+    },
+    /// The worktree of a settled task was moved to the trash.
+    WorktreeRemoved {
+        /// Which task.
+        task: TaskId,
+        /// Where it is now.
+        #[serde(with = "path_json")]
+        trash: PathBuf,
+        /// Entries in it that git ignores, and that are therefore in no commit.
+        ignored: Vec<String>,
+    },
+    /// The worktree of a settled task was meant to go and stays.
+    WorktreeKept {
+        /// Which task.
+        task: TaskId,
+        /// Why, in words.
+        why: String,
+    },
+    /// Somebody asked the session to stop.
+    StopAsked {
+        /// Without a time of grace.
+        now: bool,
+    },
+    /// Something that the user should know.
+    Warned {
+        /// About this task, or the session.
+        task: Option<TaskId>,
+        /// One line.
+        text: String,
+    },
+    /// Nothing more will happen.
+    SessionEnded {
+        /// How.
+        end: SessionEnd,
+        /// The cause, when it is not that all tasks are settled.
+        error: Option<String>,
+    },
+}
+
+/// How a session ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum SessionEnd {
+    /// All tasks are settled, whatever the outcomes.
+    Completed,
+    /// On request.
+    Stopped,
+    /// The session itself could not go on.
+    Error,
+}
+
+/// What a task came to, with its work committed.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Settlement {
+    /// The outcome.
+    pub outcome: Outcome,
+    /// Why it failed.
+    pub reason: Option<FailureReason>,
+    /// In words, one line.
+    pub error: Option<String>,
+    /// The commit with all of its work; none without a worktree.
+    pub head: Option<String>,
+    /// Against its base.
+    pub changes: Option<Changes>,
+    /// Whether what the agent had left uncommitted was committed for it.
+    pub committed_leftovers: bool,
+    /// What the user should know about it, a line each.
+    pub notes: Vec<String>,
+    /// What is to become of the worktree.
+    pub worktree: WorktreeIntent,
+}
+
+impl Settlement {
+    /// Of a task that has nothing to be committed.
+    pub fn failed(reason: FailureReason, error: impl Into<String>) -> Self {
+        Self {
+            outcome: Outcome::Failed,
+            reason: Some(reason),
+            error: Some(error.into()),
+            head: None,
+            changes: None,
+            committed_leftovers: false,
+            notes: Vec::new(),
+            worktree: WorktreeIntent::None,
+        }
+    }
+}
+
+/// Why a worktree stays that could go: the user wants to keep all of them.
+pub const KEPT_ON_REQUEST: &str = "all worktrees are kept";
+
+/// What is to become of a settled task's worktree.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum WorktreeIntent {
+    /// There is none.
+    None,
+    /// It goes to the trash.
+    Remove,
+    /// It stays, for the reason given.
+    Keep(String),
+}

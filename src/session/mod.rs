@@ -1,0 +1,23 @@
+//! A session: one run of a list of tasks, as it is written down.
+//!
+//! `spec` is what the user asked for, `event` what happened, `state` the fold of the events, `transition` the only
+//! code that changes a state, `files` the directory of a session, `status` the document that scripts read. Nothing
+//! here starts a process or touches a repository.
+
+mod event;
+mod files;
+#[cfg(test)]
+pub(crate) mod fixture;
+mod spec;
+mod state;
+mod status;
+mod transition;
+
+pub use event::{Event, EventKind, KEPT_ON_REQUEST, SessionEnd, Settlement, WorktreeIntent};
+pub use files::{
+    Follower, NewSession, Recorded, SessionError, Stored, all, create, find, ids, is_held, read_json, recorded, stored,
+};
+pub use spec::{RepositorySpec, SessionOptions, SessionSpec, Site, TaskPlace, USUAL_OUTPUT, is_above};
+pub use state::{Attempt, SessionState, TaskRecord, TaskState, WorktreeFate};
+pub use status::{OverallStatus, StatusDocument, Supervisor, TaskStatus, TaskStatusName, document};
+pub use transition::{IllegalMove, apply};

@@ -1,0 +1,128 @@
+//! What a session was asked to do: written once, before its supervisor starts, and never changed.
+
+use std::path::PathBuf;
+
+use serde::{Deserialize, Serialize};
+use uuid::Uuid;
+
+use crate::git::{Base, Identity, Place};
+use crate::store::path_json;
+use crate::task::{AgentSpec, TaskSpec};
+
+/// The file `session.json`.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct SessionSpec {
+    /// The number of this format.
+    pub schema: u32,
+    /// The version of pleach that wrote it.
+    pub version: String,
+    /// The session's id.
+    pub session_id: Uuid,
+    /// When it was made, in Unix milliseconds.
+    pub created_ms: u64,
+    /// Where `run` was called; without worktrees the agents work here.
+    #[serde(with = "path_json")]
+    pub directory: PathBuf,
+    /// The repository, its base and where worktrees go; none with `--no-worktree`.
+    pub repository: Option<RepositorySpec>,
+    /// The agent.
+    pub agent: AgentSpec,
+    /// Limits and what to keep.
+    pub options: SessionOptions,
+    /// The tasks in the user's order.
+    pub tasks: Vec<TaskSpec>,
+    /// The branch and worktree meant for each task, in the same order; empty with `--no-worktree`.
+    pub places: Vec<TaskPlace>,
+}
+
+/// The repository of a session.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct RepositorySpec {
+    /// Where it lies.
+    #[serde(flatten)]
+    pub place: Place,
+    /// What every task starts from.
+    pub base: Base,
+    /// The directory that holds the worktrees.
+    #[serde(with = "path_json")]
+    pub worktrees: PathBuf,
+    /// Who commits.
+    pub identity: Identity,
+}
+
+/// The branch and the worktree that a task is meant to get, decided when the session is made.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct TaskPlace {
+    /// Without `refs/heads/`.
+    pub branch: String,
+    /// Absolute.
+    #[serde(with = "path_json")]
+    pub worktree: PathBuf,
+}
+
+/// Where a task works: its branch and worktree, and the commit they started from.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Site {
+    /// Without `refs/heads/`.
+    pub branch: String,
+    /// Absolute.
+    #[serde(with = "path_json")]
+    pub worktree: PathBuf,
+    /// The full id of the commit.
+    pub base: String,
+}
+
+/// How much output of each task is kept, in bytes, when the user does not say.
+pub const USUAL_OUTPUT: u64 = 64 << 20;
+
+/// Limits and what to keep.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct SessionOptions {
+    /// Agents at once; none is no limit.
+    pub max_parallel: Option<usize>,
+    /// The longest that an attempt may run.
+    pub timeout_ms: Option<u64>,
+    /// Between SIGTERM and SIGKILL.
+    pub grace_ms: u64,
+    /// How much output of one attempt is kept.
+    pub max_output_bytes: u64,
+    /// Whether worktrees of succeeded tasks stay.
+    pub keep_worktrees: bool,
+    /// The cost, in US dollars, above which no more tasks are started; none is no limit. Sessions of version 0.1.0 have
+    /// none written down.
+    #[serde(default)]
+    pub max_cost_usd: Option<f64>,
+}
+
+impl SessionOptions {
+    /// The limit of the cost, once `cost_usd` is above it.
+    pub fn limit_below(&self, cost_usd: Option<f64>) -> Option<f64> {
+        self.max_cost_usd.filter(|limit| is_above(Some(*limit), cost_usd))
+    }
+}
+
+/// Whether a cost is above its limit, if there is one, in US dollars.
+pub fn is_above(max_cost_usd: Option<f64>, cost_usd: Option<f64>) -> bool {
+    /// Sums of decimal fractions are off by less than this: 0.1 + 0.2 is not above 0.3.
+    const ROUNDING: f64 = 1e-9;
+    max_cost_usd
+        .zip(cost_usd)
+        .is_some_and(|(limit, cost)| cost > limit + ROUNDING)
+}
+
+impl SessionSpec {
+    /// The place of the task with this index in the list.
+    pub fn place(&self, index: usize) -> Option<&TaskPlace> {
+        self.places.get(index)
+    }
+
+    /// Where the task with this index is meant to work; none with `--no-worktree`.
+    pub fn site(&self, index: usize) -> Option<Site> {
+        let (place, repository) = self.place(index).zip(self.repository.as_ref())?;
+        Some(Site {
+            branch: place.branch.clone(),
+            worktree: place.worktree.clone(),
+            base: repository.base.commit.clone(),
+        })
+    }
+}

@@ -1,0 +1,213 @@
+//! The state of a session: the fold of its events. Only `transition` changes it.
+
+use std::collections::{BTreeMap, HashMap};
+use std::path::PathBuf;
+
+use uuid::Uuid;
+
+use super::{SessionEnd, SessionSpec, Settlement, Site};
+use crate::process::ProcessIdentity;
+use crate::task::{AttemptOutcome, TaskId, counted_cost};
+
+/// All that is known of a session.
+#[derive(Clone, Debug, PartialEq)]
+pub struct SessionState {
+    /// The supervisor that worked on it last.
+    pub supervisor: Option<ProcessIdentity>,
+    /// The filter and merge drivers when its first supervisor started.
+    pub filters: Option<BTreeMap<String, String>>,
+    /// When its first supervisor started, in Unix milliseconds.
+    pub started_ms: Option<u64>,
+    /// Whether somebody asked it to stop, and if so whether without grace.
+    pub stop_asked: Option<bool>,
+    /// How and when it ended, and the cause.
+    pub end: Option<(SessionEnd, u64, Option<String>)>,
+    /// What all attempts that have ended cost together, in US dollars; none when no agent told. Each attempt is a
+    /// conversation of its own.
+    pub cost_usd: Option<f64>,
+    /// About the session as a whole.
+    pub warnings: Vec<String>,
+    /// In the order of the list.
+    pub tasks: Vec<TaskRecord>,
+    index: HashMap<TaskId, usize>,
+}
+
+/// All that is known of a task.
+#[derive(Clone, Debug, PartialEq)]
+pub struct TaskRecord {
+    /// Its id.
+    pub id: TaskId,
+    /// Where it stands.
+    pub state: TaskState,
+    /// How many attempts were started.
+    pub attempts: u32,
+    /// How long the attempts ran that have ended, in milliseconds.
+    pub attempts_ms: u64,
+    /// When it was first chosen, in Unix milliseconds.
+    pub started_ms: Option<u64>,
+    /// When it was settled, in Unix milliseconds.
+    pub settled_ms: Option<u64>,
+    /// About this task.
+    pub warnings: Vec<String>,
+}
+
+/// Where a task stands.
+#[derive(Clone, Debug, PartialEq)]
+pub enum TaskState {
+    /// Waits for its turn.
+    Pending,
+    /// Its worktree is being made and its runner started.
+    Preparing {
+        /// Where it will work.
+        site: Option<Site>,
+    },
+    /// Its agent runs.
+    Running {
+        /// Where.
+        site: Option<Site>,
+        /// Which attempt.
+        attempt: Attempt,
+    },
+    /// Its agent is gone; its work is being committed.
+    Settling {
+        /// Where.
+        site: Option<Site>,
+        /// How the attempt ended.
+        outcome: AttemptOutcome,
+    },
+    /// Done with.
+    Settled {
+        /// Where it worked.
+        site: Option<Site>,
+        /// How the last attempt ended; none when there was no attempt.
+        outcome: Option<AttemptOutcome>,
+        /// What it came to.
+        settlement: Settlement,
+        /// Where its worktree is.
+        worktree: WorktreeFate,
+    },
+}
+
+/// One run of the agent.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Attempt {
+    /// Counted from 1.
+    pub number: u32,
+    /// The mark of its processes.
+    pub id: Uuid,
+    /// The id of the agent's conversation.
+    pub conversation: Uuid,
+    /// The runner's process.
+    pub runner_pid: i32,
+    /// When it started, in Unix milliseconds.
+    pub started_ms: u64,
+}
+
+/// Where the worktree of a settled task is.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum WorktreeFate {
+    /// There is none.
+    None,
+    /// On its way to the trash.
+    Removing,
+    /// In the trash, with these ignored entries.
+    Trashed {
+        /// Where.
+        trash: PathBuf,
+        /// What git ignores in it.
+        ignored: Vec<String>,
+    },
+    /// Where the task worked, for this reason.
+    Kept(String),
+}
+
+impl SessionState {
+    /// The state before anything has happened.
+    pub fn new(spec: &SessionSpec) -> Self {
+        let record = |id: &TaskId| TaskRecord {
+            id: id.clone(),
+            state: TaskState::Pending,
+            attempts: 0,
+            attempts_ms: 0,
+            started_ms: None,
+            settled_ms: None,
+            warnings: Vec::new(),
+        };
+        Self {
+            supervisor: None,
+            filters: None,
+            started_ms: None,
+            stop_asked: None,
+            end: None,
+            cost_usd: None,
+            warnings: Vec::new(),
+            tasks: spec.tasks.iter().map(|t| record(&t.id)).collect(),
+            index: spec.tasks.iter().enumerate().map(|(i, t)| (t.id.clone(), i)).collect(),
+        }
+    }
+
+    /// The place of a task in the list.
+    pub fn index_of(&self, id: &TaskId) -> Option<usize> {
+        self.index.get(id).copied()
+    }
+
+    /// What it has cost once this attempt has ended too.
+    pub fn cost_with(&self, attempt: &AttemptOutcome) -> Option<f64> {
+        match counted_cost(attempt.cost_usd) {
+            Some(more) => Some(self.cost_usd.unwrap_or(0.0) + more),
+            None => self.cost_usd,
+        }
+    }
+
+    /// How many tasks have no agent yet and are not settled.
+    pub fn unstarted(&self) -> usize {
+        let waits = |task: &&TaskRecord| matches!(task.state, TaskState::Pending | TaskState::Preparing { .. });
+        self.tasks.iter().filter(waits).count()
+    }
+
+    /// Whether every task is settled and every worktree where it is to be.
+    pub fn all_settled(&self) -> bool {
+        self.tasks.iter().all(
+            |task| matches!(&task.state, TaskState::Settled { worktree, .. } if *worktree != WorktreeFate::Removing),
+        )
+    }
+
+    /// Whether no task is anywhere between pending and settled.
+    pub fn is_quiet(&self) -> bool {
+        self.tasks.iter().all(|task| match &task.state {
+            TaskState::Pending => true,
+            TaskState::Settled { worktree, .. } => *worktree != WorktreeFate::Removing,
+            _ => false,
+        })
+    }
+}
+
+impl TaskRecord {
+    /// What it came to, once it is settled.
+    pub fn settlement(&self) -> Option<&Settlement> {
+        match &self.state {
+            TaskState::Settled { settlement, .. } => Some(settlement),
+            _ => None,
+        }
+    }
+
+    /// Where it works or worked.
+    pub fn site(&self) -> Option<&Site> {
+        match &self.state {
+            TaskState::Pending => None,
+            TaskState::Preparing { site }
+            | TaskState::Running { site, .. }
+            | TaskState::Settling { site, .. }
+            | TaskState::Settled { site, .. } => site.as_ref(),
+        }
+    }
+
+    /// How its last attempt ended, once it did.
+    pub fn attempt_outcome(&self) -> Option<&AttemptOutcome> {
+        match &self.state {
+            TaskState::Settling { outcome, .. } => Some(outcome),
+            TaskState::Settled { outcome, .. } => outcome.as_ref(),
+            _ => None,
+        }
+    }
+}

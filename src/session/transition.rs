@@ -1,0 +1,206 @@
+//! The only code that changes the state of a session: one event at a time, and only along legal moves.
+//!
+//! Pure. The supervisor applies an event when it is durable; readers apply the same events from the journal.
+
+use std::mem::replace;
+
+use super::{Attempt, Event, EventKind, SessionState, Settlement, TaskRecord, TaskState, WorktreeFate, WorktreeIntent};
+use crate::task::TaskId;
+
+/// An event that does not fit the state: the journal is damaged, or the program is wrong.
+#[derive(Debug, PartialEq, Eq, thiserror::Error)]
+pub enum IllegalMove {
+    /// The event names a task that the session does not have.
+    #[error("there is no task {0}")]
+    NoSuchTask(TaskId),
+    /// The task is in another state.
+    #[error("task {task} is {state} and cannot become {event}")]
+    Task {
+        /// Which.
+        task: TaskId,
+        /// Where it stands.
+        state: &'static str,
+        /// Where the event would take it.
+        event: &'static str,
+    },
+    /// Something happened after the end.
+    #[error("the session had ended before")]
+    AfterTheEnd,
+}
+
+/// Changes `state` as `event` says.
+pub fn apply(state: &mut SessionState, event: &Event) -> Result<(), IllegalMove> {
+    let at = event.at_ms;
+    match &event.kind {
+        EventKind::SessionStarted { supervisor, filters } => {
+            state.supervisor = Some(supervisor.clone());
+            state.filters.get_or_insert_with(|| filters.clone());
+            state.started_ms.get_or_insert(at);
+            state.end = None;
+            state.stop_asked = None;
+            return Ok(());
+        }
+        _ if state.end.is_some() => return Err(IllegalMove::AfterTheEnd),
+        EventKind::StopAsked { now } => state.stop_asked = Some(state.stop_asked.unwrap_or(false) || *now),
+        EventKind::SessionEnded { end, error } => state.end = Some((*end, at, error.clone())),
+        EventKind::Warned { task: None, text } => state.warnings.push(text.clone()),
+        EventKind::Warned { task: Some(id), text } => task(state, id)?.warnings.push(text.clone()),
+        EventKind::TaskPreparing { task: id, .. }
+        | EventKind::TaskReleased { task: id }
+        | EventKind::AttemptStarted { task: id, .. }
+        | EventKind::AttemptEnded { task: id, .. }
+        | EventKind::TaskSettled { task: id, .. }
+        | EventKind::WorktreeRemoved { task: id, .. }
+        | EventKind::WorktreeKept { task: id, .. } => {
+            let record = task(state, id)?;
+            let before = replace(&mut record.state, TaskState::Pending);
+            match moved(&before, record, &event.kind, at) {
+                Some(next) => {
+                    record.state = next;
+                    if let EventKind::AttemptEnded { outcome, .. } = &event.kind {
+                        state.cost_usd = state.cost_with(outcome);
+                    }
+                }
+                None => {
+                    let error = IllegalMove::Task {
+                        task: id.clone(),
+                        state: name(&before),
+                        event: target(&event.kind),
+                    };
+                    record.state = before;
+                    return Err(error);
+                }
+            }
+        }
+    }
+    Ok(())
+}
+
+fn task<'s>(state: &'s mut SessionState, id: &TaskId) -> Result<&'s mut TaskRecord, IllegalMove> {
+    let found = state.index_of(id).and_then(|index| state.tasks.get_mut(index));
+    found.ok_or_else(|| IllegalMove::NoSuchTask(id.clone()))
+}
+
+/// The state that `event` leads to from `before`; `None` when it leads nowhere from there.
+fn moved(before: &TaskState, record: &mut TaskRecord, event: &EventKind, at: u64) -> Option<TaskState> {
+    Some(match (before, event) {
+        // From preparing to preparing: the first place was taken.
+        (TaskState::Pending | TaskState::Preparing { .. }, EventKind::TaskPreparing { site, .. }) => {
+            record.started_ms.get_or_insert(at);
+            TaskState::Preparing { site: site.clone() }
+        }
+        (TaskState::Preparing { .. }, EventKind::TaskReleased { .. }) => {
+            record.started_ms = None;
+            TaskState::Pending
+        }
+        (
+            TaskState::Preparing { site },
+            EventKind::AttemptStarted {
+                number,
+                attempt,
+                conversation,
+                runner_pid,
+                ..
+            },
+        ) if *number == record.attempts + 1 => {
+            record.attempts = *number;
+            TaskState::Running {
+                site: site.clone(),
+                attempt: Attempt {
+                    number: *number,
+                    id: *attempt,
+                    conversation: *conversation,
+                    runner_pid: *runner_pid,
+                    started_ms: at,
+                },
+            }
+        }
+        (TaskState::Running { site, .. }, EventKind::AttemptEnded { outcome, .. }) => {
+            record.attempts_ms = record.attempts_ms.saturating_add(outcome.duration_ms);
+            TaskState::Settling {
+                site: site.clone(),
+                outcome: outcome.clone(),
+            }
+        }
+        (TaskState::Preparing { .. } | TaskState::Settling { .. }, EventKind::TaskSettled { settlement, .. }) => {
+            record.settled_ms = Some(at);
+            settled(before, settlement)
+        }
+        (
+            TaskState::Settled {
+                worktree: WorktreeFate::Removing,
+                ..
+            },
+            EventKind::WorktreeRemoved { trash, ignored, .. },
+        ) => with_fate(
+            before,
+            WorktreeFate::Trashed {
+                trash: trash.clone(),
+                ignored: ignored.clone(),
+            },
+        ),
+        (
+            TaskState::Settled {
+                worktree: WorktreeFate::Removing,
+                ..
+            },
+            EventKind::WorktreeKept { why, .. },
+        ) => with_fate(before, WorktreeFate::Kept(why.clone())),
+        _ => return None,
+    })
+}
+
+fn settled(before: &TaskState, settlement: &Settlement) -> TaskState {
+    let (site, outcome) = match before {
+        TaskState::Settling { site, outcome } => (site.clone(), Some(outcome.clone())),
+        // Its worktree could not be made, or was undone.
+        _ => (None, None),
+    };
+    TaskState::Settled {
+        site,
+        outcome,
+        settlement: settlement.clone(),
+        worktree: match &settlement.worktree {
+            WorktreeIntent::None => WorktreeFate::None,
+            WorktreeIntent::Remove => WorktreeFate::Removing,
+            WorktreeIntent::Keep(why) => WorktreeFate::Kept(why.clone()),
+        },
+    }
+}
+
+fn with_fate(before: &TaskState, fate: WorktreeFate) -> TaskState {
+    let mut after = before.clone();
+    if let TaskState::Settled { worktree, .. } = &mut after {
+        *worktree = fate;
+    }
+    after
+}
+
+fn name(state: &TaskState) -> &'static str {
+    match state {
+        TaskState::Pending => "pending",
+        TaskState::Preparing { .. } => "preparing",
+        TaskState::Running { .. } => "running",
+        TaskState::Settling { .. } => "settling",
+        TaskState::Settled { .. } => "settled",
+    }
+}
+
+fn target(event: &EventKind) -> &'static str {
+    match event {
+        EventKind::TaskPreparing { .. } => "preparing",
+        EventKind::TaskReleased { .. } => "pending",
+        EventKind::AttemptStarted { .. } => "running",
+        EventKind::AttemptEnded { .. } => "settling",
+        EventKind::TaskSettled { .. } => "settled",
+        EventKind::WorktreeRemoved { .. } => "settled without a worktree",
+        EventKind::WorktreeKept { .. } => "settled with a worktree",
+        EventKind::SessionStarted { .. }
+        | EventKind::StopAsked { .. }
+        | EventKind::Warned { .. }
+        | EventKind::SessionEnded { .. } => "anything by that",
+    }
+}
+
+#[cfg(test)]
+mod tests;

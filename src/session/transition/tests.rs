@@ -1,0 +1,238 @@
+//! Every event on every state of a task, what the session itself goes through, and that all of it survives JSON.
+
+use std::collections::BTreeMap;
+
+use super::*;
+use crate::session::fixture::{
+    MADE, bad_attempt, ended, good_attempt, good_settlement, kept, preparing, released, removed, session_ended,
+    session_started, settled, site, spec, started, state_after, success, task_id,
+};
+use crate::session::{SessionEnd, SessionSpec};
+
+/// A task in each of its states, by the events that lead there, and what each event makes of it (`-`: refused).
+const MOVES: &str = "
+                    preparing released started ended    settled removed kept
+    pending         preparing -        -       -        -       -       -
+    preparing       preparing pending  running -        gone    -       -
+    running         -         -        -       settling -       -       -
+    settling        -         -        -       -        staying -       -
+    removing        -         -        -       -        -       trashed staying
+    trashed         -         -        -       -        -       -       -
+    staying         -         -        -       -        -       -       -
+    gone            -         -        -       -        -       -       -
+";
+
+fn way_to(state: &str) -> Vec<EventKind> {
+    let mut way = success("a");
+    way.truncate(match state {
+        "pending" => 0,
+        "preparing" | "gone" => 1,
+        "running" => 2,
+        "settling" | "staying" => 3,
+        "removing" => 4,
+        "trashed" => 5,
+        _ => panic!("{state}"),
+    });
+    match state {
+        "gone" => way.push(event("settled", WorktreeIntent::None)),
+        "staying" => way.push(event("settled", WorktreeIntent::Keep("asked for".into()))),
+        _ => {}
+    }
+    way
+}
+
+fn event(name: &str, intent: WorktreeIntent) -> EventKind {
+    match name {
+        "preparing" => preparing("a"),
+        "released" => released("a"),
+        "started" => started("a", 1),
+        "ended" => ended("a", good_attempt()),
+        "settled" => settled("a", good_settlement(intent)),
+        "removed" => removed("a"),
+        "kept" => kept("a"),
+        _ => panic!("{name}"),
+    }
+}
+
+fn name_of(record: &TaskRecord) -> &'static str {
+    match &record.state {
+        TaskState::Pending => "pending",
+        TaskState::Preparing { .. } => "preparing",
+        TaskState::Running { .. } => "running",
+        TaskState::Settling { .. } => "settling",
+        TaskState::Settled { worktree, .. } => match worktree {
+            WorktreeFate::None => "gone",
+            WorktreeFate::Removing => "removing",
+            WorktreeFate::Trashed { .. } => "trashed",
+            WorktreeFate::Kept(_) => "staying",
+        },
+    }
+}
+
+fn at(at_ms: u64, kind: EventKind) -> Event {
+    Event { at_ms, kind }
+}
+
+fn one_task() -> SessionSpec {
+    spec(&["a"])
+}
+
+#[test]
+fn a_task_moves_along_legal_moves_and_an_illegal_one_changes_nothing() {
+    let mut lines = MOVES.lines().filter(|line| !line.trim().is_empty());
+    let events: Vec<&str> = lines.next().unwrap().split_whitespace().collect();
+    for line in lines {
+        let (from, row) = line.trim().split_once(' ').unwrap();
+        let row: Vec<&str> = row.split_whitespace().collect();
+        assert_eq!(row.len(), events.len(), "{line}");
+        for (name, to) in events.iter().zip(row) {
+            let mut state = state_after(&one_task(), &way_to(from));
+            assert_eq!(name_of(&state.tasks[0]), from);
+            let before = state.clone();
+            // From preparing there is no work, so nothing to keep.
+            let intent = match from {
+                "preparing" => WorktreeIntent::None,
+                _ => WorktreeIntent::Keep("asked for".into()),
+            };
+            let result = apply(&mut state, &at(MADE + 60_000, event(name, intent)));
+            if to == "-" {
+                assert!(
+                    matches!(result, Err(IllegalMove::Task { .. })),
+                    "{from}, {name}: {result:?}"
+                );
+                assert_eq!(state, before, "{from}, {name}");
+            } else {
+                assert_eq!((result, name_of(&state.tasks[0])), (Ok(()), to), "{from}, {name}");
+            }
+        }
+    }
+}
+
+#[test]
+fn a_refusal_says_which_task_stands_where() {
+    let mut state = state_after(&one_task(), &way_to("running"));
+    let refused = |state: &mut SessionState, kind| apply(state, &at(MADE, kind)).unwrap_err().to_string();
+    let error = refused(&mut state, preparing("a"));
+    assert_eq!(error, "task a is running and cannot become preparing");
+    assert_eq!(refused(&mut state, preparing("b")), "there is no task b");
+    let text = "x".into();
+    let task = Some(task_id("b"));
+    assert_eq!(
+        refused(&mut state, EventKind::Warned { task, text }),
+        "there is no task b"
+    );
+}
+
+#[test]
+fn attempts_are_counted_without_a_gap() {
+    for (number, legal) in [(0, false), (1, true), (2, false)] {
+        let mut state = state_after(&one_task(), &way_to("preparing"));
+        let result = apply(&mut state, &at(MADE, started("a", number)));
+        assert_eq!(result.is_ok(), legal, "{number}");
+        assert_eq!(state.tasks[0].attempts, u32::from(legal));
+    }
+}
+
+#[test]
+fn a_settled_task_knows_where_it_worked_and_how_its_attempt_ended() {
+    let state = state_after(&one_task(), &success("a"));
+    let record = &state.tasks[0];
+    assert_eq!(record.site(), Some(&site("a")));
+    assert_eq!(record.attempt_outcome(), Some(&good_attempt()));
+    assert_eq!(record.settlement(), Some(&good_settlement(WorktreeIntent::Remove)));
+    assert_eq!(
+        (record.started_ms, record.settled_ms),
+        (Some(MADE + 1000), Some(MADE + 4000))
+    );
+
+    // Without a worktree there was neither.
+    let state = state_after(&one_task(), &way_to("gone"));
+    let record = &state.tasks[0];
+    assert_eq!((record.site(), record.attempt_outcome()), (None, None));
+}
+
+#[test]
+fn the_last_place_counts_and_the_first_start() {
+    let mut moved = preparing("a");
+    let other = crate::session::Site {
+        branch: "main-task-a-12345678".into(),
+        ..site("a")
+    };
+    if let EventKind::TaskPreparing { site, .. } = &mut moved {
+        *site = Some(other.clone());
+    }
+    let state = state_after(&one_task(), &[preparing("a"), moved]);
+    assert_eq!(state.tasks[0].site(), Some(&other));
+    assert_eq!(state.tasks[0].started_ms, Some(MADE + 1000));
+    let state = state_after(&one_task(), &[preparing("a"), released("a")]);
+    assert_eq!((state.tasks[0].site(), state.tasks[0].started_ms), (None, None));
+    let state = state_after(&one_task(), &[preparing("a"), released("a"), preparing("a")]);
+    assert_eq!(state.tasks[0].started_ms, Some(MADE + 3000));
+}
+
+#[test]
+fn after_its_end_a_session_takes_nothing_but_a_new_start() {
+    let stop = |now| EventKind::StopAsked { now };
+    let end = [session_started(), stop(true), session_ended()];
+    for kind in [preparing("a"), stop(false), session_ended(), warning(None)] {
+        let mut state = state_after(&one_task(), &end);
+        let before = state.clone();
+        assert_eq!(apply(&mut state, &at(MADE, kind)), Err(IllegalMove::AfterTheEnd));
+        assert_eq!(state, before);
+    }
+    let first = state_after(&one_task(), &end);
+    assert_eq!(first.end, Some((SessionEnd::Completed, MADE + 3000, None)));
+    let mut again = session_started();
+    if let EventKind::SessionStarted { supervisor, filters } = &mut again {
+        supervisor.pid = 8;
+        filters.insert("filter.late.clean".into(), "cat".into());
+    }
+    let state = state_after(&one_task(), &[&end[..], &[again]].concat());
+    assert_eq!((state.end, state.stop_asked), (None, None));
+    assert_eq!(state.supervisor.map(|s| s.pid), Some(8));
+    // What was there when the session first started is what the user had configured.
+    assert_eq!(
+        (state.filters, state.started_ms),
+        (Some(BTreeMap::new()), Some(MADE + 1000))
+    );
+}
+
+#[test]
+fn a_request_to_stop_at_once_is_not_taken_back() {
+    for (asked, expected) in [
+        (&[][..], None),
+        (&[false][..], Some(false)),
+        (&[false, true][..], Some(true)),
+        (&[true, false][..], Some(true)),
+    ] {
+        let events: Vec<EventKind> = asked.iter().map(|&now| EventKind::StopAsked { now }).collect();
+        assert_eq!(state_after(&one_task(), &events).stop_asked, expected);
+    }
+}
+
+#[test]
+fn a_warning_goes_to_its_task_or_to_the_session() {
+    let state = state_after(&one_task(), &[warning(None), warning(Some("a"))]);
+    assert_eq!((state.warnings.len(), state.tasks[0].warnings.len()), (1, 1));
+    assert_eq!(state.tasks[0].state, TaskState::Pending);
+}
+
+#[test]
+fn every_event_is_the_same_after_its_way_through_json() {
+    let mut all = success("a");
+    all.extend([session_started(), session_ended(), released("a"), kept("a")]);
+    all.extend([warning(None), warning(Some("a")), EventKind::StopAsked { now: true }]);
+    all.extend([ended("a", bad_attempt()), event("settled", WorktreeIntent::None)]);
+    for kind in all {
+        let event = at(MADE, kind);
+        let text = serde_json::to_string(&event).unwrap();
+        assert_eq!(serde_json::from_str::<Event>(&text).unwrap(), event, "{text}");
+    }
+}
+
+fn warning(task: Option<&str>) -> EventKind {
+    EventKind::Warned {
+        task: task.map(task_id),
+        text: "careful".into(),
+    }
+}

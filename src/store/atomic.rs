@@ -1,0 +1,96 @@
+//! Replace a file so that a reader sees the old content or the new one, never a part of either.
+
+use std::fs::{DirBuilder, File};
+use std::io::{self, Write};
+use std::os::unix::fs::DirBuilderExt;
+use std::path::Path;
+
+use serde::Serialize;
+
+use super::paths::HALF_MADE_PREFIX;
+
+/// Whether the new content has to outlive a power failure once the call has returned.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Durability {
+    /// File and directory are fsynced.
+    Synced,
+    /// Only atomic. For files that are derived from others, or that change twice a second.
+    Fast,
+}
+
+/// Makes a directory and its missing parents with mode 0700; one that exists is left as it is.
+pub fn private_dir(path: &Path) -> io::Result<()> {
+    DirBuilder::new().recursive(true).mode(0o700).create(path)
+}
+
+/// Makes the names in a directory durable.
+pub fn sync_dir(path: &Path) -> io::Result<()> {
+    File::open(path)?.sync_all()
+}
+
+/// Replaces `path` by `content` with mode 0600, through a temporary file beside it.
+pub fn write(path: &Path, content: &[u8], durability: Durability) -> io::Result<()> {
+    let dir = path
+        .parent()
+        .ok_or_else(|| io::Error::other("a path without a directory"))?;
+    let mut file = tempfile::Builder::new().prefix(HALF_MADE_PREFIX).tempfile_in(dir)?;
+    file.write_all(content)?;
+    if durability == Durability::Synced {
+        file.as_file().sync_all()?;
+    }
+    file.persist(path).map_err(|e| e.error)?;
+    if durability == Durability::Synced {
+        sync_dir(dir)?;
+    }
+    Ok(())
+}
+
+/// [`write`] of a value as JSON with a final newline.
+pub fn write_json<T: Serialize>(path: &Path, value: &T, durability: Durability) -> io::Result<()> {
+    let mut text = serde_json::to_vec(value)?;
+    text.push(b'\n');
+    write(path, &text, durability)
+}
+
+/// Gives a file a second name, replacing what had that name before; a copy where the file system has no links.
+pub fn publish(from: &Path, to: &Path) -> io::Result<()> {
+    let dir = to
+        .parent()
+        .ok_or_else(|| io::Error::other("a path without a directory"))?;
+    let half = dir.join(format!("{HALF_MADE_PREFIX}{}", uuid::Uuid::new_v4()));
+    if std::fs::hard_link(from, &half).is_err() {
+        std::fs::copy(from, &half)?;
+    }
+    std::fs::rename(&half, to)?;
+    // A rename onto another name of the same file does nothing, and leaves this one.
+    match std::fs::remove_file(&half) {
+        Err(e) if e.kind() != io::ErrorKind::NotFound => Err(e),
+        _ => Ok(()),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::os::unix::fs::PermissionsExt;
+
+    #[test]
+    fn replaces_with_private_mode_and_leaves_no_other_file() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("a.json");
+        write_json(&path, &[1, 2], Durability::Synced).unwrap();
+        write_json(&path, &[3], Durability::Fast).unwrap();
+        assert_eq!(std::fs::read_to_string(&path).unwrap(), "[3]\n");
+        assert_eq!(std::fs::metadata(&path).unwrap().permissions().mode() & 0o777, 0o600);
+        assert_eq!(std::fs::read_dir(dir.path()).unwrap().count(), 1);
+    }
+
+    #[test]
+    fn directories_are_private() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("a/b");
+        private_dir(&path).unwrap();
+        private_dir(&path).unwrap();
+        assert_eq!(std::fs::metadata(&path).unwrap().permissions().mode() & 0o777, 0o700);
+    }
+}

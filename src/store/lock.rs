@@ -1,0 +1,91 @@
+//! Locks between processes: `flock` on a file, held as long as the file stays open.
+//!
+//! The kernel drops such a lock when its holder ends, however it ends, so a held lock means a living holder. A lock
+//! can be handed to a child process with the open file. They are taken in the order session, attempt, repository,
+//! merge.
+
+use std::fs::{File, OpenOptions, TryLockError};
+use std::io;
+use std::os::unix::fs::OpenOptionsExt;
+use std::path::Path;
+
+/// A held exclusive lock; dropping it (in every process that has it) lets go.
+#[derive(Debug)]
+pub struct Lock {
+    file: File,
+}
+
+impl Lock {
+    /// Takes the lock, waiting for another holder to let go. The file is made when it is missing.
+    pub fn acquire(path: &Path) -> io::Result<Self> {
+        let file = open(path)?;
+        file.lock()?;
+        Ok(Self { file })
+    }
+
+    /// Takes the lock, or gives `None` when another process holds it.
+    pub fn try_acquire(path: &Path) -> io::Result<Option<Self>> {
+        let file = open(path)?;
+        match file.try_lock() {
+            Ok(()) => Ok(Some(Self { file })),
+            Err(TryLockError::WouldBlock) => Ok(None),
+            Err(TryLockError::Error(e)) => Err(e),
+        }
+    }
+
+    /// Wraps a file whose lock was handed over by the process that took it.
+    pub fn inherited(file: File) -> Self {
+        Self { file }
+    }
+
+    /// The open file, to hand the lock to a child process.
+    pub fn into_file(self) -> File {
+        self.file
+    }
+
+    /// The open file, to write down who holds the lock.
+    pub fn file(&self) -> &File {
+        &self.file
+    }
+}
+
+/// Whether some process holds the lock at `path`. A missing file is held by nobody.
+pub fn is_held(path: &Path) -> io::Result<bool> {
+    let file = match File::open(path) {
+        Err(e) if e.kind() == io::ErrorKind::NotFound => return Ok(false),
+        other => other?,
+    };
+    // A shared lock, so that two who look at the same moment do not take each other for a holder.
+    match file.try_lock_shared() {
+        Ok(()) => Ok(false),
+        Err(TryLockError::WouldBlock) => Ok(true),
+        Err(TryLockError::Error(e)) => Err(e),
+    }
+}
+
+fn open(path: &Path) -> io::Result<File> {
+    OpenOptions::new()
+        .read(true)
+        .write(true)
+        .create(true)
+        .truncate(false)
+        .mode(0o600)
+        .open(path)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn one_holder_at_a_time() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("x.lock");
+        assert!(!is_held(&path).unwrap());
+        let lock = Lock::try_acquire(&path).unwrap().unwrap();
+        assert!(is_held(&path).unwrap());
+        assert!(Lock::try_acquire(&path).unwrap().is_none());
+        drop(lock);
+        assert!(!is_held(&path).unwrap());
+    }
+}

@@ -1,0 +1,136 @@
+//! Where the files of a session lie. Every name on disk is here and nowhere else.
+
+use std::path::{Path, PathBuf};
+
+/// How a session's directory begins; its id follows.
+pub const SESSION_PREFIX: &str = "session-";
+/// How the name of something begins that is being made, until it is whole and gets its own.
+pub const HALF_MADE_PREFIX: &str = ".new-";
+/// How a git dir of our own begins, through which a worktree is looked at.
+pub const VIEW_PREFIX: &str = "view-";
+
+/// The directory of one session and the names in it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct SessionPaths {
+    dir: PathBuf,
+}
+
+impl SessionPaths {
+    /// The session whose directory is `dir`.
+    pub fn new(dir: impl Into<PathBuf>) -> Self {
+        Self { dir: dir.into() }
+    }
+
+    /// The session `id` among those in `results`.
+    pub fn of(results: &Path, id: impl std::fmt::Display) -> Self {
+        Self::new(results.join(format!("{SESSION_PREFIX}{id}")))
+    }
+
+    /// The directory itself.
+    pub fn dir(&self) -> &Path {
+        &self.dir
+    }
+
+    /// Locked by the supervisor as long as it lives; its text says who that is.
+    pub fn lock(&self) -> PathBuf {
+        self.dir.join("session.lock")
+    }
+
+    /// The specification, written once.
+    pub fn spec(&self) -> PathBuf {
+        self.dir.join("session.json")
+    }
+
+    /// What happened.
+    pub fn journal(&self) -> PathBuf {
+        self.dir.join("journal.jsonl")
+    }
+
+    /// The fold of the journal, for scripts.
+    pub fn status(&self) -> PathBuf {
+        self.dir.join("status.json")
+    }
+
+    /// What the supervisor itself printed.
+    pub fn supervisor_log(&self) -> PathBuf {
+        self.dir.join("supervisor.log")
+    }
+
+    /// What others ask of the supervisor, a file each.
+    pub fn requests(&self) -> PathBuf {
+        self.dir.join("requests")
+    }
+
+    /// The answer of a task's last attempt.
+    pub fn answer(&self, task: &str) -> PathBuf {
+        self.dir.join(format!("task-{task}.txt"))
+    }
+
+    /// Everything captured of a task's last attempt.
+    pub fn log(&self, task: &str) -> PathBuf {
+        self.dir.join(format!("task-{task}.log"))
+    }
+
+    /// Where the attempts of all tasks are.
+    pub fn attempts(&self) -> PathBuf {
+        self.dir.join("attempts")
+    }
+
+    /// One attempt of a task; `number` counts from 1.
+    pub fn attempt(&self, task: &str, number: u32) -> AttemptPaths {
+        AttemptPaths::new(self.attempts().join(format!("{task}.{number}")))
+    }
+}
+
+/// The directory of one attempt and the names in it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct AttemptPaths {
+    dir: PathBuf,
+}
+
+impl AttemptPaths {
+    /// The attempt whose directory is `dir`.
+    pub fn new(dir: impl Into<PathBuf>) -> Self {
+        Self { dir: dir.into() }
+    }
+
+    /// The directory itself.
+    pub fn dir(&self) -> &Path {
+        &self.dir
+    }
+
+    /// Locked by the runner as long as it lives.
+    pub fn lock(&self) -> PathBuf {
+        self.dir.join("attempt.lock")
+    }
+
+    /// What the runner is asked to do.
+    pub fn request(&self) -> PathBuf {
+        self.dir.join("request.json")
+    }
+
+    /// Which process the runner is.
+    pub fn identity(&self) -> PathBuf {
+        self.dir.join("identity.json")
+    }
+
+    /// What changes often while the agent runs.
+    pub fn live(&self) -> PathBuf {
+        self.dir.join("live.json")
+    }
+
+    /// All output of the agent, up to the cap.
+    pub fn log(&self) -> PathBuf {
+        self.dir.join("output.log")
+    }
+
+    /// The answer: of a plain-text agent all it printed so far.
+    pub fn answer(&self) -> PathBuf {
+        self.dir.join("answer.txt")
+    }
+
+    /// How the attempt ended.
+    pub fn outcome(&self) -> PathBuf {
+        self.dir.join("outcome.json")
+    }
+}

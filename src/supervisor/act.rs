@@ -1,0 +1,278 @@
+//! Carries out what was decided, each thing beside the loop, and reports back through its channel.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+
+use tokio::sync::mpsc::{UnboundedReceiver, UnboundedSender, unbounded_channel};
+use tokio::task::spawn_blocking;
+use uuid::Uuid;
+
+use super::attempt::{self, Word};
+use super::decide::{Action, Input, NewAttempt, NoWorktree};
+use super::runner_request::runner_request;
+use crate::git;
+use crate::session::{KEPT_ON_REQUEST, SessionSpec, SessionState, Settlement, Site, TaskRecord, WorktreeIntent};
+use crate::store::atomic;
+use crate::store::paths::{AttemptPaths, SessionPaths};
+use crate::task::{AttemptOutcome, FailureReason, Outcome, Verdict};
+use crate::worktree::{self, Removal, Workshop, WorktreeError};
+
+/// What the supervisor works with.
+pub(super) struct Hands {
+    shared: Arc<Shared>,
+    /// To those who look after the runners.
+    words: HashMap<usize, UnboundedSender<Word>>,
+}
+
+struct Shared {
+    paths: SessionPaths,
+    spec: SessionSpec,
+    shop: Option<Workshop>,
+    sender: UnboundedSender<Input>,
+}
+
+impl Hands {
+    pub(super) fn new(
+        paths: SessionPaths,
+        spec: SessionSpec,
+        shop: Option<Workshop>,
+        sender: UnboundedSender<Input>,
+    ) -> Self {
+        let shared = Arc::new(Shared {
+            paths,
+            spec,
+            shop,
+            sender,
+        });
+        let words = HashMap::new();
+        Self { shared, words }
+    }
+
+    /// Warns, in its own time, when the checkout has changes that the agents will not see.
+    pub(super) fn look_at_checkout(&self) {
+        let shared = self.shared.clone();
+        spawn_blocking(move || {
+            let shop = shared.shop.as_ref();
+            if let Some(text) = shop.and_then(|shop| git::dirty_warning(&shop.place, &shop.drivers)) {
+                shared.tell(Input::Warning(text));
+            }
+        });
+    }
+
+    /// Begins to do it.
+    pub(super) fn act(&mut self, action: Action, state: &SessionState) {
+        let shared = self.shared.clone();
+        let record = |task: usize| state.tasks[task].clone();
+        match action {
+            Action::Provision { task, site } => {
+                spawn_blocking(move || shared.provision(task, site.as_ref()));
+            }
+            Action::Start { task, number } => {
+                let (sender, words) = unbounded_channel();
+                self.words.insert(task, sender);
+                let record = record(task);
+                tokio::spawn(async move { shared.attempt(task, number, record, words).await });
+            }
+            Action::Go { task } => self.tell(task, Word::Go),
+            Action::End { task, now } => self.tell(task, Word::End { now }),
+            Action::Release { task } => match self.words.remove(&task) {
+                // The one who looks after the runner sees that the word will not come, and undoes the worktree.
+                Some(words) => drop(words),
+                None => {
+                    let record = record(task);
+                    spawn_blocking(move || shared.release(task, &record));
+                }
+            },
+            Action::Settle { task } => {
+                self.words.remove(&task);
+                let record = record(task);
+                spawn_blocking(move || {
+                    let settlement = shared.settle(task, &record);
+                    shared.tell(Input::Settled { task, settlement });
+                });
+            }
+            Action::Remove { task } => {
+                let record = record(task);
+                spawn_blocking(move || shared.remove(task, &record));
+            }
+        }
+    }
+
+    fn tell(&self, task: usize, word: Word) {
+        if let Some(words) = self.words.get(&task) {
+            let _ = words.send(word);
+        }
+    }
+}
+
+impl Shared {
+    fn tell(&self, input: Input) {
+        // Nobody listens only when the loop has ended with an error, which is in the log.
+        let _ = self.sender.send(input);
+    }
+
+    fn provision(&self, task: usize, site: Option<&Site>) {
+        let result = match self.shop.as_ref().zip(site) {
+            None => Ok(()),
+            Some((shop, site)) => worktree::provision(shop, site).map_err(|e| match e {
+                WorktreeError::Taken(what) => NoWorktree::Taken(what),
+                other => NoWorktree::Failed(other.to_string()),
+            }),
+        };
+        self.tell(Input::Provisioned { task, result });
+    }
+
+    fn undo(&self, record: &TaskRecord) -> Result<(), WorktreeError> {
+        match self.shop.as_ref().zip(record.site()) {
+            Some((shop, site)) => worktree::release(shop, site),
+            None => Ok(()),
+        }
+    }
+
+    fn release(&self, task: usize, record: &TaskRecord) {
+        if let Err(e) = self.undo(record) {
+            self.tell(Input::Warning(format!(
+                "the worktree of {} could not be undone: {e}",
+                record.id
+            )));
+        }
+        self.tell(Input::Released { task });
+    }
+
+    /// Looks after one attempt to its end.
+    async fn attempt(self: Arc<Self>, task: usize, number: u32, record: TaskRecord, words: UnboundedReceiver<Word>) {
+        let paths = self.paths.attempt(record.id.as_ref(), number);
+        let attempt = NewAttempt {
+            number,
+            id: Uuid::new_v4(),
+            conversation: Uuid::new_v4(),
+            runner_pid: 0,
+        };
+        let request = runner_request(&self.spec, task, record.site(), attempt.id, attempt.conversation);
+        let started = match self.publish_log(&record, &paths) {
+            Ok(()) => attempt::start(&paths, &request, attempt).await,
+            Err(e) => Err(e),
+        };
+        let waiting = match started {
+            Ok(waiting) => waiting,
+            Err(e) => {
+                let error = format!("its runner cannot be started: {e}");
+                let shared = self.clone();
+                let _ = spawn_blocking(move || shared.undo(&record)).await;
+                let result = Err(NoWorktree::Failed(error));
+                return self.tell(Input::Provisioned { task, result });
+            }
+        };
+        self.tell(Input::RunnerReady {
+            task,
+            attempt: waiting.attempt(),
+        });
+        match waiting.run(&paths, words).await {
+            Some(outcome) => self.tell(Input::AttemptEnded { task, outcome }),
+            None => {
+                let shared = self.clone();
+                let _ = spawn_blocking(move || shared.release(task, &record)).await;
+            }
+        }
+    }
+
+    /// Makes the log of the attempt the log of the task, before there is anything in it, so that it can be followed.
+    fn publish_log(&self, record: &TaskRecord, paths: &AttemptPaths) -> std::io::Result<()> {
+        atomic::private_dir(paths.dir())?;
+        atomic::write(&paths.log(), b"", atomic::Durability::Fast)?;
+        atomic::publish(&paths.log(), &self.paths.log(record.id.as_ref()))
+    }
+
+    /// Commits what is left and says what the task came to.
+    fn settle(&self, task: usize, record: &TaskRecord) -> Settlement {
+        let Some(attempt) = record.attempt_outcome() else {
+            // Only an ended attempt is settled.
+            return Settlement::failed(FailureReason::Lost, "it has no outcome");
+        };
+        let (outcome, reason, error) = came_to(&attempt.verdict);
+        let mut settlement = Settlement {
+            outcome,
+            reason,
+            error,
+            head: None,
+            changes: None,
+            committed_leftovers: false,
+            notes: notes(attempt),
+            worktree: WorktreeIntent::None,
+        };
+        let answer = self.paths.attempt(record.id.as_ref(), record.attempts).answer();
+        if answer.exists()
+            && let Err(e) = atomic::publish(&answer, &self.paths.answer(record.id.as_ref()))
+        {
+            settlement
+                .notes
+                .push(format!("its answer could not be put in its place: {e}"));
+        }
+        if let Some((shop, site)) = self.shop.as_ref().zip(record.site()) {
+            match worktree::settle(shop, site, &self.spec.tasks[task]) {
+                Ok(settled) => self.work_done(&mut settlement, settled),
+                Err(e) => {
+                    settlement.outcome = Outcome::Failed;
+                    settlement.reason = Some(FailureReason::Settling);
+                    settlement.error = Some(format!("its work could not be committed: {e}"));
+                    settlement.worktree = WorktreeIntent::Keep("its work could not be committed".into());
+                }
+            }
+        }
+        settlement
+    }
+
+    fn work_done(&self, settlement: &mut Settlement, settled: worktree::Settled) {
+        let kept = settled.keep.or_else(|| match settlement.outcome {
+            Outcome::Failed => Some("the task failed".into()),
+            Outcome::Stopped => Some("the task was stopped".into()),
+            Outcome::Succeeded => self.spec.options.keep_worktrees.then(|| KEPT_ON_REQUEST.into()),
+        });
+        settlement.head = Some(settled.head.to_string());
+        settlement.changes = Some(settled.changes);
+        settlement.committed_leftovers = settled.committed;
+        settlement.notes.extend(settled.notes);
+        settlement.worktree = kept.map_or(WorktreeIntent::Remove, WorktreeIntent::Keep);
+    }
+
+    fn remove(&self, task: usize, record: &TaskRecord) {
+        let head = record.settlement().and_then(|s| s.head.as_ref());
+        let head = head.and_then(|id| git2::Oid::from_str(id).ok());
+        let removal = match self.shop.as_ref().zip(record.site()).zip(head) {
+            Some(((shop, site), head)) => worktree::remove(shop, site, head)
+                .unwrap_or_else(|e| Removal::Kept(format!("it could not be moved: {e}"))),
+            None => Removal::Kept("it has no worktree".into()),
+        };
+        self.tell(Input::Removed { task, removal });
+    }
+}
+
+fn came_to(verdict: &Verdict) -> (Outcome, Option<FailureReason>, Option<String>) {
+    match verdict {
+        Verdict::Succeeded => (Outcome::Succeeded, None, None),
+        Verdict::Failed { reason, error } => (Outcome::Failed, Some(*reason), Some(error.clone())),
+        Verdict::Stopped => (Outcome::Stopped, None, Some("stopped on request".into())),
+    }
+}
+
+fn notes(attempt: &AttemptOutcome) -> Vec<String> {
+    let mut notes = Vec::new();
+    if attempt.dropped_bytes > 0 {
+        notes.push(format!(
+            "{} bytes of its output were dropped: they were over the limit, or there was no room on the disk",
+            attempt.dropped_bytes
+        ));
+    }
+    match attempt.killed_processes {
+        0 => {}
+        1 => notes.push("a process that it had left behind was ended".into()),
+        many => notes.push(format!("{many} processes that it had left behind were ended")),
+    }
+    if !attempt.left_processes.is_empty() {
+        notes.push(format!(
+            "processes that could not be ended: {:?}",
+            attempt.left_processes
+        ));
+    }
+    notes
+}

@@ -1,0 +1,245 @@
+//! What an input means: events to record, and actions to carry out once they are durable. Pure.
+
+use crate::pool;
+use crate::session::{
+    EventKind, SessionEnd, SessionSpec, SessionState, Settlement, Site, TaskRecord, TaskState, WorktreeIntent,
+};
+use crate::task::{AttemptOutcome, FailureReason, Outcome, TaskId};
+use crate::words::dollars;
+use crate::worktree::{Removal, naming::other_site};
+use uuid::Uuid;
+
+/// Something that happened outside of the loop. Tasks are given by their index.
+#[derive(Debug)]
+pub(super) enum Input {
+    /// A worktree was made, or not.
+    Provisioned {
+        task: usize,
+        result: Result<(), NoWorktree>,
+    },
+    /// A runner waits for the word.
+    RunnerReady { task: usize, attempt: NewAttempt },
+    /// The runner is gone.
+    AttemptEnded { task: usize, outcome: AttemptOutcome },
+    /// The work of a task is committed.
+    Settled { task: usize, settlement: Settlement },
+    /// A worktree that was not needed after all is undone.
+    Released { task: usize },
+    /// The worktree of a settled task was put away, or not.
+    Removed { task: usize, removal: Removal },
+    /// Somebody wants the session to stop.
+    StopAsked { now: bool },
+    /// The user should know.
+    Warning(String),
+}
+
+/// Why a task has no worktree.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) enum NoWorktree {
+    /// Somebody else has its name.
+    Taken(String),
+    /// Anything else.
+    Failed(String),
+}
+
+/// An attempt whose runner is ready.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct NewAttempt {
+    pub number: u32,
+    pub id: Uuid,
+    pub conversation: Uuid,
+    pub runner_pid: i32,
+}
+
+/// Something to do.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) enum Action {
+    /// Make the worktree.
+    Provision { task: usize, site: Option<Site> },
+    /// Start a runner, which then waits for the word.
+    Start { task: usize, number: u32 },
+    /// Give the word.
+    Go { task: usize },
+    /// Let the runner go without the word, and undo the worktree.
+    Release { task: usize },
+    /// End the agent.
+    End { task: usize, now: bool },
+    /// Commit what the agent left.
+    Settle { task: usize },
+    /// Put the worktree away.
+    Remove { task: usize },
+}
+
+/// What `input` means in `state`.
+pub(super) fn decide(spec: &SessionSpec, state: &SessionState, input: Input) -> (Vec<EventKind>, Vec<Action>) {
+    let id = |task: usize| spec.tasks[task].id.clone();
+    let closed = pool::is_closed(state, &spec.options);
+    match input {
+        Input::Provisioned { task, result: Ok(()) } if closed => (vec![], vec![Action::Release { task }]),
+        Input::Provisioned { task, result: Ok(()) } => {
+            let number = state.tasks[task].attempts + 1;
+            (vec![], vec![Action::Start { task, number }])
+        }
+        Input::Provisioned {
+            task,
+            result: Err(error),
+        } => without_worktree(spec, state, task, error),
+        Input::RunnerReady { task, .. } if closed => (vec![], vec![Action::Release { task }]),
+        Input::RunnerReady { task, attempt } => {
+            let started = EventKind::AttemptStarted {
+                task: id(task),
+                number: attempt.number,
+                attempt: attempt.id,
+                conversation: attempt.conversation,
+                runner_pid: attempt.runner_pid,
+            };
+            (vec![started], vec![Action::Go { task }])
+        }
+        Input::AttemptEnded { task, outcome } => {
+            let at_the_limit = limit_reached(spec, state, &outcome);
+            let ended = EventKind::AttemptEnded {
+                task: id(task),
+                outcome,
+            };
+            let events = [ended].into_iter().chain(at_the_limit).collect();
+            (events, vec![Action::Settle { task }])
+        }
+        Input::Settled { task, settlement } => {
+            let remove = settlement.worktree == WorktreeIntent::Remove;
+            let settled = EventKind::TaskSettled {
+                task: id(task),
+                settlement,
+            };
+            (
+                vec![settled],
+                remove.then_some(Action::Remove { task }).into_iter().collect(),
+            )
+        }
+        Input::Released { task } => (vec![EventKind::TaskReleased { task: id(task) }], vec![]),
+        Input::Removed { task, removal } => (vec![removed(id(task), removal)], vec![]),
+        Input::StopAsked { now } => stop(state, now),
+        Input::Warning(text) => (vec![EventKind::Warned { task: None, text }], vec![]),
+    }
+}
+
+/// The tasks that start now.
+pub(super) fn schedule(spec: &SessionSpec, state: &SessionState) -> (Vec<EventKind>, Vec<Action>) {
+    let mut events = Vec::new();
+    let mut actions = Vec::new();
+    for task in pool::next(state, &spec.options) {
+        let site = spec.site(task);
+        events.push(EventKind::TaskPreparing {
+            task: spec.tasks[task].id.clone(),
+            site: site.clone(),
+        });
+        actions.push(Action::Provision { task, site });
+    }
+    (events, actions)
+}
+
+/// Whether the session is at its end.
+pub(super) fn finish(spec: &SessionSpec, state: &SessionState) -> Option<EventKind> {
+    if state.end.is_some() {
+        return None;
+    }
+    let ended = |end, error| Some(EventKind::SessionEnded { end, error });
+    if !state.is_quiet() {
+        return None;
+    }
+    // A request that came when all was done has changed nothing.
+    let cut_short = |t: &TaskRecord| t.settlement().is_none_or(|s| s.outcome == Outcome::Stopped);
+    if state.stop_asked.is_some() && state.tasks.iter().any(cut_short) {
+        return ended(SessionEnd::Stopped, Some("stopped on request".into()));
+    }
+    if state.all_settled() {
+        return ended(SessionEnd::Completed, None);
+    }
+    let limit = spec.options.limit_below(state.cost_usd);
+    limit.zip(state.cost_usd).and_then(|(limit, cost)| {
+        let error = format!("cost limit of {} reached: {}", dollars(limit), dollars(cost));
+        ended(SessionEnd::Stopped, Some(error))
+    })
+}
+
+/// What to say when this end of an attempt takes the cost above the limit, and tasks are left that would have started.
+fn limit_reached(spec: &SessionSpec, state: &SessionState, outcome: &AttemptOutcome) -> Option<EventKind> {
+    let cost = state.cost_with(outcome)?;
+    let limit = spec.options.limit_below(Some(cost))?;
+    let left = state.unstarted();
+    if pool::is_closed(state, &spec.options) || left == 0 {
+        return None;
+    }
+    let tasks = if left == 1 { "task is" } else { "tasks are" };
+    let text = format!(
+        "the cost limit of {} is reached ({}): {left} {tasks} not started",
+        dollars(limit),
+        dollars(cost)
+    );
+    Some(EventKind::Warned { task: None, text })
+}
+
+fn without_worktree(
+    spec: &SessionSpec,
+    state: &SessionState,
+    task: usize,
+    error: NoWorktree,
+) -> (Vec<EventKind>, Vec<Action>) {
+    let id = spec.tasks[task].id.clone();
+    let error = match error {
+        NoWorktree::Taken(_) if pool::is_closed(state, &spec.options) => {
+            return (vec![EventKind::TaskReleased { task: id }], vec![]);
+        }
+        NoWorktree::Taken(what) => {
+            let other = state.tasks[task]
+                .site()
+                .and_then(|site| other_site(site, spec.session_id));
+            match other {
+                Some(site) => return elsewhere(id, task, &what, site),
+                None => format!("{what} exists already"),
+            }
+        }
+        NoWorktree::Failed(error) => error,
+    };
+    let settlement = Settlement::failed(FailureReason::Provisioning, error);
+    (vec![EventKind::TaskSettled { task: id, settlement }], vec![])
+}
+
+fn elsewhere(id: TaskId, task: usize, what: &str, site: Site) -> (Vec<EventKind>, Vec<Action>) {
+    let text = format!("{what} exists already: the task works on {} instead", site.branch);
+    let events = vec![
+        EventKind::Warned {
+            task: Some(id.clone()),
+            text,
+        },
+        EventKind::TaskPreparing {
+            task: id,
+            site: Some(site.clone()),
+        },
+    ];
+    let site = Some(site);
+    (events, vec![Action::Provision { task, site }])
+}
+
+fn removed(task: TaskId, removal: Removal) -> EventKind {
+    match removal {
+        Removal::Trashed { trash, ignored } => EventKind::WorktreeRemoved { task, trash, ignored },
+        Removal::Kept(why) => EventKind::WorktreeKept { task, why },
+    }
+}
+
+fn stop(state: &SessionState, now: bool) -> (Vec<EventKind>, Vec<Action>) {
+    // Asked again, and no more than before.
+    if state.stop_asked.is_some_and(|before| before || !now) {
+        return (vec![], vec![]);
+    }
+    let running = state
+        .tasks
+        .iter()
+        .enumerate()
+        .filter(|(_, t)| matches!(t.state, TaskState::Running { .. }));
+    let end = running.map(|(task, _)| Action::End { task, now }).collect();
+    (vec![EventKind::StopAsked { now }], end)
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,57 @@
+//! What a runner is asked to do for a task: the agent's command line, directory, standard input and environment.
+//!
+//! The one place where that is decided. The supervisor sends it to the runner of an attempt, and `run --dry-run` shows
+//! it: so what is shown is what would run. Pure.
+
+use uuid::Uuid;
+
+use crate::agent::claude;
+use crate::git::LOCAL_VARIABLES;
+use crate::runner::RunnerRequest;
+use crate::session::{SessionSpec, Site};
+
+/// The request for an attempt at the task with this index, which works at `site`; without one in the directory that
+/// `run` was called in. `attempt` marks its processes, `conversation` is the agent's.
+pub fn runner_request(
+    spec: &SessionSpec,
+    task: usize,
+    site: Option<&Site>,
+    attempt: Uuid,
+    conversation: Uuid,
+) -> RunnerRequest {
+    let task = &spec.tasks[task];
+    let directory = site.map_or(&spec.directory, |s| &s.worktree);
+    let mut environment = vec![
+        ("PLEACH_SESSION".to_owned(), spec.session_id.to_string()),
+        ("PLEACH_TASK_ID".to_owned(), task.id.to_string()),
+    ];
+    let mut set = |name: &str, value: &str| environment.push((name.to_owned(), value.to_owned()));
+    if let Some((site, repository)) = site.zip(spec.repository.as_ref()) {
+        set("PLEACH_BRANCH", &site.branch);
+        set("PLEACH_BASE", &site.base);
+        let who = &repository.identity;
+        if !who.configured {
+            for role in ["AUTHOR", "COMMITTER"] {
+                set(&format!("GIT_{role}_NAME"), &who.name);
+                set(&format!("GIT_{role}_EMAIL"), &who.email);
+            }
+        }
+    }
+    RunnerRequest {
+        schema: 1,
+        attempt,
+        program: spec.agent.program.clone(),
+        args: claude::arguments(&spec.agent, conversation, site.map(|s| s.branch.as_str())),
+        directory: directory.clone(),
+        stdin: claude::standard_input(&task.prompt),
+        environment,
+        // Those of an outer session go too: not every one of them is set anew.
+        environment_removed: (LOCAL_VARIABLES.iter().chain(claude::SESSION_VARIABLES))
+            .chain(&["PLEACH_BRANCH", "PLEACH_BASE"])
+            .map(|&v| v.to_owned())
+            .collect(),
+        timeout_ms: spec.options.timeout_ms,
+        grace_ms: spec.options.grace_ms,
+        max_output_bytes: spec.options.max_output_bytes,
+    }
+}

@@ -1,0 +1,18 @@
+//! A task: what the user wrote, which agent does it, and how an attempt at it ended.
+//!
+//! These are the words that the rest of the program speaks; all of it is plain data. `input` turns files and
+//! arguments into a list of [`TaskSpec`] or one error that names the entry.
+
+mod agent_spec;
+pub mod id;
+pub mod input;
+mod json;
+mod live;
+mod outcome;
+pub mod title;
+
+pub use agent_spec::{AgentKind, AgentSpec, Permissions};
+pub use id::TaskId;
+pub use input::TaskSpec;
+pub use live::Live;
+pub use outcome::{AgentEnd, AttemptOutcome, FailureReason, Outcome, Verdict, counted_cost};

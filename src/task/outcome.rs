@@ -1,0 +1,166 @@
+//! How an attempt ended: the runner writes it down, the supervisor settles by it, every display shows it.
+
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+
+/// How the agent's process ended.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(tag = "how", rename_all = "snake_case")]
+pub enum AgentEnd {
+    /// By itself.
+    Exited {
+        /// Its exit code.
+        code: i32,
+    },
+    /// By a signal.
+    Killed {
+        /// Its number.
+        signal: i32,
+    },
+    /// It never ran.
+    NotStarted {
+        /// Why.
+        error: String,
+    },
+    /// Nobody saw it: the runner was lost.
+    Unknown,
+}
+
+impl AgentEnd {
+    /// The exit code as a shell gives it: 128 and the signal for a killed process.
+    pub fn exit_code(&self) -> Option<i32> {
+        match self {
+            Self::Exited { code } => Some(*code),
+            Self::Killed { signal } => Some(128 + signal),
+            Self::NotStarted { .. } | Self::Unknown => None,
+        }
+    }
+}
+
+/// Why a task failed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum FailureReason {
+    /// The program's exit code, or a signal, or a missing result.
+    Exit,
+    /// The agent itself reported an error.
+    AgentError,
+    /// The agent was refused tools, so its work is not what was asked.
+    DeniedTools,
+    /// It ran longer than allowed.
+    TimeOut,
+    /// Its worktree could not be made.
+    Provisioning,
+    /// What it left could not be committed or pinned.
+    Settling,
+    /// Its runner died without writing down an outcome.
+    Lost,
+}
+
+impl FailureReason {
+    /// The name as it stands in JSON.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Exit => "exit",
+            Self::AgentError => "agent_error",
+            Self::DeniedTools => "denied_tools",
+            Self::TimeOut => "time_out",
+            Self::Provisioning => "provisioning",
+            Self::Settling => "settling",
+            Self::Lost => "lost",
+        }
+    }
+}
+
+/// What an attempt came to.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(tag = "verdict", rename_all = "snake_case")]
+pub enum Verdict {
+    /// It did what success means for its kind of agent.
+    Succeeded,
+    /// It did not.
+    Failed {
+        /// The kind of failure.
+        reason: FailureReason,
+        /// In words, one line.
+        error: String,
+    },
+    /// It was ended on request.
+    Stopped,
+}
+
+/// The outcome of one attempt, as it stands in `outcome.json` and in the journal.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct AttemptOutcome {
+    /// What it came to.
+    #[serde(flatten)]
+    pub verdict: Verdict,
+    /// How the process ended.
+    pub end: AgentEnd,
+    /// From the start of the agent until it and all its descendants were gone, in milliseconds.
+    pub duration_ms: u64,
+    /// Turns of the model, as the agent counts them.
+    pub turns: Option<u64>,
+    /// What the conversation has cost so far, in US dollars, as the agent counts it.
+    pub cost_usd: Option<f64>,
+    /// The end of what the agent said, for a look at a failure; at most 2,000 characters.
+    pub last_words: String,
+    /// Bytes that the agent printed.
+    pub output_bytes: u64,
+    /// Bytes of it that were over the cap and are in no file.
+    pub dropped_bytes: u64,
+    /// Processes that the agent had left behind and that were killed.
+    pub killed_processes: usize,
+    /// Processes that could not be killed.
+    pub left_processes: Vec<i32>,
+}
+
+impl AttemptOutcome {
+    /// The outcome of an attempt that nobody saw the end of, or that never began.
+    pub fn unseen(end: AgentEnd, reason: FailureReason, error: impl Into<String>) -> Self {
+        Self {
+            verdict: Verdict::Failed {
+                reason,
+                error: error.into(),
+            },
+            end,
+            duration_ms: 0,
+            turns: None,
+            cost_usd: None,
+            last_words: String::new(),
+            output_bytes: 0,
+            dropped_bytes: 0,
+            killed_processes: 0,
+            left_processes: Vec::new(),
+        }
+    }
+}
+
+/// What counts of the cost that an agent claims, in US dollars. A claim below nothing is none: it must not make room for
+/// more agents.
+pub fn counted_cost(claimed_usd: Option<f64>) -> Option<f64> {
+    claimed_usd.filter(|usd| *usd >= 0.0)
+}
+
+/// What a task came to, as it stands in JSON.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum Outcome {
+    /// The agent did its work.
+    Succeeded,
+    /// It did not, or its work could not be kept as it should.
+    Failed,
+    /// It was ended on request.
+    Stopped,
+}
+
+impl Outcome {
+    /// The name as it stands in JSON.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Succeeded => "succeeded",
+            Self::Failed => "failed",
+            Self::Stopped => "stopped",
+        }
+    }
+}

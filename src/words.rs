@@ -1,0 +1,141 @@
+//! Numbers, times, sizes, amounts and lists as people read them, and paths as a shell takes them.
+
+use std::borrow::Cow;
+use std::fmt::Display;
+use std::path::Path;
+use std::time::Duration;
+
+/// `1 task`, `2 tasks`.
+pub fn count(number: impl TryInto<u64>, one: &str) -> String {
+    // Nothing that is counted here is negative.
+    let number = number.try_into().unwrap_or(u64::MAX);
+    let s = if number == 1 { "" } else { "s" };
+    format!("{number} {one}{s}")
+}
+
+/// A length of time: `0.4 s`, `12 s`, `3 m 05 s`, `2 h 10 m`.
+pub fn elapsed(time: Duration) -> String {
+    let s = time.as_secs();
+    match s {
+        // What was counted in whole seconds is not shown as if it were known better.
+        0..10 if time.subsec_nanos() == 0 => format!("{s} s"),
+        0..10 => format!("{:.1} s", time.as_secs_f64()),
+        10..60 => format!("{s} s"),
+        60..3600 => format!("{} m {:02} s", s / 60, s % 60),
+        _ => format!("{} h {:02} m", s / 3600, s % 3600 / 60),
+    }
+}
+
+/// A size as people read it: `512 bytes`, `3.4 MiB`, `120 GiB`.
+pub fn bytes(number: u64) -> String {
+    const UNITS: [&str; 5] = ["KiB", "MiB", "GiB", "TiB", "PiB"];
+    if number < 1024 {
+        return format!("{number} bytes");
+    }
+    let mut size = number as f64 / 1024.0;
+    let mut unit = 0;
+    // What would be shown as 1024 of a unit is 1 of the next.
+    while size >= 1023.5 && unit + 1 < UNITS.len() {
+        size /= 1024.0;
+        unit += 1;
+    }
+    let digits = usize::from(size < 9.95);
+    format!("{size:.digits$} {}", UNITS[unit])
+}
+
+/// `$5.12`; below a cent the first two digits that are not zero: `$0.0042`.
+pub fn dollars(usd: f64) -> String {
+    /// Nobody is charged less than a millionth of a dollar.
+    const MOST_DIGITS: usize = 6;
+    let cents = format!("${usd:.2}");
+    if usd <= 0.0 || usd >= 0.01 {
+        return cents;
+    }
+    // The digit before the last is the first that is not zero.
+    let digits = (2..=MOST_DIGITS).find(|&digits| usd * 10f64.powi(digits as i32 - 1) >= 1.0);
+    digits.map_or(cents, |digits| {
+        format!("${usd:.digits$}").trim_end_matches('0').to_owned()
+    })
+}
+
+/// The first of a list, and how many more there are.
+pub fn few(items: &[impl Display]) -> String {
+    const SHOWN: usize = 3;
+    let shown: Vec<String> = items.iter().take(SHOWN).map(ToString::to_string).collect();
+    match items.len() {
+        0..=SHOWN => shown.join(", "),
+        all => format!("{} and {} more", shown.join(", "), all - SHOWN),
+    }
+}
+
+/// A path or word as a shell takes it.
+pub fn quote(text: impl AsRef<Path>) -> String {
+    let text = text.as_ref().to_string_lossy();
+    // Only a NUL cannot be quoted, and no path has one.
+    shlex::try_quote(&text).map_or_else(|_| text.to_string(), Cow::into_owned)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn of_a_long_list_the_first_are_named() {
+        assert_eq!(few(&[""; 0]), "");
+        assert_eq!(few(&["a", "b", "c"]), "a, b, c");
+        assert_eq!(few(&[1, 2, 3, 4, 5]), "1, 2, 3 and 2 more");
+    }
+
+    #[test]
+    fn words_for_a_shell() {
+        assert_eq!(quote("/a/b"), "/a/b");
+        assert_eq!(quote("/a b"), "'/a b'");
+    }
+
+    #[test]
+    fn times_as_people_read_them() {
+        for (ms, text) in [
+            (430, "0.4 s"),
+            (2_000, "2 s"),
+            (12_900, "12 s"),
+            (185_000, "3 m 05 s"),
+            (7_800_000, "2 h 10 m"),
+        ] {
+            assert_eq!(elapsed(Duration::from_millis(ms)), text);
+        }
+    }
+
+    #[test]
+    fn sizes_as_people_read_them() {
+        for (number, text) in [
+            (0, "0 bytes"),
+            (1023, "1023 bytes"),
+            (1024, "1.0 KiB"),
+            (10 << 10, "10 KiB"),
+            (3_565_158, "3.4 MiB"),
+            ((1 << 30) - 1, "1.0 GiB"),
+            (120 << 30, "120 GiB"),
+        ] {
+            assert_eq!(bytes(number), text);
+        }
+    }
+
+    #[test]
+    fn cents_and_below_a_cent_more_digits() {
+        for (usd, text) in [
+            (0.0, "$0.00"),
+            (5.0, "$5.00"),
+            (5.125, "$5.12"),
+            (1234.5, "$1234.50"),
+            (0.01, "$0.01"),
+            (0.0174, "$0.02"),
+            (0.0042, "$0.0042"),
+            (0.004, "$0.004"),
+            (0.009_99, "$0.01"),
+            (0.000_012, "$0.000012"),
+            (0.000_000_4, "$0.00"),
+        ] {
+            assert_eq!(dollars(usd), text);
+        }
+    }
+}

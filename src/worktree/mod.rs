@@ -1,0 +1,139 @@
+//! The place where a task works: a worktree and a branch of its own, from making them to putting them away.
+//!
+//! `naming` decides where (pure), `provision` makes, `settle` commits what the agent left and pins it, `remove`
+//! moves a worktree to the trash; both look through a `view`. Called by the supervisor. Nothing here forces, and
+//! nothing that an agent may have planted is run: git dir, common dir and work tree are always named, hooks, fsmonitor
+//! and fetching are off, drivers only as they were when the session started.
+
+mod history;
+mod inspect;
+pub mod naming;
+mod provision;
+mod remove;
+mod settle;
+mod view;
+
+use std::path::{Path, PathBuf};
+
+use git2::Repository;
+use uuid::Uuid;
+
+pub use provision::{Checkout, choose_checkout, provision, release};
+pub use remove::{Removal, remove, trashed};
+pub use settle::{Settled, settle};
+
+use crate::git::{Drivers, Git, GitError, Identity, Place, without_foreign};
+use crate::store::atomic;
+use crate::store::lock::Lock;
+use crate::task::TaskId;
+
+/// Why something could not be done with a worktree.
+#[derive(Debug, thiserror::Error)]
+#[cfg_attr(
+    test,
+    derive(strum::EnumDiscriminants),
+    strum_discriminants(
+        name(WorktreeErrorName),
+        vis(pub(crate)),
+        derive(strum::EnumIter, strum::IntoStaticStr),
+        strum(serialize_all = "kebab-case")
+    )
+)]
+pub enum WorktreeError {
+    /// The branch or the directory is there already, made by somebody else.
+    #[error("{0} exists already")]
+    Taken(String),
+    /// git refused.
+    #[error(transparent)]
+    Git(#[from] GitError),
+    /// A file could not be read, written or moved.
+    #[error("cannot {doing} {}: {source}", path.display())]
+    Io {
+        /// make, read, move, ...
+        doing: &'static str,
+        /// Which.
+        path: PathBuf,
+        /// What the system said.
+        source: std::io::Error,
+    },
+}
+
+impl WorktreeError {
+    fn io(doing: &'static str, path: &Path) -> impl FnOnce(std::io::Error) -> Self {
+        let path = path.to_owned();
+        move |source| Self::Io { doing, path, source }
+    }
+}
+
+/// The repository as the tasks of one session use it.
+#[derive(Clone, Debug)]
+pub struct Workshop {
+    /// The session.
+    pub session: Uuid,
+    /// Where the repository lies.
+    pub place: Place,
+    /// The directory of the worktrees.
+    pub worktrees: PathBuf,
+    /// Who commits.
+    pub identity: Identity,
+    /// The filter and merge drivers when the session started.
+    pub drivers: Drivers,
+    /// How files are checked out.
+    pub checkout: Checkout,
+}
+
+impl Workshop {
+    /// Held while git's own locks are taken: git's are not waited for by others, ours is.
+    fn lock(&self) -> Result<Lock, WorktreeError> {
+        let path = repository_lock(&self.place);
+        // With the results elsewhere nothing else makes this directory.
+        if let Some(dir) = path.parent() {
+            atomic::private_dir(dir).map_err(WorktreeError::io("make", dir))?;
+        }
+        Lock::acquire(&path).map_err(WorktreeError::io("lock", &path))
+    }
+
+    fn repository(&self) -> Result<Repository, WorktreeError> {
+        let open = Repository::open(&self.place.common_dir);
+        Ok(open.map_err(GitError::libgit2(format!(
+            "cannot open the repository at {}",
+            self.place.common_dir.display()
+        )))?)
+    }
+
+    /// The ref under which a commit of a task is kept, whatever becomes of its branch.
+    fn pin(&self, task: &TaskId, what: &str) -> String {
+        format!("refs/pleach/{}/{task}/{what}", self.session)
+    }
+
+    /// Where git keeps what belongs to one worktree; `None` when git knows no worktree there.
+    fn admin_dir(&self, worktree: &Path) -> Option<PathBuf> {
+        let all = self.place.common_dir.join("worktrees");
+        let belongs = |dir: &Path| {
+            let text = inspect::small_file(&dir.join("gitdir"));
+            text.is_some_and(|text| inspect::path_of(&text) == worktree.join(".git"))
+        };
+        let likely = all.join(worktree.file_name()?);
+        if belongs(&likely) {
+            return Some(likely);
+        }
+        let entries = std::fs::read_dir(&all).ok()?;
+        entries.flatten().map(|e| e.path()).find(|dir| belongs(dir))
+    }
+
+    /// git on the files of a task through `git_dir`, bound to them and to the repository whatever is written in
+    /// either, and the drivers that had to be switched off because they were not there when the session started.
+    fn git(&self, git_dir: &Path, worktree: &Path) -> Result<(Git, Vec<String>), GitError> {
+        let git = Git::in_work_tree(git_dir, worktree)
+            .with_variable("GIT_COMMON_DIR", &self.place.common_dir)
+            // A planted remote could be asked for objects that are missing: by a command of the agent's choice.
+            .with_variable("GIT_NO_LAZY_FETCH", "1")
+            .with_variable("GIT_ALLOW_PROTOCOL", "none");
+        without_foreign(git, &self.drivers)
+    }
+}
+
+/// The lock that serialises what pleach does to a repository's refs and worktrees.
+pub fn repository_lock(place: &Place) -> PathBuf {
+    place.common_dir.join("pleach/repo.lock")
+}

@@ -1,0 +1,181 @@
+//! What branches and worktrees are called. Pure.
+
+use std::path::{Path, PathBuf};
+
+use uuid::Uuid;
+
+use crate::git::{Base, Place};
+use crate::session::{Site, TaskPlace};
+use crate::task::{TaskId, TaskSpec};
+
+/// The directory, below the one of the worktrees, that removed ones are moved to.
+pub const TRASH: &str = ".trash";
+
+/// Where worktrees go unless the user says otherwise: beside the repository, not in it, so that no tool walks up
+/// from one of them into the main checkout.
+pub fn worktrees_dir(place: &Place) -> PathBuf {
+    let root = place.root();
+    let mut name = root.file_name().unwrap_or_default().to_owned();
+    if name.as_encoded_bytes().ends_with(b".git") && name.len() > 4 {
+        name = Path::new(&name).file_stem().unwrap_or_default().to_owned();
+    }
+    name.push(".pleach");
+    root.parent().unwrap_or(root).join(name)
+}
+
+/// The branch of a task: `<branch>-task-<id>`, on a detached HEAD `<short commit>-task-<id>`.
+pub fn branch_of(base: &Base, task: &TaskId) -> String {
+    let from = match &base.branch {
+        Some(branch) => branch.as_str(),
+        None => base.commit.get(..7).unwrap_or(&base.commit),
+    };
+    format!("{from}-task-{task}")
+}
+
+/// The branch that is used instead when that one exists already.
+pub fn other_branch(branch: &str, session: Uuid) -> String {
+    format!("{branch}-{}", short(session))
+}
+
+/// The beginning of a session's id, as it is shown and as it is enough to name the session.
+pub fn short(session: Uuid) -> String {
+    session.to_string().chars().take(8).collect()
+}
+
+/// How the names of a worktree's places in the trash begin; what makes each its own follows.
+pub fn trash_prefix(worktree: &Path, session: Uuid) -> String {
+    let name = worktree.file_name().unwrap_or_default().to_string_lossy();
+    format!("{name}.{}.", short(session))
+}
+
+/// Whether a directory in the trash is one of pleach's, by its name.
+pub fn is_trashed(name: &str) -> bool {
+    let mut parts = name.rsplitn(3, '.');
+    let (own, session, worktree) = (parts.next(), parts.next(), parts.next());
+    let is = |part: Option<&str>, fits: fn(char) -> bool| part.is_some_and(|p| !p.is_empty() && p.chars().all(fits));
+    is(own, |c| c.is_ascii_alphanumeric())
+        && is(session, |c| c.is_ascii_hexdigit())
+        && session.is_some_and(|s| s.len() == 8)
+        && worktree.is_some_and(|w| !w.is_empty())
+}
+
+/// The branch and worktree meant for each task. `exists` says whether a branch is there already; it is not asked of
+/// ids that are uuids, which are new, so that ten thousand of them cost nothing.
+pub fn places(
+    base: &Base,
+    worktrees: &Path,
+    session: Uuid,
+    tasks: &[TaskSpec],
+    exists: impl Fn(&str) -> bool,
+) -> Vec<TaskPlace> {
+    let place = |task: &TaskSpec| {
+        let mut branch = branch_of(base, &task.id);
+        if Uuid::parse_str(task.id.as_ref()).is_err() && exists(&branch) {
+            branch = other_branch(&branch, session);
+        }
+        TaskPlace {
+            worktree: worktrees.join(directory_of(&branch)),
+            branch,
+        }
+    };
+    tasks.iter().map(place).collect()
+}
+
+/// The site that is tried when `site` turned out to be taken; `None` when this was that already.
+pub fn other_site(site: &Site, session: Uuid) -> Option<Site> {
+    if site.branch.ends_with(&format!("-{}", short(session))) {
+        return None;
+    }
+    let branch = other_branch(&site.branch, session);
+    Some(Site {
+        worktree: site.worktree.with_file_name(directory_of(&branch)),
+        branch,
+        base: site.base.clone(),
+    })
+}
+
+/// A branch as the name of one directory.
+fn directory_of(branch: &str) -> String {
+    branch.replace('/', "-")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn base(branch: Option<&str>) -> Base {
+        Base {
+            commit: "0123456789abcdef".into(),
+            branch: branch.map(str::to_owned),
+        }
+    }
+
+    fn task(id: &str) -> TaskSpec {
+        TaskSpec {
+            id: TaskId::parse(id).unwrap(),
+            title: String::new(),
+            prompt: String::new(),
+        }
+    }
+
+    #[test]
+    fn branches_and_directories() {
+        let session = Uuid::from_u128(0x1234_5678_0000_0000_0000_0000_0000_0000);
+        let tasks = [task("a"), task("b")];
+        let taken = |branch: &str| branch == "fix/x-task-b";
+        let places = places(&base(Some("fix/x")), Path::new("/w"), session, &tasks, taken);
+        assert_eq!(places[0].branch, "fix/x-task-a");
+        assert_eq!(places[0].worktree, Path::new("/w/fix-x-task-a"));
+        assert_eq!(places[1].branch, "fix/x-task-b-12345678");
+        assert_eq!(places[1].worktree, Path::new("/w/fix-x-task-b-12345678"));
+        assert_eq!(branch_of(&base(None), &tasks[0].id), "0123456-task-a");
+    }
+
+    #[test]
+    fn another_site_is_tried_once() {
+        let session = Uuid::from_u128(0x1234_5678_0000_0000_0000_0000_0000_0000);
+        let site = Site {
+            branch: "main-task-a".into(),
+            worktree: "/w/main-task-a".into(),
+            base: String::new(),
+        };
+        let other = other_site(&site, session).unwrap();
+        assert_eq!(other.branch, "main-task-a-12345678");
+        assert_eq!(other.worktree, Path::new("/w/main-task-a-12345678"));
+        assert_eq!(other_site(&other, session), None);
+    }
+
+    #[test]
+    fn what_is_in_the_trash_is_known_by_its_name() {
+        let session = Uuid::from_u128(0x1234_abcd_0000_0000_0000_0000_0000_0000);
+        let prefix = trash_prefix(Path::new("/w/main-task-a.b"), session);
+        assert_eq!(prefix, "main-task-a.b.1234abcd.");
+        assert!(is_trashed(&format!("{prefix}Xy12Zk")));
+        for other in [
+            "notes",
+            "a.b.c",
+            ".1234abcd.Xy12Zk",
+            "a.1234abcd.",
+            "a.1234abc.Xy12Zk",
+            "a.1234abcx.Xy12Zk",
+        ] {
+            assert!(!is_trashed(other), "{other}");
+        }
+    }
+
+    #[test]
+    fn worktrees_lie_beside_the_repository() {
+        for (common, expected) in [
+            ("/src/app/.git", "/src/app.pleach"),
+            ("/src/app.git", "/src/app.pleach"),
+            ("/src/bare", "/src/bare.pleach"),
+        ] {
+            let place = Place {
+                git_dir: common.into(),
+                common_dir: common.into(),
+                work_dir: None,
+            };
+            assert_eq!(worktrees_dir(&place), Path::new(expected));
+        }
+    }
+}

@@ -1,0 +1,284 @@
+//! Makes the branch and the worktree of a task, or nothing at all.
+//!
+//! Registration takes git's locks and is done by one process at a time; the files are written outside of the lock.
+//! libgit2 checks them out where they are to be as they stand in the commit; where anything is to be changed on the
+//! way, or left out, the git program does it.
+
+use std::collections::HashMap;
+use std::ffi::OsStr;
+use std::fs;
+use std::os::unix::ffi::OsStrExt;
+use std::path::{Path, PathBuf};
+
+use git2::build::CheckoutBuilder;
+use git2::{ErrorCode, ObjectType, Oid, Repository, Tree};
+use rustix::fs::Mode;
+use rustix::process::umask;
+
+use super::{Workshop, WorktreeError};
+use crate::git::{Git, GitError, add_worktree_without_checkout, patiently};
+use crate::session::Site;
+use crate::store::atomic;
+
+/// Who writes the files of a worktree.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Checkout {
+    /// libgit2.
+    Libgit2,
+    /// The git program, because of what is named.
+    GitProgram(&'static str),
+}
+
+/// Attributes that change a file on its way into a worktree. (`text` does so only by configuration, which is asked.)
+const CHANGING: [&str; 5] = ["filter", "ident", "working-tree-encoding", "eol", "crlf"];
+
+/// Decides who checks out `commit`: libgit2 runs no filters, knows neither `ident` and `working-tree-encoding` nor
+/// sparse checkouts, worktree configuration and split indexes, converts line ends by attributes that it has not yet
+/// checked out, and gives files fixed permissions. `git` is on the checkout that the user is in: it reads all
+/// configuration that counts there, libgit2 only a part.
+pub fn choose_checkout(repository: &Repository, git: &Git, commit: &str) -> Result<Checkout, GitError> {
+    let configuration = configuration(git)?;
+    let is = |key: &str| configuration.get(key).is_some_and(|value| is_true(value));
+    let word = |key: &str| configuration.get(key).map(|value| value.to_ascii_lowercase());
+    for (found, what) in [
+        (is("core.sparsecheckout"), "a sparse checkout"),
+        (is("extensions.worktreeconfig"), "configuration of worktrees"),
+        (is("core.splitindex"), "a split index"),
+        (is("core.autocrlf"), "core.autocrlf"),
+        (word("core.eol").as_deref() == Some("crlf"), "core.eol"),
+        (
+            word("core.sharedrepository").is_some_and(|value| !matches!(&*value, "umask" | "false" | "0")),
+            "core.sharedRepository",
+        ),
+        (shares_files(), "a umask that lets others write"),
+    ] {
+        if found {
+            return Ok(Checkout::GitProgram(what));
+        }
+    }
+    let mut files = vec![
+        repository.commondir().join("info/attributes"),
+        "/etc/gitattributes".into(),
+    ];
+    files.extend(user_attributes(git, configuration.contains_key("core.attributesfile"))?);
+    for file in files {
+        if let Some(name) = fs::read(file).ok().and_then(|text| changing(&text)) {
+            return Ok(Checkout::GitProgram(name));
+        }
+    }
+    let find = || -> Result<Option<&'static str>, git2::Error> {
+        let tree = repository.find_commit(Oid::from_str(commit)?)?.tree()?;
+        changing_in(repository, &tree)
+    };
+    let found = find().map_err(GitError::libgit2("cannot read how files are to be checked out"))?;
+    Ok(found.map_or(Checkout::Libgit2, Checkout::GitProgram))
+}
+
+/// The settings that count, with names in lower case; of one that is set again and again the last.
+fn configuration(git: &Git) -> Result<HashMap<String, String>, GitError> {
+    const KEYS: &str = r"^(core\.(sparsecheckout|splitindex|autocrlf|eol|attributesfile|sharedrepository)|extensions\.worktreeconfig)$";
+    let (_, text) = git.ask(&["config", "--null", "--get-regexp", KEYS], &[0, 1])?;
+    let text = String::from_utf8_lossy(&text);
+    let entry = |entry: &str| match entry.split_once('\n') {
+        Some((key, value)) => (key.to_owned(), value.to_owned()),
+        // A key alone is true.
+        None => (entry.to_owned(), "true".to_owned()),
+    };
+    Ok(text.split('\0').filter(|e| !e.is_empty()).map(entry).collect())
+}
+
+fn is_true(value: &str) -> bool {
+    let word = value.to_ascii_lowercase();
+    matches!(word.as_str(), "true" | "yes" | "on") || word.parse::<i64>().is_ok_and(|n| n != 0)
+}
+
+/// Whether git, which leaves permissions to the umask, would give others more than libgit2, which does not.
+fn shares_files() -> bool {
+    // It can only be read by setting it; nothing else runs yet that could make a file in between.
+    let mask = umask(Mode::empty());
+    umask(mask);
+    !mask.contains(Mode::WGRP | Mode::WOTH)
+}
+
+/// The user's own attributes file.
+fn user_attributes(git: &Git, named: bool) -> Result<Option<PathBuf>, GitError> {
+    if named {
+        let (_, path) = git.ask(
+            &["config", "--null", "--type=path", "--get", "core.attributesFile"],
+            &[0, 1],
+        )?;
+        let path = path.strip_suffix(b"\0").unwrap_or(&path);
+        return Ok(Some(PathBuf::from(OsStr::from_bytes(path))));
+    }
+    let set = |name: &str| std::env::var_os(name).filter(|v| !v.is_empty()).map(PathBuf::from);
+    let config = set("XDG_CONFIG_HOME").or_else(|| Some(set("HOME")?.join(".config")));
+    Ok(config.map(|dir| dir.join("git/attributes")))
+}
+
+/// The first attribute in all of a tree that changes files.
+fn changing_in(repository: &Repository, tree: &Tree<'_>) -> Result<Option<&'static str>, git2::Error> {
+    for entry in tree {
+        let found = match entry.kind() {
+            Some(ObjectType::Blob) if entry.name_bytes() == b".gitattributes" => {
+                changing(repository.find_blob(entry.id())?.content())
+            }
+            Some(ObjectType::Tree) => changing_in(repository, &repository.find_tree(entry.id())?)?,
+            _ => None,
+        };
+        if found.is_some() {
+            return Ok(found);
+        }
+    }
+    Ok(None)
+}
+
+/// The first attribute in an attributes file that changes files.
+fn changing(attributes: &[u8]) -> Option<&'static str> {
+    let text = String::from_utf8_lossy(attributes);
+    CHANGING.into_iter().find(|&name| mentions(&text, name))
+}
+
+/// Whether an attributes file sets the attribute `name` for anything.
+fn mentions(attributes: &str, name: &str) -> bool {
+    let lines = attributes.lines().map(str::trim).filter(|l| !l.starts_with('#'));
+    lines.flat_map(|l| l.split_ascii_whitespace().skip(1)).any(|word| {
+        let set = word.split('=').next().unwrap_or_default();
+        set == name
+    })
+}
+
+/// Makes the branch and the worktree of `site`. After an error neither of them is there, unless somebody else made
+/// it ([`WorktreeError::Taken`]).
+pub fn provision(shop: &Workshop, site: &Site) -> Result<(), WorktreeError> {
+    atomic::private_dir(&shop.worktrees).map_err(WorktreeError::io("make", &shop.worktrees))?;
+    register(shop, site)?;
+    let written = match &shop.checkout {
+        Checkout::Libgit2 => checkout_libgit2(site),
+        Checkout::GitProgram(_) => checkout_program(shop, site),
+    };
+    written.inspect_err(|_| {
+        // The first error is the one to tell; what cannot be undone is recognised by the journal later.
+        let _ = release(shop, site);
+    })
+}
+
+fn register(shop: &Workshop, site: &Site) -> Result<(), WorktreeError> {
+    let _lock = shop.lock()?;
+    if fs::symlink_metadata(&site.worktree).is_ok() {
+        return Err(WorktreeError::Taken(site.worktree.display().to_string()));
+    }
+    let name = site
+        .worktree
+        .file_name()
+        .unwrap_or_default()
+        .to_string_lossy()
+        .into_owned();
+    let all = shop.place.common_dir.join("worktrees");
+    if all.join(&name).exists() {
+        return Err(WorktreeError::Taken(format!("a worktree named {name}")));
+    }
+    let repository = shop.repository()?;
+    make_branch(&repository, site)?;
+    let by_git = || -> Result<(), GitError> {
+        let args = ["worktree", "add", "--no-checkout"].map(AsRef::as_ref);
+        let args = [&args[..], &[site.worktree.as_os_str(), site.branch.as_ref()]].concat();
+        Git::bare(origin(shop)).run(&args).map(drop)
+    };
+    let added = match &shop.checkout {
+        // libgit2 (1.9) says that a branch "is already checked out" as soon as it cannot look into any other worktree:
+        // one that vanishes at that moment, or one that is broken. git goes on.
+        Checkout::Libgit2 => add_worktree_without_checkout(&shop.place.common_dir, &name, &site.worktree, &site.branch)
+            .or_else(|e| by_git().map_err(|_| e)),
+        Checkout::GitProgram(_) => by_git(),
+    };
+    if let Err(e) = added {
+        // Neither was there before.
+        let half = [&site.worktree, &all.join(&name)];
+        if half.into_iter().any(|path| fs::symlink_metadata(path).is_ok()) {
+            let _ = super::remove::move_to_trash(shop, half[0], Some(half[1]));
+        }
+        drop_branch(&repository, site);
+        return Err(e.into());
+    }
+    Ok(())
+}
+
+/// The git dir whose sparse checkout and configuration git takes over: that of the checkout the user was in.
+fn origin(shop: &Workshop) -> &Path {
+    let place = &shop.place;
+    let here = place.git_dir.join("HEAD").is_file();
+    if here { &place.git_dir } else { &place.common_dir }
+}
+
+fn make_branch(repository: &Repository, site: &Site) -> Result<(), WorktreeError> {
+    let make = || -> Result<(), git2::Error> {
+        let commit = repository.find_commit(Oid::from_str(&site.base)?)?;
+        repository.branch(&site.branch, &commit, false)?;
+        Ok(())
+    };
+    patiently(make).map_err(|e| match e.code() {
+        ErrorCode::Exists => WorktreeError::Taken(format!("the branch {}", site.branch)),
+        _ => GitError::libgit2(format!("cannot make the branch {}", site.branch))(e).into(),
+    })
+}
+
+/// Deletes a branch that was just made, if nothing has been added to it.
+fn drop_branch(repository: &Repository, site: &Site) {
+    let name = format!("refs/heads/{}", site.branch);
+    if let Ok(mut reference) = repository.find_reference(&name)
+        && reference.target().is_some_and(|id| id.to_string() == site.base)
+    {
+        let _ = reference.delete();
+    }
+}
+
+fn checkout_libgit2(site: &Site) -> Result<(), WorktreeError> {
+    let write = || -> Result<(), git2::Error> {
+        // Just made by this process, no agent has seen it: its `.git` file is ours.
+        let repository = Repository::open(&site.worktree)?;
+        let commit = repository.find_commit(Oid::from_str(&site.base)?)?;
+        let mut as_it_stands = CheckoutBuilder::new();
+        as_it_stands.force().disable_filters(true);
+        repository.checkout_tree(commit.as_object(), Some(&mut as_it_stands))
+    };
+    let doing = format!("cannot check out {}", site.worktree.display());
+    Ok(write().map_err(GitError::libgit2(doing))?)
+}
+
+fn checkout_program(shop: &Workshop, site: &Site) -> Result<(), WorktreeError> {
+    let admin = shop.admin_dir(&site.worktree);
+    let admin = admin.ok_or_else(|| WorktreeError::Taken(site.worktree.display().to_string()))?;
+    // What `git worktree add` itself runs to fill a new worktree.
+    shop.git(&admin, &site.worktree)?
+        .0
+        .run(&["reset", "--hard", "--quiet", "--no-recurse-submodules"])?;
+    Ok(())
+}
+
+/// Undoes a worktree that no agent has worked in: its files are those of the base, or a part of them.
+pub fn release(shop: &Workshop, site: &Site) -> Result<(), WorktreeError> {
+    let _lock = shop.lock()?;
+    let admin = shop.admin_dir(&site.worktree);
+    super::remove::move_to_trash(shop, &site.worktree, admin.as_deref())?;
+    drop_branch(&shop.repository()?, site);
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::mentions;
+
+    #[test]
+    fn attributes_that_libgit2_does_not_do() {
+        for (text, name, expected) in [
+            ("*.bin filter=lfs diff=lfs -text", "filter", true),
+            ("# *.bin filter=lfs", "filter", false),
+            ("filter text", "filter", false),
+            ("*.c ident", "ident", true),
+            ("*.c identity", "ident", false),
+            ("*.txt working-tree-encoding=UTF-16", "working-tree-encoding", true),
+        ] {
+            assert_eq!(mentions(text, name), expected, "{text}");
+        }
+    }
+}

@@ -1,0 +1,130 @@
+//! What the queries print with `--json`, held to the schemas that are made from the types: nothing is missing, nothing
+//! is there that the schema does not name, and the schemas in `docs/schema` are those of this program.
+
+use std::fs;
+use std::path::Path;
+
+use jsonschema::Validator;
+use pleach::report::schemas;
+use serde_json::{Value, json};
+
+use crate::support::Project;
+
+#[test]
+fn what_is_printed_is_what_the_schema_says() {
+    let project = Project::new();
+    let (here, gate) = (project.beside("here"), project.beside("gate"));
+    let works = format!("@write a.txt one\n@touch {here}\n@wait {gate}\n@say done");
+    let tasks = [
+        ("good", "@write b.txt two\n@say good"),
+        ("bad", "@fail API Error: 529 overloaded"),
+        ("same", "@write b.txt three\n@say same"),
+        ("works", &works),
+        ("waits", "@say never"),
+    ];
+    project.start(&tasks, &["--max-parallel", "1"]);
+    project.await_file("here");
+    all_hold(&project);
+    project.run(&["stop"]);
+    all_hold(&project);
+    // And with an unreadable one in the list.
+    fs::write(project.session_dir().join("session.json"), "{").expect("damage the session");
+    hold(&project, "list", &["list"]);
+    hold(&project, "overview", &["overview"]);
+}
+
+#[test]
+fn there_are_sessions_or_none() {
+    let project = Project::new();
+    hold(&project, "list", &["list"]);
+    hold(&project, "overview", &["overview"]);
+    hold(&project, "doctor", &["doctor"]);
+}
+
+#[test]
+fn the_schemas_that_are_shipped_are_those_of_the_types() {
+    let directory = Path::new(env!("CARGO_MANIFEST_DIR")).join("docs/schema");
+    let update = std::env::var_os("PLEACH_UPDATE").is_some();
+    for (name, schema) in schemas() {
+        let path = directory.join(format!("{name}.json"));
+        let text = format!("{}\n", serde_json::to_string_pretty(&schema).expect("JSON"));
+        if update {
+            fs::create_dir_all(&directory).expect("make docs/schema");
+            fs::write(&path, &text).expect("write a schema");
+        }
+        let shipped = fs::read_to_string(&path).unwrap_or_default();
+        let how = "write it anew with: PLEACH_UPDATE=1 cargo test --test it schema";
+        assert!(shipped == text, "{} is not that of the types; {how}", path.display());
+    }
+}
+
+#[test]
+fn a_field_that_the_schema_does_not_name_is_found() {
+    let list = validator("list");
+    assert!(list.is_valid(&json!({ "schema": 1, "sessions": [] })));
+    for other in [
+        json!({ "schema": 1 }),
+        json!({ "schema": 1, "sessions": [], "more": 1 }),
+        json!({ "schema": 1, "sessions": [{}] }),
+    ] {
+        assert!(!list.is_valid(&other), "{other}");
+    }
+}
+
+fn all_hold(project: &Project) {
+    for (name, arguments) in [
+        ("status", &["status"][..]),
+        ("results", &["results"]),
+        ("list", &["list"]),
+        ("plan", &["plan"]),
+        ("overview", &["overview"]),
+        ("logs", &["logs", "works"]),
+    ] {
+        hold(project, name, arguments);
+    }
+    // Both give the state of the session; the exit code is not what this is about.
+    let waited = project.run(&["wait", "--timeout", "0s", "--json"]);
+    assert_valid("status", &waited.json());
+    let tried = project.run(&["run", "--dry-run", "--json", "--agent", "scripted", "-p", "@say a"]);
+    assert_valid("dry-run", &tried.json());
+}
+
+fn hold(project: &Project, name: &str, arguments: &[&str]) {
+    let ran = project.run(&[arguments, &["--json"]].concat());
+    assert_valid(name, &ran.json());
+}
+
+#[track_caller]
+fn assert_valid(name: &str, printed: &Value) {
+    let problems: Vec<String> = validator(name)
+        .iter_errors(printed)
+        .map(|e| format!("{}: {e}", e.instance_path()))
+        .collect();
+    assert!(problems.is_empty(), "{name}: {problems:#?}\n{printed:#}");
+}
+
+/// The validator of a query, which also refuses what its schema does not name, and misses all that may be null.
+fn validator(name: &str) -> Validator {
+    let (_, schema) = schemas()
+        .into_iter()
+        .find(|(n, _)| *n == name)
+        .unwrap_or_else(|| panic!("no schema of {name}"));
+    let mut schema = schema.to_value();
+    close(&mut schema);
+    jsonschema::validator_for(&schema).expect("a schema")
+}
+
+/// Every property has to be there, and no other: every document always has all of its names.
+fn close(schema: &mut Value) {
+    if let Some(names) = schema.get("properties").and_then(Value::as_object) {
+        let names: Vec<Value> = names.keys().cloned().map(Value::String).collect();
+        let object = schema.as_object_mut().expect("an object");
+        object.insert("required".into(), names.into());
+        object.insert("additionalProperties".into(), false.into());
+    }
+    match schema {
+        Value::Object(parts) => parts.values_mut().for_each(close),
+        Value::Array(parts) => parts.iter_mut().for_each(close),
+        _ => {}
+    }
+}
