@@ -188,7 +188,9 @@ fn the_demo() {
     // The tasks are settled in an order of their own. What stands where on this machine has no part in the sorting.
     let root = project.root().to_str().expect("a path in UTF-8");
     let sorted = |text: String| -> String {
-        let text = text.replace(env!("CARGO_BIN_EXE_pleach"), "PLEACH").replace(root, "HERE");
+        let text = text
+            .replace(env!("CARGO_BIN_EXE_pleach"), "PLEACH")
+            .replace(root, "HERE");
         let mut lines: Vec<&str> = text.lines().collect();
         // Not by times and ids.
         lines.sort_by_key(|line| line.trim_start_matches(|c: char| c.is_ascii_hexdigit() || " :-".contains(c)));
