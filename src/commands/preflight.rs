@@ -16,7 +16,10 @@ use crate::error::Error;
 use crate::git::{self, Base, OLDEST_TO_PLAN, OLDEST_TO_RUN, Place};
 use crate::pool;
 use crate::process::available_memory;
-use crate::session::{RepositorySpec, SessionError, SessionOptions, SessionSpec, TaskPlace, USUAL_OUTPUT};
+use crate::session::{
+    RepositorySpec, SessionError, SessionOptions, SessionSpec, TaskPlace, USUAL_FREE_DISK, USUAL_FREE_MEMORY,
+    USUAL_OUTPUT, USUAL_SNAPSHOT_EVERY_MS,
+};
 use crate::store::now_ms;
 use crate::task::{AgentKind, AgentSpec, Permissions, TaskSpec};
 use crate::worktree::naming;
@@ -268,6 +271,13 @@ pub(super) fn options(args: &RunArgs) -> Result<SessionOptions, Error> {
         max_output_bytes: args.max_output.unwrap_or(USUAL_OUTPUT),
         keep_worktrees: args.keep_worktrees,
         max_cost_usd: args.max_cost,
+        snapshot_every_ms: match args.snapshot_every.map(milliseconds) {
+            None => Some(USUAL_SNAPSHOT_EVERY_MS),
+            Some(0) => None,
+            every => every,
+        },
+        min_free_disk_bytes: args.min_free_disk.unwrap_or(USUAL_FREE_DISK),
+        min_free_memory_bytes: args.min_free_memory.unwrap_or(USUAL_FREE_MEMORY),
     })
 }
 

@@ -6,19 +6,19 @@
 use crate::session::{SessionOptions, SessionState, TaskState};
 
 /// Whether no agent starts any more: the session is to stop, has cost too much, or has ended.
-pub fn is_closed(state: &SessionState, options: &SessionOptions) -> bool {
-    state.stop_asked.is_some() || state.end.is_some() || options.limit_below(state.cost_usd).is_some()
+pub fn is_closed(state: &SessionState) -> bool {
+    state.stop_asked.is_some() || state.end.is_some() || state.limit_below(state.cost_usd).is_some()
 }
 
 /// The indices of the pending tasks that may start now, in the order of the list.
 pub fn next(state: &SessionState, options: &SessionOptions) -> Vec<usize> {
-    if is_closed(state, options) {
+    if is_closed(state) || state.waiting_for.is_some() {
         return Vec::new();
     }
     let busy = state
         .tasks
         .iter()
-        .filter(|t| !matches!(t.state, TaskState::Pending | TaskState::Settled { .. }));
+        .filter(|t| !matches!(t.state, TaskState::Pending { .. } | TaskState::Settled { .. }));
     let free = options
         .max_parallel
         .map_or(usize::MAX, |most| most.saturating_sub(busy.count()));
@@ -26,7 +26,7 @@ pub fn next(state: &SessionState, options: &SessionOptions) -> Vec<usize> {
         .tasks
         .iter()
         .enumerate()
-        .filter(|(_, t)| t.state == TaskState::Pending);
+        .filter(|(_, t)| matches!(t.state, TaskState::Pending { .. }) && t.stop_asked.is_none());
     pending.take(free).map(|(index, _)| index).collect()
 }
 

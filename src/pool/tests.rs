@@ -15,13 +15,10 @@ fn chosen(events: &[EventKind], max_parallel: Option<usize>) -> Vec<usize> {
 
 /// The same with a limit of the cost.
 fn chosen_within(events: &[EventKind], max_parallel: Option<usize>, max_cost_usd: Option<f64>) -> Vec<usize> {
-    let spec = spec(&["a", "b", "c", "d", "e"]);
-    let options = SessionOptions {
-        max_parallel,
-        max_cost_usd,
-        ..spec.options.clone()
-    };
-    next(&state_after(&spec, events), &options)
+    let mut spec = spec(&["a", "b", "c", "d", "e"]);
+    spec.options.max_parallel = max_parallel;
+    spec.options.max_cost_usd = max_cost_usd;
+    next(&state_after(&spec, events), &spec.options)
 }
 
 /// A task whose attempt ended with this cost.

@@ -40,7 +40,7 @@ pub enum EventKind {
         /// Where; none with `--no-worktree`.
         site: Option<Site>,
     },
-    /// A task that was being prepared went back to wait, its worktree undone.
+    /// A task that was being prepared went back to wait. A worktree in which no attempt was made is undone.
     TaskReleased {
         /// Which.
         task: TaskId,
@@ -64,6 +64,26 @@ pub enum EventKind {
         task: TaskId,
         /// How it ended.
         outcome: AttemptOutcome,
+    },
+    /// The runner is gone and nobody knows how its agent ended; all its processes are ended. The task waits for another
+    /// attempt in the same worktree.
+    AttemptLost {
+        /// Which task.
+        task: TaskId,
+        /// What can be said of it.
+        outcome: AttemptOutcome,
+    },
+    /// A task that was settled without success is to be tried again, in the same worktree.
+    TaskRetried {
+        /// Which.
+        task: TaskId,
+    },
+    /// Somebody asked for one task to be stopped.
+    TaskStopAsked {
+        /// Which.
+        task: TaskId,
+        /// Without a time of grace.
+        now: bool,
     },
     /// What the agent left is committed and pinned: nothing more will happen to the task's work.
     TaskSettled {
@@ -93,6 +113,16 @@ pub enum EventKind {
     StopAsked {
         /// Without a time of grace.
         now: bool,
+    },
+    /// Another limit of the cost holds from now on.
+    CostLimitSet {
+        /// In US dollars.
+        max_cost_usd: f64,
+    },
+    /// No task starts for now, or tasks start again.
+    Waiting {
+        /// What for, in words; none when there is nothing to wait for any more.
+        why: Option<String>,
     },
     /// Something that the user should know.
     Warned {

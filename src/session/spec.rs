@@ -74,6 +74,12 @@ pub struct Site {
 
 /// How much output of each task is kept, in bytes, when the user does not say.
 pub const USUAL_OUTPUT: u64 = 64 << 20;
+/// How often the work of running agents is kept, in milliseconds, when the user does not say.
+pub const USUAL_SNAPSHOT_EVERY_MS: u64 = 5 * 60 * 1000;
+/// How much disk has to be free for another task, in bytes, when the user does not say.
+pub const USUAL_FREE_DISK: u64 = 1 << 30;
+/// How much memory has to be available for another task, in bytes, when the user does not say.
+pub const USUAL_FREE_MEMORY: u64 = 512 << 20;
 
 /// Limits and what to keep.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -92,13 +98,15 @@ pub struct SessionOptions {
     /// none written down.
     #[serde(default)]
     pub max_cost_usd: Option<f64>,
-}
-
-impl SessionOptions {
-    /// The limit of the cost, once `cost_usd` is above it.
-    pub fn limit_below(&self, cost_usd: Option<f64>) -> Option<f64> {
-        self.max_cost_usd.filter(|limit| is_above(Some(*limit), cost_usd))
-    }
+    /// How often the work of running agents is kept, in milliseconds; none is never.
+    #[serde(default)]
+    pub snapshot_every_ms: Option<u64>,
+    /// No task starts while less is free on the disks of the worktrees and of the results.
+    #[serde(default)]
+    pub min_free_disk_bytes: u64,
+    /// No task starts while less memory is available.
+    #[serde(default)]
+    pub min_free_memory_bytes: u64,
 }
 
 /// Whether a cost is above its limit, if there is one, in US dollars.

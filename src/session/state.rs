@@ -5,7 +5,7 @@ use std::path::PathBuf;
 
 use uuid::Uuid;
 
-use super::{SessionEnd, SessionSpec, Settlement, Site};
+use super::{SessionEnd, SessionSpec, Settlement, Site, is_above};
 use crate::process::ProcessIdentity;
 use crate::task::{AttemptOutcome, TaskId, counted_cost};
 
@@ -22,6 +22,10 @@ pub struct SessionState {
     pub stop_asked: Option<bool>,
     /// How and when it ended, and the cause.
     pub end: Option<(SessionEnd, u64, Option<String>)>,
+    /// What is waited for before another task starts, in words.
+    pub waiting_for: Option<String>,
+    /// The cost, in US dollars, above which no more tasks are started; none is no limit.
+    pub max_cost_usd: Option<f64>,
     /// What all attempts that have ended cost together, in US dollars; none when no agent told. Each attempt is a
     /// conversation of its own.
     pub cost_usd: Option<f64>,
@@ -47,6 +51,8 @@ pub struct TaskRecord {
     pub started_ms: Option<u64>,
     /// When it was settled, in Unix milliseconds.
     pub settled_ms: Option<u64>,
+    /// Whether somebody asked for it to be stopped, and if so whether without grace.
+    pub stop_asked: Option<bool>,
     /// About this task.
     pub warnings: Vec<String>,
 }
@@ -55,7 +61,10 @@ pub struct TaskRecord {
 #[derive(Clone, Debug, PartialEq)]
 pub enum TaskState {
     /// Waits for its turn.
-    Pending,
+    Pending {
+        /// Where an attempt was made before, which is where the next one is made.
+        site: Option<Site>,
+    },
     /// Its worktree is being made and its runner started.
     Preparing {
         /// Where it will work.
@@ -126,11 +135,12 @@ impl SessionState {
     pub fn new(spec: &SessionSpec) -> Self {
         let record = |id: &TaskId| TaskRecord {
             id: id.clone(),
-            state: TaskState::Pending,
+            state: TaskState::Pending { site: None },
             attempts: 0,
             attempts_ms: 0,
             started_ms: None,
             settled_ms: None,
+            stop_asked: None,
             warnings: Vec::new(),
         };
         Self {
@@ -139,6 +149,8 @@ impl SessionState {
             started_ms: None,
             stop_asked: None,
             end: None,
+            waiting_for: None,
+            max_cost_usd: spec.options.max_cost_usd,
             cost_usd: None,
             warnings: Vec::new(),
             tasks: spec.tasks.iter().map(|t| record(&t.id)).collect(),
@@ -159,9 +171,14 @@ impl SessionState {
         }
     }
 
+    /// The limit of the cost, once `cost_usd` is above it.
+    pub fn limit_below(&self, cost_usd: Option<f64>) -> Option<f64> {
+        self.max_cost_usd.filter(|limit| is_above(Some(*limit), cost_usd))
+    }
+
     /// How many tasks have no agent yet and are not settled.
     pub fn unstarted(&self) -> usize {
-        let waits = |task: &&TaskRecord| matches!(task.state, TaskState::Pending | TaskState::Preparing { .. });
+        let waits = |task: &&TaskRecord| matches!(task.state, TaskState::Pending { .. } | TaskState::Preparing { .. });
         self.tasks.iter().filter(waits).count()
     }
 
@@ -175,7 +192,7 @@ impl SessionState {
     /// Whether no task is anywhere between pending and settled.
     pub fn is_quiet(&self) -> bool {
         self.tasks.iter().all(|task| match &task.state {
-            TaskState::Pending => true,
+            TaskState::Pending { .. } => true,
             TaskState::Settled { worktree, .. } => *worktree != WorktreeFate::Removing,
             _ => false,
         })
@@ -194,8 +211,8 @@ impl TaskRecord {
     /// Where it works or worked.
     pub fn site(&self) -> Option<&Site> {
         match &self.state {
-            TaskState::Pending => None,
-            TaskState::Preparing { site }
+            TaskState::Pending { site }
+            | TaskState::Preparing { site }
             | TaskState::Running { site, .. }
             | TaskState::Settling { site, .. }
             | TaskState::Settled { site, .. } => site.as_ref(),

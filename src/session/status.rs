@@ -81,6 +81,8 @@ pub struct StatusDocument {
     /// What its agents cost together, as far as they have told; those that run too.
     pub cost_usd: Option<f64>,
     pub max_cost_usd: Option<f64>,
+    /// What is waited for before another task starts, such as free disk.
+    pub waiting_for: Option<String>,
     pub supervisor: Supervisor,
     pub warnings: Vec<String>,
     pub tasks: Vec<TaskStatus>,
@@ -160,7 +162,8 @@ pub fn document(
         failed: count(|t| t.success == Some(false)),
         error,
         cost_usd: cost(state, &tasks),
-        max_cost_usd: spec.options.max_cost_usd,
+        max_cost_usd: state.max_cost_usd,
+        waiting_for: state.waiting_for.clone(),
         supervisor: Supervisor {
             pid: state.supervisor.as_ref().map(|s| s.pid),
             // It holds the lock for a moment longer than it works.
@@ -202,7 +205,7 @@ fn task_status(task_num: usize, task: &TaskSpec, record: &TaskRecord, now: u64, 
         transaction_id: task.id.to_string(),
         title: task.title.clone(),
         status: match record.state {
-            TaskState::Pending => TaskStatusName::Pending,
+            TaskState::Pending { .. } => TaskStatusName::Pending,
             TaskState::Settled { .. } => TaskStatusName::Completed,
             _ => TaskStatusName::Running,
         },

@@ -5,7 +5,7 @@
 use std::mem::replace;
 
 use super::{Attempt, Event, EventKind, SessionState, Settlement, TaskRecord, TaskState, WorktreeFate, WorktreeIntent};
-use crate::task::TaskId;
+use crate::task::{Outcome, TaskId};
 
 /// An event that does not fit the state: the journal is damaged, or the program is wrong.
 #[derive(Debug, PartialEq, Eq, thiserror::Error)]
@@ -38,26 +38,37 @@ pub fn apply(state: &mut SessionState, event: &Event) -> Result<(), IllegalMove>
             state.started_ms.get_or_insert(at);
             state.end = None;
             state.stop_asked = None;
+            state.waiting_for = None;
             return Ok(());
         }
         _ if state.end.is_some() => return Err(IllegalMove::AfterTheEnd),
         EventKind::StopAsked { now } => state.stop_asked = Some(state.stop_asked.unwrap_or(false) || *now),
         EventKind::SessionEnded { end, error } => state.end = Some((*end, at, error.clone())),
+        EventKind::CostLimitSet { max_cost_usd } => state.max_cost_usd = Some(*max_cost_usd),
+        EventKind::Waiting { why } => state.waiting_for.clone_from(why),
         EventKind::Warned { task: None, text } => state.warnings.push(text.clone()),
         EventKind::Warned { task: Some(id), text } => task(state, id)?.warnings.push(text.clone()),
+        EventKind::TaskStopAsked { task: id, now } => {
+            let record = task(state, id)?;
+            record.stop_asked = Some(record.stop_asked.unwrap_or(false) || *now);
+        }
         EventKind::TaskPreparing { task: id, .. }
         | EventKind::TaskReleased { task: id }
         | EventKind::AttemptStarted { task: id, .. }
         | EventKind::AttemptEnded { task: id, .. }
+        | EventKind::AttemptLost { task: id, .. }
+        | EventKind::TaskRetried { task: id }
         | EventKind::TaskSettled { task: id, .. }
         | EventKind::WorktreeRemoved { task: id, .. }
         | EventKind::WorktreeKept { task: id, .. } => {
             let record = task(state, id)?;
-            let before = replace(&mut record.state, TaskState::Pending);
+            let before = replace(&mut record.state, TaskState::Pending { site: None });
             match moved(&before, record, &event.kind, at) {
                 Some(next) => {
                     record.state = next;
-                    if let EventKind::AttemptEnded { outcome, .. } = &event.kind {
+                    if let EventKind::AttemptEnded { outcome, .. } | EventKind::AttemptLost { outcome, .. } =
+                        &event.kind
+                    {
                         state.cost_usd = state.cost_with(outcome);
                     }
                 }
@@ -85,14 +96,15 @@ fn task<'s>(state: &'s mut SessionState, id: &TaskId) -> Result<&'s mut TaskReco
 fn moved(before: &TaskState, record: &mut TaskRecord, event: &EventKind, at: u64) -> Option<TaskState> {
     Some(match (before, event) {
         // From preparing to preparing: the first place was taken.
-        (TaskState::Pending | TaskState::Preparing { .. }, EventKind::TaskPreparing { site, .. }) => {
+        (TaskState::Pending { .. } | TaskState::Preparing { .. }, EventKind::TaskPreparing { site, .. }) => {
             record.started_ms.get_or_insert(at);
             TaskState::Preparing { site: site.clone() }
         }
-        (TaskState::Preparing { .. }, EventKind::TaskReleased { .. }) => {
+        (TaskState::Preparing { .. }, EventKind::TaskReleased { .. }) if record.attempts == 0 => {
             record.started_ms = None;
-            TaskState::Pending
+            TaskState::Pending { site: None }
         }
+        (TaskState::Preparing { site }, EventKind::TaskReleased { .. }) => TaskState::Pending { site: site.clone() },
         (
             TaskState::Preparing { site },
             EventKind::AttemptStarted {
@@ -121,6 +133,21 @@ fn moved(before: &TaskState, record: &mut TaskRecord, event: &EventKind, at: u64
                 site: site.clone(),
                 outcome: outcome.clone(),
             }
+        }
+        (TaskState::Running { site, .. }, EventKind::AttemptLost { outcome, .. }) => {
+            record.attempts_ms = record.attempts_ms.saturating_add(outcome.duration_ms);
+            TaskState::Pending { site: site.clone() }
+        }
+        (TaskState::Settled { site, settlement, .. }, EventKind::TaskRetried { .. })
+            if settlement.outcome != Outcome::Succeeded =>
+        {
+            record.settled_ms = None;
+            record.stop_asked = None;
+            TaskState::Pending { site: site.clone() }
+        }
+        (TaskState::Pending { .. }, EventKind::TaskSettled { settlement, .. }) if record.stop_asked.is_some() => {
+            record.settled_ms = Some(at);
+            settled(before, settlement)
         }
         (TaskState::Preparing { .. } | TaskState::Settling { .. }, EventKind::TaskSettled { settlement, .. }) => {
             record.settled_ms = Some(at);
@@ -153,6 +180,8 @@ fn moved(before: &TaskState, record: &mut TaskRecord, event: &EventKind, at: u64
 fn settled(before: &TaskState, settlement: &Settlement) -> TaskState {
     let (site, outcome) = match before {
         TaskState::Settling { site, outcome } => (site.clone(), Some(outcome.clone())),
+        // An attempt was lost there: what it left is there still.
+        TaskState::Pending { site } => (site.clone(), None),
         // Its worktree could not be made, or was undone.
         _ => (None, None),
     };
@@ -178,7 +207,7 @@ fn with_fate(before: &TaskState, fate: WorktreeFate) -> TaskState {
 
 fn name(state: &TaskState) -> &'static str {
     match state {
-        TaskState::Pending => "pending",
+        TaskState::Pending { .. } => "pending",
         TaskState::Preparing { .. } => "preparing",
         TaskState::Running { .. } => "running",
         TaskState::Settling { .. } => "settling",
@@ -189,7 +218,7 @@ fn name(state: &TaskState) -> &'static str {
 fn target(event: &EventKind) -> &'static str {
     match event {
         EventKind::TaskPreparing { .. } => "preparing",
-        EventKind::TaskReleased { .. } => "pending",
+        EventKind::TaskReleased { .. } | EventKind::AttemptLost { .. } | EventKind::TaskRetried { .. } => "pending",
         EventKind::AttemptStarted { .. } => "running",
         EventKind::AttemptEnded { .. } => "settling",
         EventKind::TaskSettled { .. } => "settled",
@@ -197,6 +226,9 @@ fn target(event: &EventKind) -> &'static str {
         EventKind::WorktreeKept { .. } => "settled with a worktree",
         EventKind::SessionStarted { .. }
         | EventKind::StopAsked { .. }
+        | EventKind::TaskStopAsked { .. }
+        | EventKind::CostLimitSet { .. }
+        | EventKind::Waiting { .. }
         | EventKind::Warned { .. }
         | EventKind::SessionEnded { .. } => "anything by that",
     }

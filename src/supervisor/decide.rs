@@ -73,7 +73,7 @@ pub(super) enum Action {
 /// What `input` means in `state`.
 pub(super) fn decide(spec: &SessionSpec, state: &SessionState, input: Input) -> (Vec<EventKind>, Vec<Action>) {
     let id = |task: usize| spec.tasks[task].id.clone();
-    let closed = pool::is_closed(state, &spec.options);
+    let closed = pool::is_closed(state);
     match input {
         Input::Provisioned { task, result: Ok(()) } if closed => (vec![], vec![Action::Release { task }]),
         Input::Provisioned { task, result: Ok(()) } => {
@@ -96,7 +96,7 @@ pub(super) fn decide(spec: &SessionSpec, state: &SessionState, input: Input) -> 
             (vec![started], vec![Action::Go { task }])
         }
         Input::AttemptEnded { task, outcome } => {
-            let at_the_limit = limit_reached(spec, state, &outcome);
+            let at_the_limit = limit_reached(state, &outcome);
             let ended = EventKind::AttemptEnded {
                 task: id(task),
                 outcome,
@@ -138,7 +138,7 @@ pub(super) fn schedule(spec: &SessionSpec, state: &SessionState) -> (Vec<EventKi
 }
 
 /// Whether the session is at its end.
-pub(super) fn finish(spec: &SessionSpec, state: &SessionState) -> Option<EventKind> {
+pub(super) fn finish(state: &SessionState) -> Option<EventKind> {
     if state.end.is_some() {
         return None;
     }
@@ -154,7 +154,7 @@ pub(super) fn finish(spec: &SessionSpec, state: &SessionState) -> Option<EventKi
     if state.all_settled() {
         return ended(SessionEnd::Completed, None);
     }
-    let limit = spec.options.limit_below(state.cost_usd);
+    let limit = state.limit_below(state.cost_usd);
     limit.zip(state.cost_usd).and_then(|(limit, cost)| {
         let error = format!("cost limit of {} reached: {}", dollars(limit), dollars(cost));
         ended(SessionEnd::Stopped, Some(error))
@@ -162,11 +162,11 @@ pub(super) fn finish(spec: &SessionSpec, state: &SessionState) -> Option<EventKi
 }
 
 /// What to say when this end of an attempt takes the cost above the limit, and tasks are left that would have started.
-fn limit_reached(spec: &SessionSpec, state: &SessionState, outcome: &AttemptOutcome) -> Option<EventKind> {
+fn limit_reached(state: &SessionState, outcome: &AttemptOutcome) -> Option<EventKind> {
     let cost = state.cost_with(outcome)?;
-    let limit = spec.options.limit_below(Some(cost))?;
+    let limit = state.limit_below(Some(cost))?;
     let left = state.unstarted();
-    if pool::is_closed(state, &spec.options) || left == 0 {
+    if pool::is_closed(state) || left == 0 {
         return None;
     }
     let tasks = if left == 1 { "task is" } else { "tasks are" };
@@ -186,7 +186,7 @@ fn without_worktree(
 ) -> (Vec<EventKind>, Vec<Action>) {
     let id = spec.tasks[task].id.clone();
     let error = match error {
-        NoWorktree::Taken(_) if pool::is_closed(state, &spec.options) => {
+        NoWorktree::Taken(_) if pool::is_closed(state) => {
             return (vec![EventKind::TaskReleased { task: id }], vec![]);
         }
         NoWorktree::Taken(what) => {

@@ -155,7 +155,7 @@ fn take_in(recorder: &mut Recorder, inputs: impl Iterator<Item = Input>) -> Resu
     }
     let (events, then) = schedule(&recorder.spec, &recorder.state);
     actions.extend(then);
-    for event in events.into_iter().chain(finish(&recorder.spec, &recorder.state)) {
+    for event in events.into_iter().chain(finish(&recorder.state)) {
         recorder.add(event)?;
     }
     Ok(actions)

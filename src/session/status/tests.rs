@@ -232,7 +232,7 @@ fn names_stay_what_scripts_know() {
     };
     let words = |text: &str| -> Vec<String> { text.split_whitespace().map(str::to_owned).collect() };
     let session = "completed cost_usd end_time error failed max_cost_usd overall_status schema session_id start_time \
-                   successful supervisor tasks total warnings";
+                   successful supervisor tasks total waiting_for warnings";
     let task = "activity attempts base branch commits cost_usd cpu_percent cpu_seconds deletions duration error \
                 exit_code files_changed head insertions last_activity memory_bytes notes outcome pid reason status \
                 success task_num title transaction_id turns worktree";

@@ -56,7 +56,7 @@ fn event(name: &str, intent: WorktreeIntent) -> EventKind {
 
 fn name_of(record: &TaskRecord) -> &'static str {
     match &record.state {
-        TaskState::Pending => "pending",
+        TaskState::Pending { .. } => "pending",
         TaskState::Preparing { .. } => "preparing",
         TaskState::Running { .. } => "running",
         TaskState::Settling { .. } => "settling",
@@ -214,7 +214,7 @@ fn a_request_to_stop_at_once_is_not_taken_back() {
 fn a_warning_goes_to_its_task_or_to_the_session() {
     let state = state_after(&one_task(), &[warning(None), warning(Some("a"))]);
     assert_eq!((state.warnings.len(), state.tasks[0].warnings.len()), (1, 1));
-    assert_eq!(state.tasks[0].state, TaskState::Pending);
+    assert_eq!(state.tasks[0].state, TaskState::Pending { site: None });
 }
 
 #[test]

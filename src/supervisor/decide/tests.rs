@@ -234,7 +234,7 @@ fn chosen_tasks_are_prepared_at_their_places() {
 #[test]
 fn a_session_ends_when_all_is_done_or_when_it_stops_and_nothing_is_at_work() {
     let spec = spec(&["a", "b"]);
-    let after = |events: &[EventKind]| match finish(&spec, &state_after(&spec, events)) {
+    let after = |events: &[EventKind]| match finish(&state_after(&spec, events)) {
         None => None,
         Some(EventKind::SessionEnded { end, error }) => Some((end, error.is_some())),
         Some(other) => panic!("{other:?}"),
@@ -286,7 +286,7 @@ impl Play {
             .state
             .tasks
             .iter()
-            .filter(|t| !matches!(t.state, TaskState::Pending | TaskState::Settled { .. }));
+            .filter(|t| !matches!(t.state, TaskState::Pending { .. } | TaskState::Settled { .. }));
         assert!(at_work.count() <= 2);
     }
 
@@ -365,7 +365,7 @@ impl Play {
         let (events, actions) = schedule(&self.spec, &self.state);
         self.record(events);
         self.begin(actions);
-        let end = finish(&self.spec, &self.state);
+        let end = finish(&self.state);
         self.record(end.iter().cloned().collect());
         end
     }

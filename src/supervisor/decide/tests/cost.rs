@@ -80,7 +80,7 @@ fn nothing_more_starts_once_the_cost_is_above_its_limit() {
 #[test]
 fn a_session_above_its_limit_is_stopped_once_it_is_quiet_if_tasks_are_left() {
     let spec = limited(1.0);
-    let after = |events: &[EventKind]| match finish(&spec, &state_after(&spec, events)) {
+    let after = |events: &[EventKind]| match finish(&state_after(&spec, events)) {
         None => None,
         Some(EventKind::SessionEnded { end, error }) => Some((end, error)),
         Some(other) => panic!("{other:?}"),

@@ -1,10 +1,14 @@
-//! The command line: types for clap, and the reading of durations and sizes. Nothing is decided here.
+//! The command line: types for clap. Nothing is decided here.
+
+mod values;
 
 use std::path::PathBuf;
 use std::time::Duration;
 
 use clap::error::{ContextKind, ContextValue};
 use clap::{Args, Parser, Subcommand, ValueEnum};
+
+pub use values::{Parallel, parse_cost, parse_duration, parse_parallel, parse_size, parse_time_limit};
 
 /// Run many Claude Code agents side by side in one repository, each on a branch of its own
 #[derive(Debug, Parser)]
@@ -116,6 +120,15 @@ pub struct RunArgs {
     /// How much output of a task is kept (such as 512K, 64M, 1G)
     #[arg(long, value_name = "SIZE", value_parser = parse_size, default_value = "64M")]
     pub max_output: Option<u64>,
+    /// How often the work of running agents is kept, uncommitted changes too; 0 is never
+    #[arg(long, value_name = "TIME", value_parser = parse_duration, default_value = "5m")]
+    pub snapshot_every: Option<Duration>,
+    /// Start no task while less disk is free
+    #[arg(long, value_name = "SIZE", value_parser = parse_size, default_value = "1G")]
+    pub min_free_disk: Option<u64>,
+    /// Start no task while less memory is available
+    #[arg(long, value_name = "SIZE", value_parser = parse_size, default_value = "512M")]
+    pub min_free_memory: Option<u64>,
     /// Show what would be started, where and with which command, and start nothing
     #[arg(long)]
     pub dry_run: bool,
@@ -255,85 +268,6 @@ pub struct StopArgs {
     pub json: bool,
 }
 
-/// How many agents at once.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Parallel {
-    /// As cores and memory allow.
-    Auto,
-    /// All.
-    Unlimited,
-    /// So many, at least one.
-    Most(usize),
-}
-
-/// Reads `--max-parallel`.
-pub fn parse_parallel(text: &str) -> Result<Parallel, String> {
-    match text.trim() {
-        "auto" => Ok(Parallel::Auto),
-        "unlimited" => Ok(Parallel::Unlimited),
-        number => match number.parse() {
-            Ok(most) if most > 0 => Ok(Parallel::Most(most)),
-            _ => Err("must be a number from 1, auto or unlimited".into()),
-        },
-    }
-}
-
-/// Reads a duration: `200ms`, `90` (seconds), `90s`, `10m`, `2h`.
-pub fn parse_duration(text: &str) -> Result<Duration, String> {
-    let (number, unit) = split_unit(text);
-    let unit = match unit {
-        "ms" => 1,
-        "" | "s" => 1_000,
-        "m" => 60_000,
-        "h" => 3_600_000,
-        _ => 0,
-    };
-    match number.parse::<u64>().ok().and_then(|n| n.checked_mul(unit)) {
-        Some(ms) if unit > 0 => Ok(Duration::from_millis(ms)),
-        _ => Err("must be a duration such as 200ms, 90s, 10m or 2h".into()),
-    }
-}
-
-/// Reads a duration that is longer than nothing.
-pub fn parse_time_limit(text: &str) -> Result<Duration, String> {
-    match parse_duration(text)? {
-        Duration::ZERO => Err("no agent can do anything in no time; without --timeout there is no limit".into()),
-        limit => Ok(limit),
-    }
-}
-
-/// Reads an amount of US dollars that is more than nothing: `5`, `2.50`, `$5`.
-pub fn parse_cost(text: &str) -> Result<f64, String> {
-    let text = text.trim();
-    let number = text.strip_prefix('$').unwrap_or(text);
-    // Not what a number may be elsewhere: `1e3`, `inf` or `+5` are no amounts.
-    let plain = number.bytes().all(|b| b.is_ascii_digit() || b == b'.');
-    match number.parse::<f64>() {
-        Ok(usd) if plain && usd > 0.0 && usd.is_finite() => Ok(usd),
-        _ => Err("must be an amount of US dollars above 0, such as 5, 2.50 or $5".into()),
-    }
-}
-
-/// Reads a size in bytes: `4096`, `512K`, `64M`, `1G` (also with `iB`).
-pub fn parse_size(text: &str) -> Result<u64, String> {
-    let (number, unit) = split_unit(text);
-    let shift = match unit.to_ascii_lowercase().as_str() {
-        "" | "b" => 0,
-        "k" | "kib" => 10,
-        "m" | "mib" => 20,
-        "g" | "gib" => 30,
-        _ => return Err("must be a size such as 512K, 64M or 1G".into()),
-    };
-    let bytes = number.parse::<u64>().ok().and_then(|n| n.checked_mul(1 << shift));
-    bytes.ok_or_else(|| "must be a size such as 512K, 64M or 1G".into())
-}
-
-fn split_unit(text: &str) -> (&str, &str) {
-    let text = text.trim();
-    let end = text.find(|c: char| !c.is_ascii_digit()).unwrap_or(text.len());
-    (&text[..end], text[end..].trim_start())
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -360,47 +294,5 @@ mod tests {
             assert_eq!(text.contains("similar"), proposed.is_some(), "{text}");
             assert!(proposed.is_none_or(|name| text.contains(name)), "{text}");
         }
-    }
-
-    #[test]
-    fn durations_sizes_and_parallelism() {
-        for (text, ms) in [
-            ("200ms", 200),
-            ("90", 90_000),
-            ("90s", 90_000),
-            ("10m", 600_000),
-            ("2h", 7_200_000),
-        ] {
-            assert_eq!(parse_duration(text), Ok(Duration::from_millis(ms)));
-        }
-        for (text, bytes) in [("10", 10), ("512K", 512 << 10), ("64M", 64 << 20), ("1GiB", 1 << 30)] {
-            assert_eq!(parse_size(text), Ok(bytes));
-        }
-        for text in [
-            "",
-            "s",
-            "1d",
-            "-1",
-            "1.5h",
-            "99999999999999999999s",
-            "99999999999999999h",
-        ] {
-            assert!(parse_duration(text).is_err(), "{text}");
-        }
-        for text in ["", "1T", "-1", "99999999999999999999"] {
-            assert!(parse_size(text).is_err(), "{text}");
-        }
-        for (text, usd) in [("5", 5.0), ("2.50", 2.5), ("$5", 5.0), (" $0.01 ", 0.01), (".5", 0.5)] {
-            assert_eq!(parse_cost(text), Ok(usd));
-        }
-        let huge = "9".repeat(400);
-        for text in [
-            "", "$", "0", "0.00", "-1", "+5", "1e3", "inf", "NaN", "5 EUR", "5,50", "$$5", &huge,
-        ] {
-            assert!(parse_cost(text).is_err(), "{text}");
-        }
-        assert!(parse_time_limit("0s").is_err() && parse_time_limit("1ms").is_ok());
-        assert_eq!(parse_parallel("3"), Ok(Parallel::Most(3)));
-        assert!(parse_parallel("0").is_err() && parse_parallel("many").is_err());
     }
 }
