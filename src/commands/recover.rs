@@ -279,7 +279,7 @@ fn what(kept: &Kept) -> &'static str {
         KeptKind::Head => "its work as it was settled",
         KeptKind::Snapshot if kept.uncommitted => "its files while the agent worked",
         KeptKind::Snapshot => "its commit while the agent worked",
-        KeptKind::Dropped => "a commit that is not before its work",
+        KeptKind::Dropped => "a commit that the agent had left",
         KeptKind::Moved => "what it was before it moved",
         KeptKind::Other => "",
     }

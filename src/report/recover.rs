@@ -104,8 +104,14 @@ fn commands(doc: &RecoverDocument, command: &str) -> Vec<(String, &'static str)>
             commands.push((line, "make its branch again"));
         }
     }
-    let newest = doc.tasks.iter().find_map(|task| Some((task, task.kept.first()?)));
-    if let Some((task, kept)) = newest {
+    let all = || {
+        doc.tasks
+            .iter()
+            .flat_map(|task| task.kept.iter().map(move |kept| (task, kept)))
+    };
+    // What a branch has can be had without this.
+    let example = all().find(|(_, kept)| !kept.on_branch).or_else(|| all().next());
+    if let Some((task, kept)) = example {
         let (id, name) = (quote(&task.id), quote(&kept.name));
         commands.push((format!("git show --stat {}", quote(&kept.reference)), "look at one"));
         commands.push((format!("{command} {id} --from {name} --to BRANCH"), "bring one back"));

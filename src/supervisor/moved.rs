@@ -63,7 +63,11 @@ fn told(moved: &Move) -> String {
         (MoveKind::Symbolic, Some(to)) => format!("was {from} and is {} now", brief(to)),
         (_, _) => format!("was at {from} and is gone"),
     };
-    let kept = (moved.kept.as_ref()).map_or(String::new(), |kept| format!("; that is kept as {kept}"));
+    let kept = match (&moved.kept, &moved.lost) {
+        (Some(kept), _) => format!("; that is kept as {kept}"),
+        (None, Some(why)) => format!("; that could not be kept ({why})"),
+        (None, None) => String::new(),
+    };
     format!("{what} {happened}{kept}; if that was not meant: {undo}")
 }
 
@@ -172,6 +176,7 @@ mod tests {
                 to,
                 kind,
                 kept: None,
+                lost: None,
             };
             assert_eq!(told(&moved), format!("{text}{undo}"));
         }

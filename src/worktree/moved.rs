@@ -50,6 +50,8 @@ pub struct Move {
     pub kind: MoveKind,
     /// The ref under which what it was is kept.
     pub kept: Option<String>,
+    /// Why that could not be kept.
+    pub lost: Option<String>,
 }
 
 type Refs = BTreeMap<String, Target>;
@@ -90,7 +92,11 @@ impl RefWatch {
         });
         for moved in &mut moves {
             if let (Target::Object(old), true) = (&moved.from, moved.kind != MoveKind::Forward) {
-                moved.kept = Some(pin(shop, &repository, &moved.name, *old)?);
+                match pin(shop, &repository, &moved.name, *old) {
+                    Ok(kept) => moved.kept = Some(kept),
+                    // Gone already, most of all: that has to be told too.
+                    Err(e) => moved.lost = Some(e.to_string()),
+                }
             }
         }
         self.refs = now;
@@ -172,6 +178,7 @@ fn compare(before: &Refs, now: &Refs, is_forward: impl Fn(Oid, Oid) -> bool) -> 
             to: to.cloned(),
             kind,
             kept: None,
+            lost: None,
         });
     }
     moves
