@@ -63,6 +63,8 @@ pub enum Command {
     Wait(WaitArgs),
     /// End the agents of a session, and keep their work
     Stop(StopArgs),
+    /// Show what is kept of a session's work beside its branches, and bring it back
+    Recover(RecoverArgs),
     /// Show in which order the branches of a session merge, and which conflict
     Plan(SessionArgs),
     /// Check what pleach needs here, and say what to do about it; changes nothing
@@ -263,6 +265,28 @@ pub struct StopArgs {
     /// Kill the agents at once, without a time of grace
     #[arg(long)]
     pub now: bool,
+    /// Print JSON
+    #[arg(long)]
+    pub json: bool,
+}
+
+/// `pleach recover`
+#[derive(Debug, Args)]
+#[command(
+    after_help = "Kept are snapshots of running work, work as it was settled, and commits that an agent has \
+    dropped.\nFiles that git ignores are in none of them."
+)]
+pub struct RecoverArgs {
+    /// Its id or the beginning of it [default: the newest]
+    pub session: Option<String>,
+    /// One task: its id, the beginning of it, or its number
+    pub task: Option<String>,
+    /// Make a new branch of this name at one of them
+    #[arg(long, value_name = "BRANCH", allow_hyphen_values = true)]
+    pub to: Option<String>,
+    /// Which: head, snap/3, left/1, ... [default: the newest; for a task's own branch its head]
+    #[arg(long, value_name = "NAME", requires = "to")]
+    pub from: Option<String>,
     /// Print JSON
     #[arg(long)]
     pub json: bool,

@@ -11,6 +11,7 @@ mod overview;
 mod place;
 mod plan;
 mod preflight;
+mod recover;
 mod results;
 mod run;
 mod signals;
@@ -53,6 +54,7 @@ pub fn dispatch(cli: Cli) -> Result<u8, Error> {
         Command::Overview(args) => overview::run(&context, &args),
         Command::Wait(args) => wait::run(&context, &args),
         Command::Stop(args) => stop::run(&context, &args),
+        Command::Recover(args) => recover::run(&context, &args),
         Command::Plan(args) => plan::run(&context, &args),
         Command::Doctor(args) => doctor::run(&context, &args),
         Command::Demo => demo::run(&context),

@@ -190,6 +190,22 @@ pub enum Error {
     #[error("cannot ask the supervisor to stop, in {}: {source}", directory.display())]
     StopNotAsked { directory: PathBuf, source: io::Error },
 
+    /// Of a session or task, for `recover`.
+    #[error("nothing is kept of {what}")]
+    NothingKept { what: String },
+    /// `--from`
+    #[error("{name:?} is not among what is kept: {}", few(there))]
+    NotKept { name: String, there: Vec<String> },
+    /// More than one task has something.
+    #[error("work of {} tasks is kept: {}", tasks.len(), few(tasks))]
+    TaskNotNamed { session: String, tasks: Vec<String> },
+    /// git would refuse it.
+    #[error("{name:?} cannot be the name of a branch")]
+    BranchInvalid { name: String },
+    /// Nothing is written over.
+    #[error("there is a branch {name} already")]
+    BranchTaken { name: String },
+
     /// Said in the supervisor's log.
     #[error("{0}")]
     SupervisorFailed(SupervisorError),
@@ -309,6 +325,16 @@ impl Error {
                 "ask as the user who may write there: ls -ld {}",
                 quote(directory)
             )),
+
+            Self::NothingKept { .. } => refused("see what is kept of the newest session: pleach recover"),
+            Self::NotKept { .. } => {
+                refused("name one of them, or none for the newest; to see them all: pleach recover")
+            }
+            Self::TaskNotNamed { session, .. } => {
+                refused(format!("name the task: pleach recover {session} TASK --to BRANCH"))
+            }
+            Self::BranchInvalid { .. } => refused("see what git allows: git check-ref-format --help"),
+            Self::BranchTaken { .. } => refused("name another; nothing is written over: --to BRANCH"),
 
             Self::SupervisorFailed(_) => broken("mend that, and run the tasks that are left in a new session"),
             Self::RunnerFailed { .. } => broken("mend that, and run the task in a new session"),

@@ -35,6 +35,7 @@ pub(super) fn all() -> Vec<(&'static str, Vec<Error>)> {
                 source: denied(),
             }],
         ),
+        ("Recovering work", recover()),
         ("In the log of a supervisor (`supervisor.log`)", background()),
     ]
 }
@@ -251,6 +252,26 @@ fn plan() -> Vec<Error> {
         }
         .into(),
         PlanError::OldGit(Version(2, 39)).into(),
+    ]
+}
+
+fn recover() -> Vec<Error> {
+    vec![
+        Error::NothingKept {
+            what: format!("session {}", &SESSION[..8]),
+        },
+        Error::NotKept {
+            name: "snap/9".into(),
+            there: vec!["snap/2".into(), "snap/1".into(), "head".into()],
+        },
+        Error::TaskNotNamed {
+            session: SESSION[..8].into(),
+            tasks: vec!["login".into(), "logout".into()],
+        },
+        Error::BranchInvalid { name: "a..b".into() },
+        Error::BranchTaken {
+            name: "main-task-login".into(),
+        },
     ]
 }
 

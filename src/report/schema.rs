@@ -4,7 +4,7 @@
 
 use schemars::{Schema, schema_for};
 
-use super::{Diagnosis, DryRun, ListDocument, LogsDocument, Overview, PlanDocument, ResultsDocument};
+use super::{Diagnosis, DryRun, ListDocument, LogsDocument, Overview, PlanDocument, RecoverDocument, ResultsDocument};
 use crate::session::StatusDocument;
 
 /// The name of each query, and the schema of what it prints with `--json`.
@@ -15,6 +15,7 @@ pub fn schemas() -> Vec<(&'static str, Schema)> {
         ("list", schema_for!(ListDocument)),
         ("plan", schema_for!(PlanDocument<'_>)),
         ("logs", schema_for!(LogsDocument)),
+        ("recover", schema_for!(RecoverDocument)),
         ("overview", schema_for!(Overview)),
         ("doctor", schema_for!(Diagnosis)),
         ("dry-run", schema_for!(DryRun)),

@@ -1,7 +1,7 @@
 //! Carries out what was decided, each thing beside the loop, and reports back through its channel.
 
 use std::collections::HashMap;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex};
 
 use tokio::sync::mpsc::{UnboundedReceiver, UnboundedSender, unbounded_channel};
 use tokio::task::spawn_blocking;
@@ -9,13 +9,14 @@ use uuid::Uuid;
 
 use super::attempt::{self, Word};
 use super::decide::{Action, Input, NewAttempt, NoWorktree};
+use super::keeping::Keeping;
 use super::runner_request::runner_request;
 use crate::git;
 use crate::session::{KEPT_ON_REQUEST, SessionSpec, SessionState, Settlement, Site, TaskRecord, WorktreeIntent};
 use crate::store::atomic;
 use crate::store::paths::{AttemptPaths, SessionPaths};
 use crate::task::{AttemptOutcome, FailureReason, Outcome, Verdict};
-use crate::worktree::{self, Removal, Workshop, WorktreeError};
+use crate::worktree::{self, RefWatch, Removal, Workshop, WorktreeError};
 
 /// What the supervisor works with.
 pub(super) struct Hands {
@@ -24,11 +25,15 @@ pub(super) struct Hands {
     words: HashMap<usize, UnboundedSender<Word>>,
 }
 
-struct Shared {
+pub(super) struct Shared {
     paths: SessionPaths,
-    spec: SessionSpec,
-    shop: Option<Workshop>,
+    pub(super) spec: SessionSpec,
+    pub(super) shop: Option<Workshop>,
     sender: UnboundedSender<Input>,
+    /// What is known of each task's snapshots; held while its worktree is looked into.
+    pub(super) keeping: Vec<Mutex<Keeping>>,
+    /// The refs that are none of ours.
+    pub(super) refs: Mutex<Option<RefWatch>>,
 }
 
 impl Hands {
@@ -40,10 +45,13 @@ impl Hands {
     ) -> Self {
         let shared = Arc::new(Shared {
             paths,
+            keeping: spec.tasks.iter().map(|_| Mutex::default()).collect(),
+            refs: Mutex::default(),
             spec,
             shop,
             sender,
         });
+        shared.remember_refs();
         let words = HashMap::new();
         Self { shared, words }
     }
@@ -73,8 +81,16 @@ impl Hands {
                 let record = record(task);
                 tokio::spawn(async move { shared.attempt(task, number, record, words).await });
             }
-            Action::Go { task } => self.tell(task, Word::Go),
-            Action::End { task, now } => self.tell(task, Word::End { now }),
+            Action::Go { task } => {
+                self.tell(task, Word::Go);
+                shared.keep_later(task, state);
+            }
+            Action::Snapshot { task, number } => shared.keep_now(task, number, record(task)),
+            Action::End { task, now } => {
+                if let Some(words) = self.words.get(&task) {
+                    shared.end(task, now, record(task), words.clone());
+                }
+            }
             Action::Release { task } => match self.words.remove(&task) {
                 // The one who looks after the runner sees that the word will not come, and undoes the worktree.
                 Some(words) => drop(words),
@@ -98,6 +114,13 @@ impl Hands {
         }
     }
 
+    /// Sees to it that the work of agents that run already is kept from here on.
+    pub(super) fn keep_running(&self, state: &SessionState) {
+        for task in 0..state.tasks.len() {
+            self.shared.keep_later(task, state);
+        }
+    }
+
     fn tell(&self, task: usize, word: Word) {
         if let Some(words) = self.words.get(&task) {
             let _ = words.send(word);
@@ -106,7 +129,7 @@ impl Hands {
 }
 
 impl Shared {
-    fn tell(&self, input: Input) {
+    pub(super) fn tell(&self, input: Input) {
         // Nobody listens only when the loop has ended with an error, which is in the log.
         let _ = self.sender.send(input);
     }
@@ -141,6 +164,7 @@ impl Shared {
 
     /// Looks after one attempt to its end.
     async fn attempt(self: Arc<Self>, task: usize, number: u32, record: TaskRecord, words: UnboundedReceiver<Word>) {
+        self.keep_before(task, number, &record).await;
         let paths = self.paths.attempt(record.id.as_ref(), number);
         let attempt = NewAttempt {
             number,
@@ -209,6 +233,8 @@ impl Shared {
                 .push(format!("its answer could not be put in its place: {e}"));
         }
         if let Some((shop, site)) = self.shop.as_ref().zip(record.site()) {
+            // A snapshot that is under way is waited for: two that look at one worktree would both be slower.
+            settlement.notes.extend(self.no_more_snapshots(task, shop));
             match worktree::settle(shop, site, &self.spec.tasks[task]) {
                 Ok(settled) => self.work_done(&mut settlement, settled),
                 Err(e) => {
@@ -218,6 +244,7 @@ impl Shared {
                     settlement.worktree = WorktreeIntent::Keep("its work could not be committed".into());
                 }
             }
+            settlement.notes.extend(self.moved_refs(shop, site));
         }
         settlement
     }

@@ -27,10 +27,14 @@ pub(super) enum Input {
     Released { task: usize },
     /// The worktree of a settled task was put away, or not.
     Removed { task: usize, removal: Removal },
+    /// It is time to keep what the agent of this attempt has done so far.
+    SnapshotDue { task: usize, number: u32 },
     /// Somebody wants the session to stop.
     StopAsked { now: bool },
     /// The user should know.
     Warning(String),
+    /// The user should know, of a task.
+    TaskWarning { task: usize, text: String },
 }
 
 /// Why a task has no worktree.
@@ -62,6 +66,8 @@ pub(super) enum Action {
     Go { task: usize },
     /// Let the runner go without the word, and undo the worktree.
     Release { task: usize },
+    /// Keep what is in the worktree now, and again after a while.
+    Snapshot { task: usize, number: u32 },
     /// End the agent.
     End { task: usize, now: bool },
     /// Commit what the agent left.
@@ -117,8 +123,18 @@ pub(super) fn decide(spec: &SessionSpec, state: &SessionState, input: Input) -> 
         }
         Input::Released { task } => (vec![EventKind::TaskReleased { task: id(task) }], vec![]),
         Input::Removed { task, removal } => (vec![removed(id(task), removal)], vec![]),
+        Input::SnapshotDue { task, number } => {
+            let runs =
+                matches!(&state.tasks[task].state, TaskState::Running { attempt, .. } if attempt.number == number);
+            let snapshot = runs.then_some(Action::Snapshot { task, number });
+            (vec![], snapshot.into_iter().collect())
+        }
         Input::StopAsked { now } => stop(state, now),
         Input::Warning(text) => (vec![EventKind::Warned { task: None, text }], vec![]),
+        Input::TaskWarning { task, text } => {
+            let task = Some(id(task));
+            (vec![EventKind::Warned { task, text }], vec![])
+        }
     }
 }
 

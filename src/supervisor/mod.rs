@@ -8,7 +8,9 @@
 mod act;
 mod attempt;
 mod decide;
+mod keeping;
 mod launch;
+mod moved;
 mod record;
 mod request;
 mod runner_request;
@@ -120,6 +122,7 @@ async fn supervise(paths: &SessionPaths, signals: [tokio::signal::unix::Signal; 
     };
     let mut hands = Hands::new(paths.clone(), recorder.spec.clone(), shop, sender.clone());
     hands.look_at_checkout();
+    hands.keep_running(&recorder.state);
     request::watch(paths, sender.clone());
     forward_signals(signals, sender);
     let mut batch: Vec<Input> = Vec::new();

@@ -33,6 +33,12 @@ pub(super) fn of_head(repository: &Repository, admin: &Path) -> Vec<Oid> {
     of_log(repository, &admin.join("logs/HEAD"))
 }
 
+/// The commit that the files of a worktree come after: HEAD or else the tip of the branch, as given, or where HEAD was
+/// last.
+pub(super) fn start(repository: &Repository, admin: Option<&Path>, known: Option<Oid>) -> Option<Oid> {
+    known.or_else(|| of_head(repository, admin?).last().copied())
+}
+
 /// The commits that HEAD, the branch (a full name) and whatever git was doing have been at.
 pub(super) fn visited(repository: &Repository, admin: Option<&Path>, branch: &str) -> Vec<Oid> {
     let mut found = of_log(repository, &repository.commondir().join("logs").join(branch));

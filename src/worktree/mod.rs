@@ -1,16 +1,22 @@
 //! The place where a task works: a worktree and a branch of its own, from making them to putting them away.
 //!
 //! `naming` decides where (pure), `provision` makes, `settle` commits what the agent left and pins it, `remove`
-//! moves a worktree to the trash; both look through a `view`. Called by the supervisor. Nothing here forces, and
+//! moves a worktree to the trash; both look through a `view`, as does `snapshot`, which keeps what is in a worktree while
+//! its agent works. `kept` reads what all of them have pinned, `moved` watches the refs that are none of ours. Called by
+//! the supervisor. Nothing here forces, and
 //! nothing that an agent may have planted is run: git dir, common dir and work tree are always named, hooks, fsmonitor
 //! and fetching are off, drivers only as they were when the session started.
 
 mod history;
 mod inspect;
+mod kept;
+mod moved;
 pub mod naming;
+mod pins;
 mod provision;
 mod remove;
 mod settle;
+pub mod snapshot;
 mod view;
 
 use std::path::{Path, PathBuf};
@@ -18,6 +24,8 @@ use std::path::{Path, PathBuf};
 use git2::Repository;
 use uuid::Uuid;
 
+pub use kept::{Kept, KeptKind, kept, kept_sessions};
+pub use moved::{Move, MoveKind, RefWatch, Target};
 pub use provision::{Checkout, choose_checkout, provision, release};
 pub use remove::{Removal, remove, trashed};
 pub use settle::{Settled, settle};

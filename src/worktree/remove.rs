@@ -9,7 +9,7 @@ use git2::Oid;
 
 use super::inspect::{self, is_real_dir};
 use super::naming::{TRASH, is_trashed, trash_prefix};
-use super::view::View;
+use super::view::{LONGEST, View};
 use super::{Workshop, WorktreeError};
 use crate::session::Site;
 use crate::store::atomic;
@@ -36,7 +36,7 @@ pub fn remove(shop: &Workshop, site: &Site, head: Oid) -> Result<Removal, Worktr
     let _lock = shop.lock()?;
     let mut ignored = Vec::new();
     if is_real_dir(&site.worktree) {
-        let found = View::open(shop, &site.worktree, Some(&admin), head)?.uncommitted()?;
+        let found = View::open(shop, &site.worktree, Some(&admin), head, LONGEST)?.uncommitted()?;
         if !found.changed.is_empty() || !found.nested.is_empty() {
             let mut paths = inspect::names(&found.changed);
             paths.extend(inspect::names(&found.nested));

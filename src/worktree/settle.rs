@@ -12,7 +12,8 @@ use git2::{Oid, ReferenceType, Repository, Signature};
 
 use super::history::{self, leads_to};
 use super::inspect::{self, Head, Uncommitted};
-use super::view::View;
+use super::pins::Pins;
+use super::view::{LONGEST, View};
 use super::{Workshop, WorktreeError};
 use crate::git::{self, Changes, GitError, changes_between, patiently};
 use crate::session::Site;
@@ -42,9 +43,7 @@ pub fn settle(shop: &Workshop, site: &Site, task: &TaskSpec) -> Result<Settled, 
     let branch = format!("refs/heads/{}", site.branch);
     let head = head_of(&repository, admin.as_deref(), &branch, &mut report);
     let tip = repository.refname_to_id(&branch).ok();
-    let log = admin.as_ref().map(|admin| history::of_head(&repository, admin));
-    let last_seen = || log?.last().copied();
-    let start = head.commit.or(tip).or_else(last_seen).unwrap_or(base);
+    let start = history::start(&repository, admin.as_deref(), head.commit.or(tip)).unwrap_or(base);
     let committed = if inspect::is_real_dir(&site.worktree) {
         check_git_file(&site.worktree, admin.as_deref(), &mut report);
         commit_leftovers(shop, &repository, site, task, admin.as_deref(), start, &mut report)
@@ -66,9 +65,12 @@ pub fn settle(shop: &Workshop, site: &Site, task: &TaskSpec) -> Result<Settled, 
         _ => start,
     };
     let _lock = shop.lock()?;
-    git::pin(&repository, &shop.pin(&task.id, "head"), &last.to_string())?;
+    let pin = shop.pin(&task.id, "head");
     let mut visited = history::visited(&repository, admin.as_deref(), &branch);
     visited.extend(tip);
+    // Of an attempt before this one: it may be kept nowhere else.
+    visited.extend(repository.refname_to_id(&pin));
+    git::pin(&repository, &pin, &last.to_string())?;
     let left = history::beside(&repository, visited, [last, base]).map_err(doing())?;
     pin_left(shop, &repository, task, &left, &mut report)?;
     // Whatever has gone wrong, the commits are safe now.
@@ -176,7 +178,7 @@ fn commit_leftovers(
     parent: Oid,
     report: &mut Report,
 ) -> Result<Option<Oid>, WorktreeError> {
-    let view = View::open(shop, &site.worktree, admin, parent)?;
+    let view = View::open(shop, &site.worktree, admin, parent, LONGEST)?;
     if view.foreign_filters {
         report.note("git filters were configured during the run; they were not used when its work was committed");
         report.keep("git filters were configured during the run");
@@ -247,9 +249,9 @@ fn pin_left(
     report: &mut Report,
 ) -> Result<(), WorktreeError> {
     let doing = || GitError::libgit2("cannot compare the commits of a task");
-    for (index, commit) in commits.iter().enumerate() {
-        let name = shop.pin(&task.id, &format!("left/{}", index + 1));
-        git::pin(repository, &name, &commit.to_string())?;
+    let mut pins = Pins::read(shop, repository, &task.id).map_err(doing())?;
+    for commit in commits {
+        let name = pins.keep_dropped(*commit)?;
         if history::is_on_no_branch(repository, *commit).map_err(doing())? {
             report.note(format!(
                 "the agent had dropped the commit {commit}; it is kept as {name}"

@@ -20,9 +20,9 @@ use crate::git::{Git, GitError};
 use crate::store::atomic;
 use crate::store::paths::VIEW_PREFIX;
 
-/// How long git may take. It waits for ever where an agent has put a pipe in the place of a file that git reads, such as
+/// How long git may take to settle a worktree. It waits for ever where an agent has put a pipe in the place of a file that git reads, such as
 /// `.gitignore`; to stage the largest of worktrees takes minutes.
-const LONGEST: Duration = Duration::from_secs(600);
+pub(super) const LONGEST: Duration = Duration::from_secs(600);
 
 /// How often git is asked to write objects: a `git gc` of the user removes empty directories of objects, also one that
 /// another git has made a moment ago for an object, and that git then fails.
@@ -53,11 +53,13 @@ struct Entry {
 }
 
 impl View {
+    /// `limit` is for each command of git.
     pub(super) fn open(
         shop: &Workshop,
         worktree: &Path,
         admin: Option<&Path>,
         commit: Oid,
+        limit: Duration,
     ) -> Result<Self, WorktreeError> {
         let parent = shop.place.common_dir.join("pleach");
         atomic::private_dir(&parent).map_err(WorktreeError::io("make", &parent))?;
@@ -67,7 +69,7 @@ impl View {
         let copied = admin.map_or(Ok(false), |admin| copy(admin, dir.path()));
         let copied = copied.map_err(WorktreeError::io("copy the index to", dir.path()))?;
         let (git, foreign) = shop.git(dir.path(), worktree)?;
-        let git = git.with_limit(LONGEST).with_configuration(
+        let git = git.with_limit(limit).with_configuration(
             // What the user wants warned of, left out or split up is wanted whole here.
             ["core.safecrlf", "core.sparseCheckout", "core.splitIndex"].map(|key| format!("{key}=false")),
         );

@@ -12,7 +12,7 @@ use crate::support::{Project, Ran, ran};
 const EXAMPLES: [&str; 2] = ["/home/you", "3f2a9c1e"];
 
 /// All commands that ask about a session.
-const QUERIES: [&str; 6] = ["status", "results", "logs", "wait", "stop", "plan"];
+const QUERIES: [&str; 7] = ["status", "results", "logs", "wait", "stop", "plan", "recover"];
 /// All that ask about all of them.
 const OF_ALL: [&str; 2] = ["list", "overview"];
 
@@ -67,7 +67,7 @@ fn a_query_that_fails_prints_no_json() {
         let ran = project.run(&[&line(query, Some("77777777-7"))[..], &["--json"]].concat());
         assert_said("session-not-found", &ran, &["\"77777777-7\"", ".git/pleach/results"]);
     }
-    for query in ["status", "results", "logs"] {
+    for query in ["status", "results", "logs", "recover"] {
         let id = project.query(&["status"])["session_id"]
             .as_str()
             .expect("an id")

@@ -40,6 +40,7 @@ fn a_session_from_its_start_to_its_end() {
         ("results", &["results"]),
         ("results_of_a_failed_task", &["results", "", "api"]),
         ("plan", &["plan"]),
+        ("recover", &["recover"]),
         ("list", &["list"]),
         ("overview", &["overview"]),
         ("wait", &["wait"]),
@@ -83,8 +84,14 @@ fn a_session_while_it_runs_and_after_it_was_stopped() {
         ("stopped_results", &["results"]),
         ("stopped_watch", &["watch"]),
         ("stopped_wait", &["wait"]),
+        ("stopped_recover", &["recover"]),
     ] {
         shown(&project, name, &whole(&project.run(arguments)));
+    }
+    let id = started.out().trim().to_owned();
+    for name in ["recover_to", "recover_to_again"] {
+        let ran = project.run(&["recover", &id, "works", "--from", "snap/1", "--to", "back"]);
+        shown(&project, name, &whole(&ran));
     }
 }
 
@@ -239,7 +246,8 @@ fn the_help_of_every_command() {
     let project = Project::new();
     shown(&project, "help", &whole(&project.run(&["--help"])));
     for command in [
-        "run", "status", "results", "logs", "list", "overview", "watch", "wait", "stop", "plan", "doctor", "demo",
+        "run", "status", "results", "logs", "list", "overview", "watch", "wait", "stop", "plan", "recover", "doctor",
+        "demo",
     ] {
         let name = format!("help_{command}");
         shown(&project, &name, &whole(&project.run(&[command, "--help"])));
@@ -264,6 +272,7 @@ fn settings(project: &Project) -> Settings {
             "SESSION-ID",
         ),
         (r"\b[0-9a-f]{40}\b", "COMMIT"),
+        (r"\b[0-9a-f]{10}\b", "COMMIT"),
         (r"PLEACH ([a-z]+) [0-9a-f]{8}\b", "PLEACH $1 SESSION"),
         (r"(?m)^[0-9a-f]{8}  ", "SESSION   "),
         (r"pleach-demo-\w{6}", "pleach-demo-NAME"),

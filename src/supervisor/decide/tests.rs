@@ -113,6 +113,27 @@ fn a_worktree_that_stays_or_never_was_is_not_removed() {
 }
 
 #[test]
+fn a_snapshot_is_made_of_the_attempt_it_was_due_for_while_that_runs() {
+    let way = success("a");
+    let due = |number| Input::SnapshotDue { task: 0, number };
+    for steps in 0..way.len() {
+        let runs = steps == 2;
+        let snapshot = runs.then_some(Action::Snapshot { task: 0, number: 1 });
+        let expected = (vec![], snapshot.into_iter().collect());
+        assert_eq!(decided(&way[..steps], due(1)), expected, "{steps}");
+        assert_eq!(decided(&way[..steps], due(2)), (vec![], vec![]), "{steps}");
+    }
+    let text = "it failed".to_owned();
+    let task = Some(task_id("a"));
+    let warned = EventKind::Warned {
+        task,
+        text: text.clone(),
+    };
+    let input = Input::TaskWarning { task: 0, text };
+    assert_eq!(decided(&way[..2], input), (vec![warned], vec![]));
+}
+
+#[test]
 fn a_taken_place_is_left_for_another_once() {
     let taken = || provisioned(Err(NoWorktree::Taken("the branch main-task-a".into())));
     let other = Site {
@@ -299,6 +320,10 @@ impl Play {
                 );
                 self.waiting.remove(&task).expect("a runner waits for the word");
             }
+            if let Action::Snapshot { task, .. } = action {
+                assert!(matches!(self.state.tasks[task].state, TaskState::Running { .. }));
+                continue;
+            }
             if !matches!(action, Action::End { .. }) {
                 self.open.push(action);
             }
@@ -340,7 +365,7 @@ impl Play {
                 task,
                 removal: Removal::Kept("it is in use".into()),
             },
-            Action::End { .. } => unreachable!("it is never open"),
+            Action::End { .. } | Action::Snapshot { .. } => unreachable!("it is never open"),
         }
     }
 
@@ -350,6 +375,10 @@ impl Play {
             let input = match self.throw(12) {
                 0 if stops => Input::StopAsked {
                     now: self.throw(2) == 0,
+                },
+                1 => Input::SnapshotDue {
+                    task: self.throw(5),
+                    number: 1,
                 },
                 _ if self.open.is_empty() => break,
                 _ => {

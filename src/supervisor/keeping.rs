@@ -1,0 +1,131 @@
+//! When the work of running agents is kept: at an interval, before an agent is asked to end, and before another attempt
+//! in the same worktree.
+//!
+//! Each attempt has a timer of its own (of the monotonic clock), set anew when a snapshot is done: so there is one at a
+//! time for each task, and they do not all come at once. `decide` says whether the attempt that it was set for still
+//! runs. Before a worktree goes to the trash there is none: it goes only when all in it is committed or ignored.
+
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+use tokio::sync::mpsc::UnboundedSender;
+use tokio::task::spawn_blocking;
+use tokio::time::{sleep, timeout};
+
+use super::act::Shared;
+use super::attempt::Word;
+use super::decide::Input;
+use crate::session::{SessionState, TaskRecord, TaskState};
+use crate::words::few;
+use crate::worktree::Workshop;
+use crate::worktree::snapshot::{self, Snapshot};
+
+/// How long a stop waits for a snapshot; one that takes longer goes on while the agent ends.
+const STOP_WAITS: Duration = Duration::from_secs(2);
+
+/// What is known of the snapshots of one task.
+#[derive(Debug, Default)]
+pub(super) struct Keeping {
+    /// It was said that one failed.
+    warned: bool,
+    /// The task is being settled, or is: nobody changes its worktree.
+    settled: bool,
+    /// Those that this process has made.
+    made: Vec<Snapshot>,
+}
+
+impl Shared {
+    /// Sets the timer of a task whose agent runs.
+    pub(super) fn keep_later(self: &Arc<Self>, task: usize, state: &SessionState) {
+        if let TaskState::Running { attempt, site: Some(_) } = &state.tasks[task].state {
+            self.wait_to_keep(task, attempt.number);
+        }
+    }
+
+    fn wait_to_keep(self: &Arc<Self>, task: usize, number: u32) {
+        let every = self.spec.options.snapshot_every_ms.filter(|ms| *ms > 0);
+        let Some(every) = every.map(Duration::from_millis) else {
+            return;
+        };
+        let shared = self.clone();
+        tokio::spawn(async move {
+            sleep(every).await;
+            shared.tell(Input::SnapshotDue { task, number });
+        });
+    }
+
+    /// Keeps what a running agent has done, and sets the timer anew.
+    pub(super) fn keep_now(self: Arc<Self>, task: usize, number: u32, record: TaskRecord) {
+        tokio::spawn(async move {
+            let shared = self.clone();
+            let _ = spawn_blocking(move || shared.keep(task, &record)).await;
+            self.wait_to_keep(task, number);
+        });
+    }
+
+    /// Gives the word to end; before an agent is asked what it has done is kept, since it may tidy up.
+    pub(super) fn end(self: Arc<Self>, task: usize, now: bool, record: TaskRecord, words: UnboundedSender<Word>) {
+        let word = Word::End { now };
+        if now || self.spec.options.snapshot_every_ms.is_none_or(|ms| ms == 0) {
+            let _ = words.send(word);
+            return;
+        }
+        tokio::spawn(async move {
+            let _ = timeout(STOP_WAITS, spawn_blocking(move || self.keep(task, &record))).await;
+            let _ = words.send(word);
+        });
+    }
+
+    /// Keeps what an earlier attempt has left before the one with this number begins.
+    pub(super) async fn keep_before(self: &Arc<Self>, task: usize, number: u32, record: &TaskRecord) {
+        self.of_task(task).settled = false;
+        if number > 1 {
+            let (shared, record) = (self.clone(), record.clone());
+            let _ = spawn_blocking(move || shared.keep(task, &record)).await;
+        }
+    }
+
+    /// Keeps what is in the worktree of a task. That it failed is said once.
+    fn keep(&self, task: usize, record: &TaskRecord) {
+        let Some((shop, site)) = self.shop.as_ref().zip(record.site()) else {
+            return;
+        };
+        let mut keeping = self.of_task(task);
+        if keeping.settled {
+            return;
+        }
+        match snapshot::keep(shop, site, &record.id) {
+            Ok(made) => keeping.made.extend(made),
+            Err(e) => {
+                let text = format!("a snapshot of its work could not be kept ({e}); it is tried again");
+                if !std::mem::replace(&mut keeping.warned, true) {
+                    self.tell(Input::TaskWarning { task, text });
+                }
+            }
+        }
+    }
+
+    /// Waits for a snapshot that is under way, and lets no other begin. Those that somebody has deleted are made again;
+    /// gives what the user should know of that.
+    pub(super) fn no_more_snapshots(&self, task: usize, shop: &Workshop) -> Option<String> {
+        let mut keeping = self.of_task(task);
+        keeping.settled = true;
+        match snapshot::restore(shop, &keeping.made) {
+            Ok(again) if again.is_empty() => None,
+            Ok(again) => Some(format!(
+                "snapshots of its work were deleted while it ran, and are there again: {}",
+                few(&again)
+            )),
+            Err(e) => Some(format!("snapshots of its work could not be looked at: {e}")),
+        }
+    }
+
+    fn of_task(&self, task: usize) -> MutexGuard<'_, Keeping> {
+        locked(&self.keeping[task])
+    }
+}
+
+/// What it holds is whole also after a thread has panicked that had it.
+pub(super) fn locked<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}

@@ -1,0 +1,146 @@
+//! Keeps what is in a worktree while its agent works: all that is tracked or untracked, and the commit that HEAD is at.
+//!
+//! The agent's own index, HEAD and files are not touched: the commit is made through a view, and only a ref of ours
+//! names it. What git ignores is not in it, nor what settling would not commit, such as repositories inside the
+//! worktree. Called by the supervisor at an interval, before a stop and before another attempt in the same worktree.
+//! Before a worktree goes to the trash none is needed: it goes only when the commit it was settled with holds all of it.
+
+use std::fs;
+use std::os::unix::fs::MetadataExt;
+use std::path::Path;
+use std::time::Duration;
+
+use git2::{Oid, Repository, Signature};
+
+use super::inspect::{self, is_real_dir};
+use super::pins::{Pins, SNAPSHOT};
+use super::view::View;
+use super::{Workshop, WorktreeError, history};
+use crate::git::{self, Git, GitError, patiently};
+use crate::session::Site;
+use crate::store::now_ms;
+use crate::task::TaskId;
+
+/// How long each command of git may take. Who settles the task waits for a snapshot that is under way.
+const LONGEST: Duration = Duration::from_secs(120);
+
+/// How often it is tried: git gives up when a file vanishes between the moment it lists it and the moment it reads it.
+const TRIES: u32 = 5;
+
+/// What was kept.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Snapshot {
+    /// The ref.
+    pub name: String,
+    /// What it names: a commit with the files, whose parent is the commit that HEAD was at.
+    pub commit: Oid,
+}
+
+/// Keeps what is in the worktree at `site` now. `None` when all of that is kept already.
+pub fn keep(shop: &Workshop, site: &Site, task: &TaskId) -> Result<Option<Snapshot>, WorktreeError> {
+    let repository = shop.repository()?;
+    let doing = || GitError::libgit2("cannot keep what is in a worktree");
+    let base = Oid::from_str(&site.base).map_err(doing())?;
+    let admin = shop.admin_dir(&site.worktree);
+    let branch = format!("refs/heads/{}", site.branch);
+    let head = admin
+        .as_ref()
+        .and_then(|admin| inspect::head(&repository, admin)?.commit);
+    let tip = repository.refname_to_id(&branch).ok();
+    let start = history::start(&repository, admin.as_deref(), head.or(tip)).unwrap_or(base);
+    let mut pins = Pins::read(shop, &repository, task).map_err(doing())?;
+    // What the agent has had before: git forgets it with the worktree.
+    let mut visited = history::visited(&repository, admin.as_deref(), &branch);
+    visited.extend(tip);
+    pins.keep_visited(&visited, [start, base])?;
+    let own = repository.find_commit(start).map_err(doing())?.tree_id();
+    let tree = files(shop, &site.worktree, admin.as_deref(), start)?.unwrap_or(own);
+    let same = |last: Oid| -> Result<bool, git2::Error> {
+        let last = repository.find_commit(last)?;
+        Ok(last.tree_id() == tree && last.parent_ids().eq([start]))
+    };
+    let is_known = match pins.last_snapshot() {
+        Some(last) if same(last).map_err(doing())? => true,
+        _ => tree == own && pins.without(&[start], &[base]).map_err(doing())?.is_empty(),
+    };
+    if is_known {
+        return Ok(None);
+    }
+    let commit = patiently(|| commit(shop, &repository, task, tree, start)).map_err(doing())?;
+    let name = pins.keep(SNAPSHOT, commit)?;
+    if let Err(e) = check(shop, commit, start) {
+        // A `git gc` that lets nothing unnamed live has taken a part of it; a ref to what is not there breaks git.
+        let _ = repository.find_reference(&name).and_then(|mut made| made.delete());
+        return Err(e.into());
+    }
+    Ok(Some(Snapshot { name, commit }))
+}
+
+/// Makes those of `snapshots` anew whose refs somebody has deleted or moved; gives their names.
+pub fn restore(shop: &Workshop, snapshots: &[Snapshot]) -> Result<Vec<String>, WorktreeError> {
+    let repository = shop.repository()?;
+    let gone = |s: &&Snapshot| repository.refname_to_id(&s.name).ok() != Some(s.commit);
+    let gone: Vec<&Snapshot> = snapshots.iter().filter(gone).collect();
+    for snapshot in &gone {
+        git::pin(&repository, &snapshot.name, &snapshot.commit.to_string())?;
+    }
+    Ok(gone.into_iter().map(|s| s.name.clone()).collect())
+}
+
+/// What is in the files and not in `commit`, as a tree; `None` when there is nothing, or no worktree any more.
+fn files(shop: &Workshop, worktree: &Path, admin: Option<&Path>, commit: Oid) -> Result<Option<Oid>, WorktreeError> {
+    let which = || {
+        let found = fs::symlink_metadata(worktree).ok()?;
+        is_real_dir(worktree).then(|| (found.dev(), found.ino()))
+    };
+    for attempt in 1..=TRIES {
+        let Some(before) = which() else { break };
+        let found = staged(shop, worktree, admin, commit);
+        match found {
+            // What was looked at is not what is there now.
+            _ if which() != Some(before) => {}
+            Err(WorktreeError::Git(GitError::Program { .. })) if attempt < TRIES => {}
+            other => return other,
+        }
+        std::thread::sleep(Duration::from_millis(20) * attempt);
+    }
+    Ok(None)
+}
+
+fn staged(shop: &Workshop, worktree: &Path, admin: Option<&Path>, commit: Oid) -> Result<Option<Oid>, WorktreeError> {
+    let view = View::open(shop, worktree, admin, commit, LONGEST)?;
+    let found = view.uncommitted()?;
+    if found.changed.is_empty() {
+        return Ok(None);
+    }
+    // What cannot be read is told when the task is settled; all else is kept.
+    view.stage(&found.nested)?;
+    let tree = view.tree()?;
+    let read = Oid::from_str(&tree).map_err(GitError::libgit2(format!("{tree:?} is not the id of a tree")));
+    Ok(Some(read?))
+}
+
+fn commit(shop: &Workshop, repository: &Repository, task: &TaskId, tree: Oid, parent: Oid) -> Result<Oid, git2::Error> {
+    let ms = i64::try_from(now_ms()).unwrap_or(i64::MAX);
+    let when = jiff::Timestamp::from_millisecond(ms).unwrap_or_default();
+    let message = format!(
+        "Snapshot of task {task}\n\n\
+         What was in its worktree at that time, without what git ignores.\n\n\
+         Pleach-Task: {task}\nPleach-Session: {}\nPleach-Time: {when}\n",
+        shop.session
+    );
+    let who = Signature::now(&shop.identity.name, &shop.identity.email)?;
+    let (tree, parent) = (repository.find_tree(tree)?, repository.find_commit(parent)?);
+    repository.commit(None, &who, &who, &message, &tree, &[&parent])
+}
+
+/// Whether all of a commit is there.
+fn check(shop: &Workshop, commit: Oid, parent: Oid) -> Result<(), GitError> {
+    let (commit, parent) = (commit.to_string(), parent.to_string());
+    let git = Git::bare(&shop.place.common_dir)
+        .with_variable("GIT_NO_LAZY_FETCH", "1")
+        .with_variable("GIT_ALLOW_PROTOCOL", "none")
+        .with_limit(LONGEST);
+    git.run(&["rev-list", "--objects", "--quiet", &commit, "--not", &parent])
+        .map(drop)
+}
