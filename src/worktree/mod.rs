@@ -18,7 +18,7 @@ use std::path::{Path, PathBuf};
 use git2::Repository;
 use uuid::Uuid;
 
-pub use provision::{Checkout, choose_checkout, provision, release};
+pub use provision::{Checkout, Unmade, choose_checkout, discard, provision, release};
 pub use remove::{Removal, remove, trashed};
 pub use settle::{Settled, settle};
 

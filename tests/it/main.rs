@@ -26,6 +26,8 @@ mod plan_shown;
 mod preflight;
 mod processes;
 mod recording;
+mod resources;
+mod resources_shared;
 mod runner;
 mod schema;
 mod settling;
