@@ -30,7 +30,7 @@ pub fn judge(end: &AgentEnd, stream: &StreamReader, printed: &str) -> Judged {
     };
     let ended = ending(end);
     let verdict = match (stream.result(), end) {
-        (_, AgentEnd::NotStarted { error }) => failed(FailureReason::Exit, error.clone()),
+        (_, AgentEnd::NotStarted { error, .. }) => failed(FailureReason::Exit, error.clone()),
         (None, _) if stream.is_stream() => failed(
             FailureReason::Exit,
             with_words(format!("{ended} and printed no result"), printed),
@@ -56,7 +56,7 @@ fn ending(end: &AgentEnd) -> String {
     match end {
         AgentEnd::Exited { code } => format!("exited with code {code}"),
         AgentEnd::Killed { signal } => format!("was killed by signal {signal}"),
-        AgentEnd::NotStarted { error } => error.clone(),
+        AgentEnd::NotStarted { error, .. } => error.clone(),
         AgentEnd::Unknown => "ended unseen".into(),
     }
 }

@@ -8,7 +8,7 @@ use std::time::Duration;
 use clap::error::{ContextKind, ContextValue};
 use clap::{Args, Parser, Subcommand, ValueEnum};
 
-pub use values::{Parallel, parse_cost, parse_duration, parse_parallel, parse_size, parse_time_limit};
+pub use values::{Parallel, parse_cost, parse_duration, parse_most, parse_parallel, parse_size, parse_time_limit};
 
 /// Run many Claude Code agents side by side in one repository, each on a branch of its own
 #[derive(Debug, Parser)]
@@ -82,6 +82,9 @@ pub enum Command {
     Runner {
         /// The attempt's directory
         dir: PathBuf,
+        /// The number of the open file that is its place
+        #[arg(long)]
+        place: Option<i32>,
     },
 }
 
@@ -125,11 +128,11 @@ pub struct RunArgs {
     /// How often the work of running agents is kept, uncommitted changes too; 0 is never
     #[arg(long, value_name = "TIME", value_parser = parse_duration, default_value = "5m")]
     pub snapshot_every: Option<Duration>,
-    /// Start no task while less disk is free
-    #[arg(long, value_name = "SIZE", value_parser = parse_size, default_value = "1G")]
+    /// Start no task while less disk is free [env: PLEACH_MIN_FREE_DISK] [default: 1G]
+    #[arg(long, value_name = "SIZE", value_parser = parse_size)]
     pub min_free_disk: Option<u64>,
-    /// Start no task while less memory is available
-    #[arg(long, value_name = "SIZE", value_parser = parse_size, default_value = "512M")]
+    /// Start no task while less memory is available [env: PLEACH_MIN_FREE_MEMORY] [default: 512M]
+    #[arg(long, value_name = "SIZE", value_parser = parse_size)]
     pub min_free_memory: Option<u64>,
     /// Show what would be started, where and with which command, and start nothing
     #[arg(long)]

@@ -25,6 +25,14 @@ pub fn parse_parallel(text: &str) -> Result<Parallel, String> {
     }
 }
 
+/// Reads `PLEACH_MAX_AGENTS`.
+pub fn parse_most(text: &str) -> Result<usize, String> {
+    match text.trim().parse() {
+        Ok(most) if most > 0 => Ok(most),
+        _ => Err("must be a number from 1".into()),
+    }
+}
+
 /// Reads a duration: `200ms`, `90` (seconds), `90s`, `10m`, `2h`.
 pub fn parse_duration(text: &str) -> Result<Duration, String> {
     let (number, unit) = split_unit(text);
@@ -124,6 +132,12 @@ mod tests {
         }
         assert!(parse_time_limit("0s").is_err() && parse_time_limit("1ms").is_ok());
         assert_eq!(parse_parallel("3"), Ok(Parallel::Most(3)));
+        assert_eq!(parse_most(" 4 "), Ok(4));
+        assert!(
+            ["", "0", "-1", "all", "1.5"]
+                .iter()
+                .all(|text| parse_most(text).is_err())
+        );
         assert!(parse_parallel("0").is_err() && parse_parallel("many").is_err());
     }
 }

@@ -11,6 +11,7 @@ use crate::doctor::{Agent, NoRepository, Subject, examine};
 use crate::error::{Error, exit};
 use crate::git;
 use crate::report::{self, Diagnosis};
+use crate::session::{USUAL_FREE_DISK, USUAL_FREE_MEMORY};
 use crate::worktree::naming;
 
 pub(super) fn run(context: &Context, args: &DoctorArgs) -> Result<u8, Error> {
@@ -60,14 +61,18 @@ fn subject(context: &Context, args: &DoctorArgs) -> Subject {
             (Some(dir), keeps)
         }
     };
+    let options = options(&run);
+    let least = options.as_ref().ok();
     Subject {
+        min_free_disk: least.map_or(USUAL_FREE_DISK, |o| o.min_free_disk_bytes),
+        min_free_memory: least.map_or(USUAL_FREE_MEMORY, |o| o.min_free_memory_bytes),
         directory: context.directory.clone(),
         results,
         keeps,
         repository,
         worktrees,
         agent: agent(context, &run),
-        max_parallel: options(&run).map(|options| options.max_parallel),
+        max_parallel: options.map(|options| options.max_parallel),
     }
 }
 

@@ -7,7 +7,7 @@ use super::preflight::Prepared;
 use crate::error::{Error, exit};
 use crate::report::{self, DryRun, DryTask};
 use crate::session::SessionSpec;
-use crate::supervisor::runner_request;
+use crate::supervisor::{runner_request, would_wait};
 
 /// Shows it. `dirty` is the warning about the checkout, if there is one.
 pub(super) fn show(prepared: &Prepared, dirty: Option<String>, as_json: bool) -> Result<u8, Error> {
@@ -19,6 +19,9 @@ pub(super) fn show(prepared: &Prepared, dirty: Option<String>, as_json: bool) ->
     }
     for warning in prepared.warnings.iter().cloned().chain(dirty) {
         report::warning(&warning);
+    }
+    if let Some(why) = would_wait(&prepared.spec, &prepared.results) {
+        report::warning(&format!("no task would start now: it would wait for {why}"));
     }
     Ok(exit::DONE)
 }

@@ -59,12 +59,14 @@ pub fn dispatch(cli: Cli) -> Result<u8, Error> {
         Command::Doctor(args) => doctor::run(&context, &args),
         Command::Demo => demo::run(&context),
         Command::Supervisor { dir } => Ok(supervisor::main(&dir).map(|()| exit::DONE)?),
-        Command::Runner { dir } => runner::main(&dir)
-            .map(|()| exit::DONE)
-            .map_err(|e| Error::RunnerFailed {
-                directory: dir,
-                source: e,
-            }),
+        Command::Runner { dir, place } => {
+            runner::main(&dir, place)
+                .map(|()| exit::DONE)
+                .map_err(|e| Error::RunnerFailed {
+                    directory: dir,
+                    source: e,
+                })
+        }
     }
 }
 

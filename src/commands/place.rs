@@ -30,9 +30,7 @@ pub(super) fn results_dir(context: &Context, repository: Option<&Place>) -> Resu
     if let Some(place) = repository {
         return Ok(place.common_dir.join("pleach/results"));
     }
-    let absolute = |name: &str| set_path(name).filter(|p| p.is_absolute());
-    let state = absolute("XDG_STATE_HOME").or_else(|| Some(absolute("HOME")?.join(".local/state")));
-    let state = state.ok_or(Error::NoPlaceForResults)?;
+    let state = state_dir().ok_or(Error::NoPlaceForResults)?;
     let name = context
         .directory
         .file_name()
@@ -45,6 +43,21 @@ pub(super) fn results_dir(context: &Context, repository: Option<&Place>) -> Resu
         .join("pleach")
         .join(format!("{name}-{}", &hash[..8]))
         .join("results"))
+}
+
+/// Where the user's programs keep what outlives them. Never the directory for temporary files.
+fn state_dir() -> Option<PathBuf> {
+    let absolute = |name: &str| set_path(name).filter(|p| p.is_absolute());
+    absolute("XDG_STATE_HOME").or_else(|| Some(absolute("HOME")?.join(".local/state")))
+}
+
+/// Where the places are that the agents of all sessions of the user share on this machine. Not in the directory for
+/// what belongs to a login: sessions outlive that, and those that a timer starts have none.
+pub(super) fn agents_dir() -> Result<PathBuf, Error> {
+    let state = state_dir().ok_or(Error::NoPlaceForAgents)?;
+    // A home may be that of many machines.
+    let machine = rustix::system::uname().nodename().to_string_lossy().replace('/', "-");
+    Ok(state.join("pleach").join(format!("agents-{machine}")))
 }
 
 /// Makes the directory that the user named for results. A new one may be in a checkout, and has git ignore it: the

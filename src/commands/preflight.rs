@@ -9,15 +9,15 @@ use rustix::io::Errno;
 use uuid::Uuid;
 
 use super::Context;
-use super::place::{results_dir, set_path};
+use super::place::{agents_dir, results_dir, set_path};
 use crate::agent::claude::LONGEST_PROMPT;
-use crate::cli::{Agent, Parallel, RunArgs, parse_parallel};
+use crate::cli::{Agent, Parallel, RunArgs, parse_most, parse_parallel, parse_size};
 use crate::error::Error;
 use crate::git::{self, Base, OLDEST_TO_PLAN, OLDEST_TO_RUN, Place};
 use crate::pool;
 use crate::process::available_memory;
 use crate::session::{
-    RepositorySpec, SessionError, SessionOptions, SessionSpec, TaskPlace, USUAL_FREE_DISK, USUAL_FREE_MEMORY,
+    Places, RepositorySpec, SessionError, SessionOptions, SessionSpec, TaskPlace, USUAL_FREE_DISK, USUAL_FREE_MEMORY,
     USUAL_OUTPUT, USUAL_SNAPSHOT_EVERY_MS,
 };
 use crate::store::now_ms;
@@ -276,20 +276,39 @@ pub(super) fn options(args: &RunArgs) -> Result<SessionOptions, Error> {
             Some(0) => None,
             every => every,
         },
-        min_free_disk_bytes: args.min_free_disk.unwrap_or(USUAL_FREE_DISK),
-        min_free_memory_bytes: args.min_free_memory.unwrap_or(USUAL_FREE_MEMORY),
+        min_free_disk_bytes: match args.min_free_disk {
+            Some(least) => least,
+            None => of_environment("PLEACH_MIN_FREE_DISK", parse_size)?.unwrap_or(USUAL_FREE_DISK),
+        },
+        min_free_memory_bytes: match args.min_free_memory {
+            Some(least) => least,
+            None => of_environment("PLEACH_MIN_FREE_MEMORY", parse_size)?.unwrap_or(USUAL_FREE_MEMORY),
+        },
+        agents_of_all: match of_environment("PLEACH_MAX_AGENTS", parse_most)? {
+            Some(most) => Some(Places {
+                most,
+                directory: agents_dir()?,
+            }),
+            None => None,
+        },
     })
 }
 
 fn parallel(args: &RunArgs) -> Result<Parallel, Error> {
-    if let Some(parallel) = args.max_parallel {
-        return Ok(parallel);
+    match args.max_parallel {
+        Some(parallel) => Ok(parallel),
+        None => Ok(of_environment("MAX_CLAUDE_WORKERS", parse_parallel)?.unwrap_or(Parallel::Auto)),
     }
-    let name = "MAX_CLAUDE_WORKERS";
-    match std::env::var(name) {
-        Ok(value) if !value.trim().is_empty() => {
-            parse_parallel(&value).map_err(|problem| Error::VariableInvalid { name, value, problem })
-        }
-        _ => Ok(Parallel::Auto),
-    }
+}
+
+/// What a variable says; one that is empty is not set.
+fn of_environment<T>(name: &'static str, parse: fn(&str) -> Result<T, String>) -> Result<Option<T>, Error> {
+    let value = match std::env::var_os(name) {
+        Some(value) if !value.to_string_lossy().trim().is_empty() => value.to_string_lossy().into_owned(),
+        _ => return Ok(None),
+    };
+    let parsed = parse(&value);
+    parsed
+        .map(Some)
+        .map_err(|problem| Error::VariableInvalid { name, value, problem })
 }

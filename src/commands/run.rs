@@ -21,7 +21,7 @@ use crate::git::{self, Git};
 use crate::report::{self, Started};
 use crate::session::{SessionSpec, create};
 use crate::store::paths::SessionPaths;
-use crate::supervisor::launch;
+use crate::supervisor::{check_places, launch};
 use crate::task::{TaskSpec, input};
 
 /// How long after its beginning `run` still takes in whether the checkout is dirty. Later it is in the status.
@@ -72,6 +72,13 @@ pub(super) fn start(context: &Context, args: &RunArgs, tasks: Vec<TaskSpec>) -> 
     let signals = args.sync.then(Signals::catch).transpose()?;
     if context.results_dir.is_some() {
         make_results_dir(&results)?;
+    }
+    if let Some(places) = &spec.options.agents_of_all {
+        let directory = &places.directory;
+        check_places(directory).map_err(|source| Error::AgentPlacesUnusable {
+            directory: directory.clone(),
+            source,
+        })?;
     }
     let new = create(&results, &spec)?;
     let paths = new.paths.clone();

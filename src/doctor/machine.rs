@@ -25,7 +25,13 @@ pub(super) fn look(subject: &Subject, seen: Option<&Seen<'_>>, found: &mut Vec<F
         Err(_) => pool::automatic(cores, memory),
     };
     disks(subject, seen, parallel, found);
-    found.extend(judge_memory(cores, memory, installed_memory(), swap_space()));
+    found.extend(judge_memory(
+        cores,
+        memory,
+        subject.min_free_memory,
+        installed_memory(),
+        swap_space(),
+    ));
     let limits = (getrlimit(Resource::Nofile), getrlimit(Resource::Nproc));
     let root = rustix::process::geteuid().is_root();
     if let Err(e) = &subject.max_parallel {
@@ -42,6 +48,7 @@ fn disks(subject: &Subject, seen: Option<&Seen<'_>>, parallel: usize, found: &mu
             let need = Need {
                 bytes: USUAL_OUTPUT,
                 files: 10,
+                left: subject.min_free_disk,
             };
             found.push(room("results", results, &need, parallel));
         }
@@ -51,6 +58,7 @@ fn disks(subject: &Subject, seen: Option<&Seen<'_>>, parallel: usize, found: &mu
         let need = Need {
             bytes: survey.bytes,
             files: survey.files + survey.directories,
+            left: subject.min_free_disk,
         };
         found.push(room("worktrees", worktrees, &need, parallel));
     }
@@ -66,6 +74,8 @@ fn existing(path: &Path) -> PathBuf {
 struct Need {
     bytes: u64,
     files: u64,
+    /// Without so many bytes free no task starts.
+    left: u64,
 }
 
 fn room(what: &str, dir: &Path, need: &Need, parallel: usize) -> Finding {
@@ -86,6 +96,15 @@ fn judge_room(what: &str, dir: &Path, disk: &StatVfs, need: &Need, parallel: usi
     // Some file systems do not count files.
     let counted = disk.f_files > 0;
     let files = need.files.saturating_mul(all);
+    if free < need.left {
+        return Check::Disk
+            .warning(format!(
+                "{} free for {what} in {place}: no task starts with less than {} (--min-free-disk)",
+                bytes(free),
+                bytes(need.left)
+            ))
+            .hint(make_room(what));
+    }
     if free < needed {
         return Check::Disk
             .warning(format!(
@@ -120,7 +139,13 @@ fn make_room(what: &str) -> String {
     format!("make room, or name another place: {option}; or run fewer at once: --max-parallel N")
 }
 
-fn judge_memory(cores: usize, available: Option<u64>, installed: Option<u64>, swap: Option<u64>) -> Vec<Finding> {
+fn judge_memory(
+    cores: usize,
+    available: Option<u64>,
+    least: u64,
+    installed: Option<u64>,
+    swap: Option<u64>,
+) -> Vec<Finding> {
     const SMALL: u64 = 4 << 30;
     let Some(available) = available else {
         return vec![
@@ -131,7 +156,16 @@ fn judge_memory(cores: usize, available: Option<u64>, installed: Option<u64>, sw
     let auto = pool::automatic(cores, Some(available));
     let free = bytes(available);
     let mut found = Vec::new();
-    if available < pool::MEMORY_OF_ONE {
+    if available < least {
+        found.push(
+            Check::Memory
+                .warning(format!(
+                    "{free} of memory free: no task starts with less than {} (--min-free-memory)",
+                    bytes(least)
+                ))
+                .hint("end something else, or wait until it has ended"),
+        );
+    } else if available < pool::MEMORY_OF_ONE {
         found.push(
             Check::Memory
                 .warning(format!("{free} of memory free: not enough for one agent and its tools"))
@@ -250,20 +284,25 @@ mod tests {
 
     #[test]
     fn room_for_all_at_once() {
-        let need = Need { bytes: 100, files: 5 };
+        let need = Need {
+            bytes: 100,
+            files: 5,
+            left: 390,
+        };
         let level = |disk: &StatVfs| judge_room("worktrees", Path::new("/w"), disk, &need, 4).level;
         assert_eq!(level(&disk(400, 20)), Level::Ok);
         assert_eq!(level(&disk(399, 20)), Level::Warning);
         assert_eq!(level(&disk(400, 19)), Level::Warning);
         assert_eq!(level(&disk(400, 0)), Level::Ok);
-        let finding = judge_room("worktrees", Path::new("/w"), &disk(0, 0), &need, 4);
+        let finding = judge_room("worktrees", Path::new("/w"), &disk(389, 0), &need, 4);
+        assert!(finding.message.contains("--min-free-disk"), "{finding:?}");
         assert!(finding.hint.is_some_and(|h| h.contains("--worktree-dir")));
     }
 
     #[test]
     fn memory_by_what_is_free() {
         let levels = |available, installed, swap| -> Vec<Level> {
-            judge_memory(4, available, installed, swap)
+            judge_memory(4, available, 0, installed, swap)
                 .iter()
                 .map(|f| f.level)
                 .collect()
@@ -274,6 +313,9 @@ mod tests {
         assert_eq!(levels(Some(100 << 20), gib(2), Some(0)), [Level::Warning, Level::Note]);
         assert_eq!(levels(Some(100 << 20), gib(2), gib(1)), [Level::Warning]);
         assert_eq!(levels(None, None, None), [Level::Note]);
+        let finding = &judge_memory(4, gib(1), 2 << 30, gib(8), Some(0))[0];
+        assert_eq!(finding.level, Level::Warning);
+        assert!(finding.message.contains("--min-free-memory"), "{finding:?}");
     }
 
     #[test]

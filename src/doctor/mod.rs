@@ -177,6 +177,10 @@ pub struct Subject {
     pub agent: Agent,
     /// How many agents would run at once; none is no limit.
     pub max_parallel: Result<Option<usize>, Error>,
+    /// No task starts while less disk is free, in bytes.
+    pub min_free_disk: u64,
+    /// No task starts while less memory is available, in bytes.
+    pub min_free_memory: u64,
 }
 
 /// Why there is no repository that can be used.

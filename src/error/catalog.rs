@@ -122,6 +122,12 @@ pub enum Error {
     /// Neither a repository nor a home.
     #[error("there is no place for the results: this is no git repository, and HOME is not set")]
     NoPlaceForResults,
+    /// `PLEACH_MAX_AGENTS` without a home.
+    #[error("there is no place for the locks of PLEACH_MAX_AGENTS: HOME is not set")]
+    NoPlaceForAgents,
+    /// It cannot be made, or others may write there.
+    #[error("places for agents cannot be kept in {}: {source}", directory.display())]
+    AgentPlacesUnusable { directory: PathBuf, source: io::Error },
     /// A session's files cannot be made.
     #[error("{0}")]
     SessionUnwritable(SessionError),
@@ -280,6 +286,11 @@ impl Error {
             ),
             Self::VariableInvalid { name, .. } => refused(format!("set it to such a value, or: unset {name}")),
             Self::NoPlaceForResults => refused("name one: --results-dir DIR"),
+            Self::NoPlaceForAgents => refused("name a directory for state: export XDG_STATE_HOME=DIR"),
+            Self::AgentPlacesUnusable { directory, .. } => refused(format!(
+                "see who may write there, or name another directory for state with XDG_STATE_HOME: ls -ld {}",
+                quote(directory)
+            )),
             Self::SessionUnwritable(_) => {
                 broken("make room or get the right to write there, or keep sessions elsewhere: --results-dir DIR")
             }

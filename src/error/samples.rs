@@ -164,6 +164,11 @@ fn start() -> Vec<Error> {
             problem: crate::cli::parse_parallel("many").unwrap_err(),
         },
         Error::NoPlaceForResults,
+        Error::NoPlaceForAgents,
+        Error::AgentPlacesUnusable {
+            directory: "/home/me/.local/state/pleach/agents-host".into(),
+            source: denied(),
+        },
         SessionError::Unwritable {
             path: RESULTS.into(),
             source: denied(),

@@ -55,7 +55,7 @@ pub enum GitError {
     NotYours(std::path::PathBuf),
     /// The git program cannot be started.
     #[error("git cannot be started: {0}")]
-    NoProgram(std::io::Error),
+    NoProgram(#[source] std::io::Error),
     /// What is called git does not say which version it is.
     #[error("git --version names no version: {0:?}")]
     NoVersion(String),

@@ -9,6 +9,7 @@ use std::os::unix::process::CommandExt;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output, Stdio};
 use std::sync::mpsc::channel;
+use std::thread::Builder;
 use std::time::Duration;
 
 use rustix::process::{Pid, Signal, kill_process_group};
@@ -193,20 +194,37 @@ fn output<S: AsRef<OsStr>>(
         .stderr(Stdio::piped())
         .spawn()
         .map_err(GitError::NoProgram)?;
+    let leader = Pid::from_child(&child);
+    // It has not ended, or has this very moment: its group is its own, or nobody's yet.
+    let end = || {
+        let _ = kill_process_group(leader, Signal::KILL);
+    };
+    // There may be no threads left: then git cannot be used now, as if it could not be started.
+    let no_thread = |e| {
+        end();
+        GitError::NoProgram(e)
+    };
     if let Some(mut pipe) = child.stdin.take() {
         let input = input.to_vec();
         // A thread of its own: git may print before it has read all, and would then wait for its reader.
-        std::thread::spawn(move || pipe.write_all(&input));
+        let feed = move || pipe.write_all(&input);
+        if let Err(e) = Builder::new().spawn(feed) {
+            let error = no_thread(e);
+            let _ = child.wait();
+            return Err(error);
+        }
     }
-    let leader = Pid::from_child(&child);
+    let unread = GitError::io("cannot read what git printed");
+    let Some(limit) = limit else {
+        return child.wait_with_output().map_err(unread);
+    };
     let (sender, ended) = channel();
-    std::thread::spawn(move || sender.send(child.wait_with_output()));
-    let limit = limit.unwrap_or(Duration::MAX);
+    let wait = move || sender.send(child.wait_with_output());
+    Builder::new().spawn(wait).map_err(no_thread)?;
     match ended.recv_timeout(limit) {
-        Ok(output) => output.map_err(GitError::io("cannot read what git printed")),
+        Ok(output) => output.map_err(unread),
         Err(_) => {
-            // It has not ended, or has this very moment: its group is its own, or nobody's yet.
-            let _ = kill_process_group(leader, Signal::KILL);
+            end();
             let args = words(args);
             Err(GitError::TimeOut { args, limit })
         }

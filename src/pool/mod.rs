@@ -3,6 +3,8 @@
 //! Called by the supervisor after every change. A task holds its place from the moment it is prepared until it is
 //! settled: checking out and committing cost the same machine as the agents do.
 
+pub mod resources;
+
 use crate::session::{SessionOptions, SessionState, TaskState};
 
 /// Whether no agent starts any more: the session is to stop, has cost too much, or has ended.
@@ -12,7 +14,15 @@ pub fn is_closed(state: &SessionState) -> bool {
 
 /// The indices of the pending tasks that may start now, in the order of the list.
 pub fn next(state: &SessionState, options: &SessionOptions) -> Vec<usize> {
-    if is_closed(state) || state.waiting_for.is_some() {
+    match state.waiting_for {
+        Some(_) => Vec::new(),
+        None => ready(state, options),
+    }
+}
+
+/// Those that could start if nothing were waited for.
+pub fn ready(state: &SessionState, options: &SessionOptions) -> Vec<usize> {
+    if is_closed(state) {
         return Vec::new();
     }
     let busy = state

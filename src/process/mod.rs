@@ -19,7 +19,8 @@ pub use identity::ProcessIdentity;
 pub use job::{can_be_continued, is_ignored, is_in_foreground};
 pub use memory::{available_memory, installed_memory, swap_space};
 pub use spawn::{
-    become_subreaper, keep_files_from_children, own_program, spawn_bound_to_parent, spawn_without_terminal, take_stdin,
+    become_subreaper, hand, keep_files_from_children, own_program, spawn_bound_to_parent, spawn_without_terminal,
+    take_handed, take_stdin,
 };
 pub use tree::{end_marked, kill_descendants, signal_group};
 pub use usage::{Usage, cpu_percent, usage_below};

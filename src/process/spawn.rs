@@ -3,7 +3,7 @@
 use std::ffi::OsString;
 use std::fs::File;
 use std::io;
-use std::os::fd::BorrowedFd;
+use std::os::fd::{AsRawFd, BorrowedFd, FromRawFd, IntoRawFd};
 use std::os::unix::process::CommandExt;
 use std::process::{Child, Command};
 
@@ -60,6 +60,44 @@ pub fn take_stdin() -> io::Result<File> {
     let taken = rustix::io::fcntl_dupfd_cloexec(rustix::stdio::stdin(), 3)?;
     rustix::stdio::dup2_stdin(&File::open("/dev/null")?)?;
     Ok(taken.into())
+}
+
+/// Lets the child that `command` starts, and no other one, inherit an open file under the number that it has here, which
+/// is given back. The child [takes](take_handed) it by that number.
+pub fn hand(command: &mut Command, file: &File) -> i32 {
+    let number = file.as_raw_fd();
+    let keep = move || {
+        // SAFETY: between fork and exec nothing is closed that this process has open; the caller keeps `file` until then.
+        #[expect(unsafe_code, reason = "a reference to it could not go into the child")]
+        let file = unsafe { BorrowedFd::borrow_raw(number) };
+        Ok(fcntl_setfd(file, FdFlags::empty())?)
+    };
+    // SAFETY: only fcntl is called, which is async-signal-safe, and nothing is allocated: its error is a plain number.
+    #[expect(
+        unsafe_code,
+        reason = "before the fork every child that is started meanwhile would inherit it"
+    )]
+    unsafe {
+        command.pre_exec(keep);
+    }
+    number
+}
+
+/// Takes a file that was [handed](hand) to this process, and keeps it from its own children.
+pub fn take_handed(number: i32) -> io::Result<File> {
+    if number <= 2 {
+        return Err(io::Error::other(format!("{number} is the number of a standard file")));
+    }
+    // SAFETY: the parent has opened it for this process alone, which has opened nothing yet that could have its number;
+    // if nothing is open under it the next line fails, and closing it changes nothing.
+    #[expect(unsafe_code, reason = "a file that was inherited is known by its number alone")]
+    let file = unsafe { File::from_raw_fd(number) };
+    if let Err(e) = fcntl_setfd(&file, FdFlags::CLOEXEC) {
+        // Nobody's: it must not be closed either.
+        let _ = file.into_raw_fd();
+        return Err(e.into());
+    }
+    Ok(file)
 }
 
 /// Lets orphans among this process's descendants become its children, where the system can do that (Linux).

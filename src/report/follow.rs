@@ -15,7 +15,7 @@ use super::bars::Bars;
 use super::columns::{cut, fit, width, wrap};
 use super::frame::{Moment, frame};
 use super::screen::{Screen, Side, is_shared};
-use super::status::{detail, word};
+use super::status::{detail, waits_for, word};
 use super::{clock, count, elapsed, one_line};
 use crate::session::{Event, EventKind, OverallStatus, SessionSpec, StatusDocument, TaskStatus};
 use crate::store::now_ms;
@@ -32,6 +32,8 @@ pub struct Progress {
     shared: bool,
     most: Option<usize>,
     stopping: bool,
+    /// What is waited for, as it was said last: the same is not said again and again.
+    awaited: Option<String>,
     /// How wide the titles are.
     titles: usize,
     /// To be shown with the next look.
@@ -60,6 +62,7 @@ impl Progress {
             shared: is_shared(),
             most: spec.options.max_parallel,
             stopping: false,
+            awaited: None,
             titles: titles.min(TITLE),
             warnings: Vec::new(),
         }
@@ -217,6 +220,10 @@ impl Progress {
                     }
                     .into(),
                 ))
+            }
+            EventKind::Waiting { why: Some(why) } => {
+                let said = self.awaited.replace(why.clone());
+                (said.as_ref() != Some(why)).then(|| Line::Said(waits_for(why)))
             }
             _ => None,
         }

@@ -188,10 +188,13 @@ fn parts(doc: &StatusDocument, moment: &Moment, running: usize) -> Vec<Part> {
         (cost, None) => cost.unwrap_or_default(),
     };
     let seconds = (moment.now_ms / 1000).saturating_sub(doc.start_time);
-    let left = match moment.stopping {
-        true => "stopping".into(),
-        false if doc.completed == doc.total => String::new(),
-        false => words(time_left(doc, moment.most, moment.stopping)),
+    // The numbers scroll above.
+    let awaited = doc.waiting_for.as_ref().and_then(|why| why.split(": ").next());
+    let (left, matters) = match (moment.stopping, awaited) {
+        (true, _) => ("stopping".into(), 6),
+        (false, Some(awaited)) => (format!("waits for {awaited}"), 8),
+        (false, None) if doc.completed == doc.total => (String::new(), 6),
+        (false, None) => (words(time_left(doc, moment.most, moment.stopping)), 6),
     };
     let parts = [
         (
@@ -206,7 +209,7 @@ fn parts(doc: &StatusDocument, moment: &Moment, running: usize) -> Vec<Part> {
         (3, some(waiting, waits), plain.clone()),
         (4, cost, plain.clone()),
         (6, elapsed(Duration::from_secs(seconds)), plain.clone()),
-        (6, left, plain.clone().dim()),
+        (matters, left, plain.clone().dim()),
     ];
     let part = |(matters, text, style)| Part { matters, text, style };
     parts.into_iter().map(part).filter(|p| !p.text.is_empty()).collect()

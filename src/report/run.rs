@@ -79,6 +79,9 @@ pub(super) fn in_motion(spec: &SessionSpec) -> String {
         let limit = super::elapsed(std::time::Duration::from_millis(ms));
         parts.push(format!("at most {limit} each"));
     }
+    if let Some(places) = &spec.options.agents_of_all {
+        parts.push(format!("{} on this machine", count(places.most, "agent")));
+    }
     if spec.repository.is_none() {
         parts.push("in the current directory".into());
     }

@@ -30,6 +30,11 @@ fn table(doc: &StatusDocument, task: Option<usize>, width: Option<usize>, now: u
     {
         let _ = writeln!(text, "  {}", escape(error));
     }
+    if let Some(why) = &doc.waiting_for
+        && doc.overall_status == OverallStatus::Running
+    {
+        let _ = writeln!(text, "  {}", escape(&waits_for(why)));
+    }
     let shown: Vec<&TaskStatus> = doc
         .tasks
         .iter()
@@ -58,6 +63,11 @@ fn table(doc: &StatusDocument, task: Option<usize>, width: Option<usize>, now: u
         let _ = writeln!(text, "  warning: {}", escape(warning));
     }
     text
+}
+
+/// What a session waits for before it starts another task.
+pub(super) fn waits_for(why: &str) -> String {
+    format!("no task starts now: waits for {why}")
 }
 
 /// Whether nobody works on a task any more that was begun and is not settled: with the supervisor its runner is gone

@@ -17,8 +17,8 @@ use super::output::{Output, Stream};
 use crate::agent::judge;
 use crate::process::{ATTEMPT_MARK, kill_descendants, signal_group, spawn_bound_to_parent};
 use crate::store::atomic::{self, Durability};
-use crate::store::now_ms;
 use crate::store::paths::AttemptPaths;
+use crate::store::{Shortage, now_ms};
 use crate::task::{AgentEnd, AttemptOutcome, FailureReason, Live, Verdict};
 
 /// `live.json` is replaced at most this often.
@@ -73,15 +73,14 @@ pub(super) async fn run(
     request: &RunnerRequest,
     mut signals: Signals,
 ) -> io::Result<AttemptOutcome> {
-    let mut output = Output::create(paths, request.max_output_bytes)?;
+    let mut output = match Output::create(paths, request.max_output_bytes) {
+        Err(e) if Shortage::of(&e).is_some() => return Ok(not_started("cannot keep what it prints".into(), &e)),
+        other => other?,
+    };
     let started = Instant::now();
     let mut child = match spawn_bound_to_parent(&mut command(request)) {
         Ok(child) => child,
-        Err(e) => {
-            let error = format!("cannot start {}: {e}", request.program.display());
-            let end = AgentEnd::NotStarted { error: error.clone() };
-            return Ok(AttemptOutcome::unseen(end, FailureReason::Exit, error));
-        }
+        Err(e) => return Ok(not_started(format!("cannot start {}", request.program.display()), &e)),
     };
     if let Some(stdin) = child.stdin.take() {
         let mut stdin = pipe::Sender::from_owned_fd(OwnedFd::from(stdin))?;
@@ -116,8 +115,22 @@ pub(super) async fn run(
     .await?;
     let deadline = Instant::now() + DRAIN;
     let _ = timeout_at(deadline, drain(&mut output, (&mut out, &mut err))).await;
-    output.finish(paths)?;
+    match output.finish(paths) {
+        // What has no room is lost; how the agent ended is not.
+        Err(e) if Shortage::of(&e).is_none() => return Err(e),
+        _ => {}
+    }
     Ok(outcome(running, &output, request))
+}
+
+/// The outcome of an attempt whose agent never ran.
+fn not_started(doing: String, e: &io::Error) -> AttemptOutcome {
+    let error = format!("{doing}: {e}");
+    let end = AgentEnd::NotStarted {
+        error: error.clone(),
+        shortage: Shortage::of(e),
+    };
+    AttemptOutcome::unseen(end, FailureReason::Exit, error)
 }
 
 /// Until the agent and everything below it are gone.

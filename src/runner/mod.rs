@@ -11,10 +11,13 @@ mod request;
 
 use std::io::{self, BufRead, Write};
 use std::path::Path;
+use std::thread::sleep;
+use std::time::Duration;
 
 pub use request::RunnerRequest;
 
-use crate::process::{ProcessIdentity, become_subreaper};
+use crate::process::{ProcessIdentity, become_subreaper, take_handed};
+use crate::store::Shortage;
 use crate::store::atomic::{self, Durability};
 use crate::store::lock::Lock;
 use crate::store::paths::AttemptPaths;
@@ -26,27 +29,59 @@ pub const READY: &str = "ready";
 /// What it waits for.
 pub const GO: &str = "go";
 
-/// Runs one attempt to its end. An error means that no outcome was written.
-pub fn main(dir: &Path) -> io::Result<()> {
+/// How long it waits for room for its outcome before it tries again.
+const TRY_AGAIN: Duration = Duration::from_secs(1);
+/// How it says instead that it cannot be, for want of what follows.
+pub const SHORT: &str = "short of ";
+
+/// Runs one attempt to its end. `place` is the number of the open file that is its place among all agents; it has that
+/// as long as it lives. An error means that no outcome was written.
+pub fn main(dir: &Path, place: Option<i32>) -> io::Result<()> {
+    // Before anything is started that could inherit it.
+    let _place = place.map(take_handed).transpose()?;
     let paths = AttemptPaths::new(dir);
-    let held = || io::Error::other(format!("{} is held by another runner", paths.lock().display()));
-    let _lock = Lock::try_acquire(&paths.lock())?.ok_or_else(held)?;
-    let request = RunnerRequest::read(&paths.request())?;
-    atomic::write_json(&paths.identity(), &ProcessIdentity::current(), Durability::Synced)?;
-    become_subreaper()?;
     // On this thread, the main one: the agent ends when the thread ends that started it.
-    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
-    let _in_runtime = runtime.enter();
-    // Before the word is given: from here on a signal is a request, and does not end this process.
-    let signals = attempt::Signals::catch()?;
-    let mut out = io::stdout();
-    writeln!(out, "{READY}")?;
-    out.flush()?;
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
+    let prepared = runtime.and_then(|runtime| {
+        let (lock, request, signals) = {
+            let _in_runtime = runtime.enter();
+            prepare(&paths)?
+        };
+        Ok((runtime, lock, request, signals))
+    });
+    let (runtime, _lock, request, signals) = prepared.inspect_err(|e| {
+        if let Some(shortage) = Shortage::of(e) {
+            let _ = say(&format!("{SHORT}{}", shortage.name()));
+        }
+    })?;
+    say(READY)?;
     let mut word = String::new();
     io::stdin().lock().read_line(&mut word)?;
     if word.trim_end() != GO {
         return Ok(());
     }
     let outcome = runtime.block_on(attempt::run(&paths, &request, signals))?;
-    atomic::write_json(&paths.outcome(), &outcome, Durability::Synced)
+    loop {
+        match atomic::write_json(&paths.outcome(), &outcome, Durability::Synced) {
+            // The agent is gone, and nobody else knows how it ended.
+            Err(e) if Shortage::of(&e).is_some() => sleep(TRY_AGAIN),
+            other => return other,
+        }
+    }
+}
+
+fn prepare(paths: &AttemptPaths) -> io::Result<(Lock, RunnerRequest, attempt::Signals)> {
+    let held = || io::Error::other(format!("{} is held by another runner", paths.lock().display()));
+    let lock = Lock::try_acquire(&paths.lock())?.ok_or_else(held)?;
+    let request = RunnerRequest::read(&paths.request())?;
+    atomic::write_json(&paths.identity(), &ProcessIdentity::current(), Durability::Synced)?;
+    become_subreaper()?;
+    // Before the word is given: from here on a signal is a request, and does not end this process.
+    Ok((lock, request, attempt::Signals::catch()?))
+}
+
+fn say(line: &str) -> io::Result<()> {
+    let mut out = io::stdout();
+    writeln!(out, "{line}")?;
+    out.flush()
 }

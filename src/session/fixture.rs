@@ -61,6 +61,7 @@ pub fn spec(ids: &[&str]) -> SessionSpec {
             snapshot_every_ms: None,
             min_free_disk_bytes: 0,
             min_free_memory_bytes: 0,
+            agents_of_all: None,
         },
         tasks: ids.iter().map(|id| task(id)).collect(),
         places: ids.iter().map(|id| place(id)).collect(),

@@ -18,8 +18,8 @@ pub use files::{
     Follower, NewSession, Recorded, SessionError, Stored, all, create, find, ids, is_held, read_json, recorded, stored,
 };
 pub use spec::{
-    RepositorySpec, SessionOptions, SessionSpec, Site, TaskPlace, USUAL_FREE_DISK, USUAL_FREE_MEMORY, USUAL_OUTPUT,
-    USUAL_SNAPSHOT_EVERY_MS, is_above,
+    Places, RepositorySpec, SessionOptions, SessionSpec, Site, TaskPlace, USUAL_FREE_DISK, USUAL_FREE_MEMORY,
+    USUAL_OUTPUT, USUAL_SNAPSHOT_EVERY_MS, is_above,
 };
 pub use state::{Attempt, SessionState, TaskRecord, TaskState, WorktreeFate};
 pub use status::{OverallStatus, StatusDocument, Supervisor, TaskStatus, TaskStatusName, document};

@@ -107,6 +107,19 @@ pub struct SessionOptions {
     /// No task starts while less memory is available.
     #[serde(default)]
     pub min_free_memory_bytes: u64,
+    /// How many agents the user wants at once on this machine, in all sessions together; none is no limit.
+    #[serde(default)]
+    pub agents_of_all: Option<Places>,
+}
+
+/// Places for agents, which the sessions of a user share: a file each, locked by the runner that has it.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Places {
+    /// How many there are for this session; others may see more or fewer of the same.
+    pub most: usize,
+    /// Where their files are.
+    #[serde(with = "path_json")]
+    pub directory: PathBuf,
 }
 
 /// Whether a cost is above its limit, if there is one, in US dollars.

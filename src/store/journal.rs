@@ -13,6 +13,8 @@ use std::path::{Path, PathBuf};
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 
+use super::Shortage;
+
 /// The number of the format that this program writes and the highest that it reads.
 pub const SCHEMA: u32 = 1;
 
@@ -60,11 +62,49 @@ fn without_place(e: &serde_json::Error) -> String {
     text.strip_suffix(&place).unwrap_or(&text).to_owned()
 }
 
+/// Why records were not appended. None of them is durable.
+#[derive(Debug, thiserror::Error)]
+pub enum AppendError {
+    /// There is no room: it may be tried again.
+    #[error("{0}")]
+    NoRoom(io::Error),
+    /// It must not be tried again: what the system has dropped once it does not report a second time.
+    #[error("{0}")]
+    Broken(io::Error),
+}
+
+/// What a journal is written to.
+pub trait Medium {
+    /// Adds to its end.
+    fn add(&mut self, text: &[u8]) -> io::Result<()>;
+    /// Waits until all of it is durable.
+    fn sync(&mut self) -> io::Result<()>;
+    /// Takes back what is after `length`.
+    fn cut(&mut self, length: u64) -> io::Result<()>;
+}
+
+impl Medium for File {
+    fn add(&mut self, text: &[u8]) -> io::Result<()> {
+        self.write_all(text)
+    }
+
+    fn sync(&mut self) -> io::Result<()> {
+        self.sync_data()
+    }
+
+    fn cut(&mut self, length: u64) -> io::Result<()> {
+        self.set_len(length)
+    }
+}
+
 /// Appends records; one for each journal at a time.
 #[derive(Debug)]
-pub struct JournalWriter {
-    file: File,
+pub struct JournalWriter<M = File> {
+    medium: M,
+    /// Of what is durable.
     length: u64,
+    /// Whether there may be something after that.
+    is_longer: bool,
 }
 
 impl JournalWriter {
@@ -83,32 +123,64 @@ impl JournalWriter {
         line.push(b'\n');
         file.write_all(&line)?;
         file.sync_data()?;
-        let length = line.len() as u64;
-        Ok(Self { file, length })
+        Ok(Self::on(file, line.len() as u64))
     }
 
     /// Opens a journal to go on with it.
     pub fn open(path: &Path) -> io::Result<Self> {
         let file = OpenOptions::new().append(true).open(path)?;
         let length = file.metadata()?.len();
-        Ok(Self { file, length })
+        Ok(Self::on(file, length))
+    }
+}
+
+impl<M: Medium> JournalWriter<M> {
+    fn on(medium: M, length: u64) -> Self {
+        Self {
+            medium,
+            length,
+            is_longer: false,
+        }
     }
 
-    /// Appends the records and waits until they are durable. After an error none of them is in the file.
-    pub fn append<T: Serialize>(&mut self, records: &[T]) -> io::Result<()> {
+    /// Appends the records and waits until they are durable. After an error none of them is in the file, or they are
+    /// taken away before anything else comes there.
+    pub fn append<T: Serialize>(&mut self, records: &[T]) -> Result<(), AppendError> {
         let mut text = Vec::new();
         for record in records {
-            serde_json::to_writer(&mut text, record)?;
+            serde_json::to_writer(&mut text, record).map_err(|e| AppendError::Broken(e.into()))?;
             text.push(b'\n');
         }
-        let written = self.file.write_all(&text).and_then(|()| self.file.sync_data());
+        // A half line in the middle would make the whole journal unreadable.
+        self.cut_back().map_err(sorted)?;
+        self.is_longer = true;
+        let written = self.medium.add(&text).and_then(|()| self.medium.sync());
         if let Err(e) = written {
-            // A half line in the middle would make the whole journal unreadable: take it back.
-            self.file.set_len(self.length)?;
-            return Err(e);
+            // Also whole lines: what is not durable, nobody may read tomorrow and rely on. If that fails, the next
+            // append begins with it; if there is none, they are lines that nothing was done about.
+            let _ = self.cut_back();
+            return Err(sorted(e));
         }
+        self.is_longer = false;
         self.length += text.len() as u64;
         Ok(())
+    }
+
+    /// What is written again after this is new to the system, which then reports anew whether it is durable.
+    fn cut_back(&mut self) -> io::Result<()> {
+        if self.is_longer {
+            self.medium.cut(self.length)?;
+            self.medium.sync()?;
+            self.is_longer = false;
+        }
+        Ok(())
+    }
+}
+
+fn sorted(e: io::Error) -> AppendError {
+    match Shortage::of(&e) {
+        Some(_) => AppendError::NoRoom(e),
+        None => AppendError::Broken(e),
     }
 }
 
@@ -234,5 +306,79 @@ mod tests {
         let (_dir, path) = journal(b"{\"schema\":9,\"version\":\"0\"}\n");
         let error = JournalReader::<u32>::open(&path).unwrap().poll().unwrap_err();
         assert!(matches!(error, JournalError::Schema { found: 9, .. }), "{error}");
+    }
+
+    /// A file in which the step with this number fails, after it was done in part.
+    #[derive(Default)]
+    struct Failing {
+        text: Vec<u8>,
+        durable: Vec<u8>,
+        step: usize,
+        fails: Vec<(usize, rustix::io::Errno)>,
+    }
+
+    impl Failing {
+        fn step(&mut self) -> io::Result<()> {
+            self.step += 1;
+            let fails = self.fails.iter().find(|(step, _)| *step == self.step);
+            fails.map_or(Ok(()), |(_, e)| Err((*e).into()))
+        }
+    }
+
+    impl Medium for Failing {
+        fn add(&mut self, text: &[u8]) -> io::Result<()> {
+            let result = self.step();
+            let written = if result.is_ok() { text.len() } else { text.len() / 2 };
+            self.text.extend_from_slice(&text[..written]);
+            result
+        }
+
+        fn sync(&mut self) -> io::Result<()> {
+            self.step()?;
+            self.durable.clone_from(&self.text);
+            Ok(())
+        }
+
+        fn cut(&mut self, length: u64) -> io::Result<()> {
+            self.step()?;
+            self.text.truncate(usize::try_from(length).unwrap());
+            Ok(())
+        }
+    }
+
+    // Row 6 and row 8: ENOSPC and EIO at each step of an append, and again while it is taken back.
+    #[test]
+    fn whatever_fails_the_journal_has_each_line_once_and_none_that_is_not_durable() {
+        use rustix::io::Errno;
+        for error in [Errno::NOSPC, Errno::DQUOT, Errno::IO] {
+            // An append takes two steps, taking it back two more.
+            for fails in (1..=8).flat_map(|first| (first..=8).map(move |second| [first, second])) {
+                let medium = Failing {
+                    fails: fails.map(|step| (step, error)).to_vec(),
+                    ..Failing::default()
+                };
+                let mut writer = JournalWriter::on(medium, 0);
+                let mut expected = Vec::new();
+                for record in 1..=3 {
+                    let mut result = writer.append(&[record]);
+                    for _ in 0..3 {
+                        if matches!(result, Err(AppendError::NoRoom(_))) {
+                            result = writer.append(&[record]);
+                        }
+                    }
+                    match result {
+                        Ok(()) => expected.extend_from_slice(format!("{record}\n").as_bytes()),
+                        Err(e) => {
+                            assert!(matches!(e, AppendError::Broken(_)) && error == Errno::IO, "{fails:?}");
+                            break;
+                        }
+                    }
+                    assert_eq!(writer.medium.text, expected, "{error} {fails:?}");
+                    assert_eq!(writer.medium.durable, expected, "{error} {fails:?}");
+                }
+                assert!(writer.medium.text.starts_with(&expected), "{error} {fails:?}");
+                assert!(writer.medium.durable.starts_with(&expected), "{error} {fails:?}");
+            }
+        }
     }
 }

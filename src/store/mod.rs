@@ -9,8 +9,10 @@ pub mod journal;
 pub mod lock;
 pub mod path_json;
 pub mod paths;
+mod shortage;
 pub mod tail;
 pub mod usage;
 pub mod watch;
 
 pub use clock::now_ms;
+pub use shortage::Shortage;

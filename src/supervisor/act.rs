@@ -2,19 +2,24 @@
 
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex};
+use std::thread::sleep;
+use std::time::Duration;
 
 use tokio::sync::mpsc::{UnboundedReceiver, UnboundedSender, unbounded_channel};
 use tokio::task::spawn_blocking;
 use uuid::Uuid;
 
 use super::attempt::{self, Word};
-use super::decide::{Action, Input, NewAttempt, NoWorktree};
+use super::decide::{Action, Input, NewAttempt, NoWorktree, Short};
 use super::keeping::Keeping;
 use super::runner_request::runner_request;
 use crate::git;
-use crate::session::{KEPT_ON_REQUEST, SessionSpec, SessionState, Settlement, Site, TaskRecord, WorktreeIntent};
-use crate::store::atomic;
+use crate::session::{
+    KEPT_ON_REQUEST, SessionSpec, SessionState, Settlement, Site, TaskRecord, TaskState, WorktreeIntent,
+};
+use crate::store::lock::Lock;
 use crate::store::paths::{AttemptPaths, SessionPaths};
+use crate::store::{Shortage, atomic};
 use crate::task::{AttemptOutcome, FailureReason, Outcome, Verdict};
 use crate::worktree::{self, RefWatch, Removal, Workshop, WorktreeError};
 
@@ -23,6 +28,8 @@ pub(super) struct Hands {
     shared: Arc<Shared>,
     /// To those who look after the runners.
     words: HashMap<usize, UnboundedSender<Word>>,
+    /// Among the agents of all sessions, for the runners of tasks that are prepared.
+    places: HashMap<usize, Lock>,
 }
 
 pub(super) struct Shared {
@@ -52,8 +59,22 @@ impl Hands {
             sender,
         });
         shared.remember_refs();
-        let words = HashMap::new();
-        Self { shared, words }
+        Self {
+            shared,
+            words: HashMap::new(),
+            places: HashMap::new(),
+        }
+    }
+
+    /// Keeps a place for the runner of a task that is prepared.
+    pub(super) fn keep_place(&mut self, task: usize, place: Lock) {
+        self.places.insert(task, place);
+    }
+
+    /// Gives back the places of tasks that are not prepared any more.
+    pub(super) fn give_places_back(&mut self, state: &SessionState) {
+        let is_prepared = |task: usize| matches!(state.tasks[task].state, TaskState::Preparing { .. });
+        self.places.retain(|task, _| is_prepared(*task));
     }
 
     /// Warns, in its own time, when the checkout has changes that the agents will not see.
@@ -78,8 +99,8 @@ impl Hands {
             Action::Start { task, number } => {
                 let (sender, words) = unbounded_channel();
                 self.words.insert(task, sender);
-                let record = record(task);
-                tokio::spawn(async move { shared.attempt(task, number, record, words).await });
+                let (record, place) = (record(task), self.places.remove(&task));
+                tokio::spawn(async move { shared.attempt((task, number), record, place, words).await });
             }
             Action::Go { task } => {
                 self.tell(task, Word::Go);
@@ -103,8 +124,15 @@ impl Hands {
                 self.words.remove(&task);
                 let record = record(task);
                 spawn_blocking(move || {
-                    let settlement = shared.settle(task, &record);
-                    shared.tell(Input::Settled { task, settlement });
+                    let (settlement, short) = shared.settle(task, &record);
+                    shared.tell(match short {
+                        None => Input::Settled { task, settlement },
+                        Some(short) => Input::Unsettled {
+                            task,
+                            short,
+                            settlement,
+                        },
+                    });
                 });
             }
             Action::Remove { task } => {
@@ -137,23 +165,27 @@ impl Shared {
     fn provision(&self, task: usize, site: Option<&Site>) {
         let result = match self.shop.as_ref().zip(site) {
             None => Ok(()),
-            Some((shop, site)) => worktree::provision(shop, site).map_err(|e| match e {
-                WorktreeError::Taken(what) => NoWorktree::Taken(what),
-                other => NoWorktree::Failed(other.to_string()),
+            Some((shop, site)) => worktree::provision(shop, site).map_err(|e| match (e.error, e.shortage) {
+                (WorktreeError::Taken(what), _) => NoWorktree::Taken(what),
+                (error, shortage) => without(error.to_string(), shortage),
             }),
         };
         self.tell(Input::Provisioned { task, result });
     }
 
-    fn undo(&self, record: &TaskRecord) -> Result<(), WorktreeError> {
+    /// Undoes the worktree of a task that no agent has worked at.
+    fn undo(&self, record: &TaskRecord, shortage: Option<Shortage>) -> Result<(), WorktreeError> {
         match self.shop.as_ref().zip(record.site()) {
-            Some((shop, site)) => worktree::release(shop, site),
-            None => Ok(()),
+            Some((shop, site)) if record.attempts == 0 => match shortage {
+                Some(_) => patiently(|| worktree::discard(shop, site)),
+                None => patiently(|| worktree::release(shop, site)),
+            },
+            _ => Ok(()),
         }
     }
 
     fn release(&self, task: usize, record: &TaskRecord) {
-        if let Err(e) = self.undo(record) {
+        if let Err(e) = self.undo(record, None) {
             self.tell(Input::Warning(format!(
                 "the worktree of {} could not be undone: {e}",
                 record.id
@@ -163,7 +195,13 @@ impl Shared {
     }
 
     /// Looks after one attempt to its end.
-    async fn attempt(self: Arc<Self>, task: usize, number: u32, record: TaskRecord, words: UnboundedReceiver<Word>) {
+    async fn attempt(
+        self: Arc<Self>,
+        (task, number): (usize, u32),
+        record: TaskRecord,
+        place: Option<Lock>,
+        words: UnboundedReceiver<Word>,
+    ) {
         self.keep_before(task, number, &record).await;
         let paths = self.paths.attempt(record.id.as_ref(), number);
         let attempt = NewAttempt {
@@ -174,16 +212,16 @@ impl Shared {
         };
         let request = runner_request(&self.spec, task, record.site(), attempt.id, attempt.conversation);
         let started = match self.publish_log(&record, &paths) {
-            Ok(()) => attempt::start(&paths, &request, attempt).await,
-            Err(e) => Err(e),
+            Ok(()) => attempt::start(&paths, &request, attempt, place).await,
+            Err(e) => Err(e.into()),
         };
         let waiting = match started {
             Ok(waiting) => waiting,
             Err(e) => {
-                let error = format!("its runner cannot be started: {e}");
+                let error = format!("its runner cannot be started: {}", e.error);
                 let shared = self.clone();
-                let _ = spawn_blocking(move || shared.undo(&record)).await;
-                let result = Err(NoWorktree::Failed(error));
+                let _ = spawn_blocking(move || shared.undo(&record, e.shortage)).await;
+                let result = Err(without(error, e.shortage));
                 return self.tell(Input::Provisioned { task, result });
             }
         };
@@ -207,11 +245,12 @@ impl Shared {
         atomic::publish(&paths.log(), &self.paths.log(record.id.as_ref()))
     }
 
-    /// Commits what is left and says what the task came to.
-    fn settle(&self, task: usize, record: &TaskRecord) -> Settlement {
+    /// Commits what is left and says what the task came to; and what was lacking, if that was not possible.
+    fn settle(&self, task: usize, record: &TaskRecord) -> (Settlement, Option<Short>) {
+        let mut short = None;
         let Some(attempt) = record.attempt_outcome() else {
             // Only an ended attempt is settled.
-            return Settlement::failed(FailureReason::Lost, "it has no outcome");
+            return (Settlement::failed(FailureReason::Lost, "it has no outcome"), None);
         };
         let (outcome, reason, error) = came_to(&attempt.verdict);
         let mut settlement = Settlement {
@@ -228,9 +267,12 @@ impl Shared {
         if answer.exists()
             && let Err(e) = atomic::publish(&answer, &self.paths.answer(record.id.as_ref()))
         {
-            settlement
-                .notes
-                .push(format!("its answer could not be put in its place: {e}"));
+            let error = format!("its answer could not be put in its place: {e}");
+            short = Shortage::of(&e).map(|of| Short {
+                of,
+                error: error.clone(),
+            });
+            settlement.notes.push(error);
         }
         if let Some((shop, site)) = self.shop.as_ref().zip(record.site()) {
             // A snapshot that is under way is waited for: two that look at one worktree would both be slower.
@@ -240,13 +282,23 @@ impl Shared {
                 Err(e) => {
                     settlement.outcome = Outcome::Failed;
                     settlement.reason = Some(FailureReason::Settling);
-                    settlement.error = Some(format!("its work could not be committed: {e}"));
+                    let error = format!("its work could not be committed: {e}");
+                    let written = [shop.place.common_dir.as_path(), &shop.worktrees];
+                    let of = Shortage::behind(&e, &written);
+                    short = of.map(|of| Short {
+                        of,
+                        error: error.clone(),
+                    });
+                    settlement.error = Some(error);
                     settlement.worktree = WorktreeIntent::Keep("its work could not be committed".into());
                 }
             }
-            settlement.notes.extend(self.moved_refs(shop, site));
+            // Each move is told once: with the settlement that is recorded.
+            if short.is_none() {
+                settlement.notes.extend(self.moved_refs(shop, site));
+            }
         }
-        settlement
+        (settlement, short)
     }
 
     fn work_done(&self, settlement: &mut Settlement, settled: worktree::Settled) {
@@ -272,6 +324,26 @@ impl Shared {
         };
         self.tell(Input::Removed { task, removal });
     }
+}
+
+fn without(error: String, shortage: Option<Shortage>) -> NoWorktree {
+    match shortage {
+        Some(of) => NoWorktree::Short(Short { of, error }),
+        None => NoWorktree::Failed(error),
+    }
+}
+
+/// Undoes something, again and again for a while as long as what that needs is lacking.
+fn patiently(undo: impl Fn() -> Result<(), WorktreeError>) -> Result<(), WorktreeError> {
+    const TIMES: u32 = 60;
+    const PAUSE: Duration = Duration::from_secs(1);
+    for _ in 1..TIMES {
+        match undo() {
+            Err(e) if Shortage::of(&e).is_some() => sleep(PAUSE),
+            other => return other,
+        }
+    }
+    undo()
 }
 
 fn came_to(verdict: &Verdict) -> (Outcome, Option<FailureReason>, Option<String>) {

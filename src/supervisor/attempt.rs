@@ -10,10 +10,12 @@ use tokio::sync::mpsc::UnboundedReceiver;
 use tokio::task::spawn_blocking;
 
 use super::decide::NewAttempt;
-use crate::process::{end_marked, own_program};
+use crate::process::{end_marked, hand, own_program};
 use crate::runner::{self, RunnerRequest};
 use crate::session::read_json;
+use crate::store::Shortage;
 use crate::store::atomic::{self, Durability};
+use crate::store::lock::Lock;
 use crate::store::paths::AttemptPaths;
 use crate::task::{AgentEnd, AttemptOutcome, FailureReason};
 
@@ -32,22 +34,47 @@ pub(super) struct Waiting {
     attempt: NewAttempt,
 }
 
-/// Writes the request down and starts the runner; returns when it is ready.
+/// Why a runner did not become ready.
+pub(super) struct NotReady {
+    /// In words.
+    pub error: String,
+    /// What was lacking, if that is why.
+    pub shortage: Option<Shortage>,
+}
+
+impl From<io::Error> for NotReady {
+    fn from(e: io::Error) -> Self {
+        Self {
+            shortage: Shortage::of(&e),
+            error: e.to_string(),
+        }
+    }
+}
+
+/// Writes the request down and starts the runner; returns when it is ready. It gets the place, and keeps it as long as
+/// it lives: what is open here is closed, also when it could not be started.
 pub(super) async fn start(
     paths: &AttemptPaths,
     request: &RunnerRequest,
     mut attempt: NewAttempt,
-) -> io::Result<Waiting> {
+    place: Option<Lock>,
+) -> Result<Waiting, NotReady> {
     atomic::private_dir(paths.dir())?;
     atomic::write_json(&paths.request(), request, Durability::Synced)?;
-    let mut child = Command::new(own_program()?)
+    let mut command = Command::new(own_program()?);
+    command
         .arg0("pleach")
         .arg(runner::COMMAND)
         .arg(paths.dir())
         .stdin(Stdio::piped())
         .stdout(Stdio::piped())
-        .process_group(0)
-        .spawn()?;
+        .process_group(0);
+    if let Some(place) = &place {
+        let number = hand(command.as_std_mut(), place.file());
+        command.arg(format!("--place={number}"));
+    }
+    let mut child = command.spawn()?;
+    drop(place);
     attempt.runner_pid = child.id().unwrap_or_default().cast_signed();
     let mut line = String::new();
     if let Some(out) = child.stdout.take() {
@@ -57,9 +84,14 @@ pub(super) async fn start(
         return Ok(Waiting { child, attempt });
     }
     let status = child.wait().await?;
-    Err(io::Error::other(format!(
-        "the runner ended before it was ready ({status})"
-    )))
+    let shortage = line.trim_end().strip_prefix(runner::SHORT).and_then(Shortage::named);
+    Err(NotReady {
+        error: match shortage {
+            Some(shortage) => format!("it is short of {}", shortage.name()),
+            None => format!("the runner ended before it was ready ({status})"),
+        },
+        shortage,
+    })
 }
 
 impl Waiting {

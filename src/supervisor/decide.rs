@@ -4,6 +4,7 @@ use crate::pool;
 use crate::session::{
     EventKind, SessionEnd, SessionSpec, SessionState, Settlement, Site, TaskRecord, TaskState, WorktreeIntent,
 };
+use crate::store::Shortage;
 use crate::task::{AttemptOutcome, FailureReason, Outcome, TaskId};
 use crate::words::dollars;
 use crate::worktree::{Removal, naming::other_site};
@@ -23,6 +24,12 @@ pub(super) enum Input {
     AttemptEnded { task: usize, outcome: AttemptOutcome },
     /// The work of a task is committed.
     Settled { task: usize, settlement: Settlement },
+    /// The work of a task could not be committed for want of something; `settlement` is what it came to otherwise.
+    Unsettled {
+        task: usize,
+        short: Short,
+        settlement: Settlement,
+    },
     /// A worktree that was not needed after all is undone.
     Released { task: usize },
     /// The worktree of a settled task was put away, or not.
@@ -42,8 +49,17 @@ pub(super) enum Input {
 pub(super) enum NoWorktree {
     /// Somebody else has its name.
     Taken(String),
+    /// Something is lacking now.
+    Short(Short),
     /// Anything else.
     Failed(String),
+}
+
+/// Something that was lacking, and what could not be done without it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct Short {
+    pub of: Shortage,
+    pub error: String,
 }
 
 /// An attempt whose runner is ready.
@@ -101,6 +117,14 @@ pub(super) fn decide(spec: &SessionSpec, state: &SessionState, input: Input) -> 
             };
             (vec![started], vec![Action::Go { task }])
         }
+        // Its agent never ran: nothing was done that would be done twice.
+        Input::AttemptEnded { task, outcome } if outcome.end.shortage().is_some() => (
+            vec![EventKind::AttemptLost {
+                task: id(task),
+                outcome,
+            }],
+            vec![],
+        ),
         Input::AttemptEnded { task, outcome } => {
             let at_the_limit = limit_reached(state, &outcome);
             let ended = EventKind::AttemptEnded {
@@ -121,6 +145,15 @@ pub(super) fn decide(spec: &SessionSpec, state: &SessionState, input: Input) -> 
                 remove.then_some(Action::Remove { task }).into_iter().collect(),
             )
         }
+        Input::Unsettled { task, settlement, .. } => {
+            // Who wants it to stop does not want it to wait; the work stays in the worktree.
+            let stops = state.stop_asked.or(state.tasks[task].stop_asked).is_some();
+            let settled = stops.then(|| EventKind::TaskSettled {
+                task: id(task),
+                settlement,
+            });
+            (settled.into_iter().collect(), vec![])
+        }
         Input::Released { task } => (vec![EventKind::TaskReleased { task: id(task) }], vec![]),
         Input::Removed { task, removal } => (vec![removed(id(task), removal)], vec![]),
         Input::SnapshotDue { task, number } => {
@@ -138,17 +171,25 @@ pub(super) fn decide(spec: &SessionSpec, state: &SessionState, input: Input) -> 
     }
 }
 
-/// The tasks that start now.
+/// The tasks that start now: an event and an action for each.
 pub(super) fn schedule(spec: &SessionSpec, state: &SessionState) -> (Vec<EventKind>, Vec<Action>) {
     let mut events = Vec::new();
     let mut actions = Vec::new();
     for task in pool::next(state, &spec.options) {
-        let site = spec.site(task);
+        let record = &state.tasks[task];
+        let site = record.site().cloned().or_else(|| spec.site(task));
         events.push(EventKind::TaskPreparing {
-            task: spec.tasks[task].id.clone(),
+            task: record.id.clone(),
             site: site.clone(),
         });
-        actions.push(Action::Provision { task, site });
+        actions.push(match record.attempts {
+            0 => Action::Provision { task, site },
+            // Its worktree is there.
+            before => Action::Start {
+                task,
+                number: before + 1,
+            },
+        });
     }
     (events, actions)
 }
@@ -205,6 +246,7 @@ fn without_worktree(
         NoWorktree::Taken(_) if pool::is_closed(state) => {
             return (vec![EventKind::TaskReleased { task: id }], vec![]);
         }
+        NoWorktree::Short(_) => return (vec![EventKind::TaskReleased { task: id }], vec![]),
         NoWorktree::Taken(what) => {
             let other = state.tasks[task]
                 .site()

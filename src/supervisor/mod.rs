@@ -8,9 +8,11 @@
 mod act;
 mod attempt;
 mod decide;
+mod gate;
 mod keeping;
 mod launch;
 mod moved;
+mod places;
 mod record;
 mod request;
 mod runner_request;
@@ -21,14 +23,18 @@ use std::time::Duration;
 
 use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::mpsc;
+use tokio::task::spawn_blocking;
 use tokio::time::{Instant, sleep_until};
 
+pub use gate::would_wait;
 pub use launch::{COMMAND, LaunchError, launch};
+pub use places::check as check_places;
 pub use request::{Stop, ask_to_stop};
 pub use runner_request::runner_request;
 
 use act::Hands;
 use decide::{Action, Input, decide, finish, schedule};
+use gate::Gate;
 use record::Recorder;
 
 use crate::git::{self, Drivers, Git, GitError};
@@ -70,6 +76,8 @@ pub fn main(dir: &Path) -> Result<(), SupervisorError> {
     let lock = Lock::inherited(take_stdin().map_err(SupervisorError::io("cannot take over the lock"))?);
     let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_all()
+        // The system may refuse new ones later: one is always there, and takes what waits.
+        .thread_keep_alive(Duration::from_secs(u32::MAX.into()))
         .build()
         .map_err(SupervisorError::io("cannot start"))?;
     let result = runtime.block_on(async {
@@ -77,6 +85,7 @@ pub fn main(dir: &Path) -> Result<(), SupervisorError> {
         let caught = |kind| signal(kind).map_err(SupervisorError::io("cannot catch signals"));
         let _hangup = caught(SignalKind::hangup())?;
         let stops = [caught(SignalKind::terminate())?, caught(SignalKind::interrupt())?];
+        let _ = spawn_blocking(|| ()).await;
         say_ready(&lock).map_err(SupervisorError::io("cannot say that it is ready"))?;
         supervise(&paths, stops).await
     });
@@ -117,28 +126,31 @@ async fn supervise(paths: &SessionPaths, signals: [tokio::signal::unix::Signal; 
                 end: SessionEnd::Error,
                 error: Some(e.to_string()),
             })?;
-            return recorder.commit();
+            return write_the_end(&mut recorder, &mut inputs).await;
         }
     };
     let mut hands = Hands::new(paths.clone(), recorder.spec.clone(), shop, sender.clone());
+    let mut gate = Gate::new(&recorder.spec, paths.dir());
     hands.look_at_checkout();
     hands.keep_running(&recorder.state);
-    request::watch(paths, sender.clone());
+    request::watch(paths, sender.clone()).map_err(SupervisorError::io("cannot watch for requests"))?;
     forward_signals(signals, sender);
     let mut batch: Vec<Input> = Vec::new();
+    let mut held: Vec<Action> = Vec::new();
     loop {
-        let actions = take_in(&mut recorder, batch.drain(..))?;
-        recorder.commit()?;
-        for action in actions {
+        held.extend(take_in(&mut recorder, &mut gate, &mut hands, batch.drain(..))?);
+        let committed = recorder.commit()?;
+        for action in may_be_done(&mut held, committed) {
             hands.act(action, &recorder.state);
         }
+        hands.give_places_back(&recorder.state);
         if recorder.state.end.is_some() {
-            return Ok(());
+            return write_the_end(&mut recorder, &mut inputs).await;
         }
-        let flush = recorder.status_due();
+        let due = recorder.due().into_iter().chain(gate.due()).min();
         tokio::select! {
             input = inputs.recv() => batch.extend(input),
-            () = sleep_until(flush.unwrap_or_else(far)), if flush.is_some() => {}
+            () = sleep_until(due.unwrap_or_else(far)), if due.is_some() => {}
         }
         while let Ok(input) = inputs.try_recv() {
             batch.push(input);
@@ -146,17 +158,81 @@ async fn supervise(paths: &SessionPaths, signals: [tokio::signal::unix::Signal; 
     }
 }
 
+/// Nothing is left to do but to write that down. Without room for it there is somebody who waits for it; a signal ends
+/// that, and the session is interrupted if the journal does not have its end.
+async fn write_the_end(
+    recorder: &mut Recorder,
+    inputs: &mut mpsc::UnboundedReceiver<Input>,
+) -> Result<(), SupervisorError> {
+    loop {
+        recorder.commit()?;
+        let due = recorder.due();
+        if recorder.is_done() {
+            return Ok(());
+        }
+        tokio::select! {
+            Some(input) = inputs.recv() => if matches!(input, Input::StopAsked { .. }) {
+                return Ok(());
+            },
+            () = sleep_until(due.unwrap_or_else(far)) => {}
+        }
+    }
+}
+
+/// The actions that may be carried out now. Without their events being durable only the end of agents: that nobody
+/// has to remember. An agent whose start is held back with it does not run.
+fn may_be_done(held: &mut Vec<Action>, committed: bool) -> Vec<Action> {
+    if committed {
+        return std::mem::take(held);
+    }
+    let starts: Vec<usize> = held
+        .iter()
+        .filter_map(|a| match a {
+            Action::Go { task } => Some(*task),
+            _ => None,
+        })
+        .collect();
+    let ends = |action: &mut Action| matches!(action, Action::End { task, .. } if !starts.contains(task));
+    held.extract_if(.., ends).collect()
+}
+
 /// Turns inputs into events in memory, and gives the actions to carry out once these are durable.
-fn take_in(recorder: &mut Recorder, inputs: impl Iterator<Item = Input>) -> Result<Vec<Action>, SupervisorError> {
+fn take_in(
+    recorder: &mut Recorder,
+    gate: &mut Gate,
+    hands: &mut Hands,
+    inputs: impl Iterator<Item = Input>,
+) -> Result<Vec<Action>, SupervisorError> {
     let mut actions = Vec::new();
+    let now = Instant::now();
     for input in inputs {
+        gate.notice(&input, now);
         let (events, then) = decide(&recorder.spec, &recorder.state, input);
         for event in events {
             recorder.add(event)?;
         }
         actions.extend(then);
     }
-    let (events, then) = schedule(&recorder.spec, &recorder.state);
+    // Without room for what has happened nothing more is begun.
+    if recorder.is_stuck() {
+        return Ok(actions);
+    }
+    let again = gate.settle_again(&recorder.state, now);
+    actions.extend(again.into_iter().map(|task| Action::Settle { task }));
+    if let Some(event) = gate.look(&recorder.spec, &recorder.state, now) {
+        recorder.add(event)?;
+    }
+    let (mut events, mut then) = schedule(&recorder.spec, &recorder.state);
+    let most = gate.most(&recorder.spec);
+    events.truncate(most);
+    then.truncate(most);
+    for action in &then {
+        if let Action::Provision { task, .. } | Action::Start { task, .. } = action
+            && let Some(place) = gate.places.pop()
+        {
+            hands.keep_place(*task, place);
+        }
+    }
     actions.extend(then);
     for event in events.into_iter().chain(finish(&recorder.state)) {
         recorder.add(event)?;

@@ -3,6 +3,7 @@
 use std::fs;
 use std::io;
 use std::path::Path;
+use std::thread;
 
 use serde::{Deserialize, Serialize};
 use tokio::sync::mpsc::UnboundedSender;
@@ -33,14 +34,15 @@ pub fn ask_to_stop(paths: &SessionPaths, stop: Stop) -> io::Result<()> {
 }
 
 /// Takes up requests as long as the process lives, on a thread of its own.
-pub(super) fn watch(paths: &SessionPaths, sender: UnboundedSender<Input>) {
+pub(super) fn watch(paths: &SessionPaths, sender: UnboundedSender<Input>) -> io::Result<()> {
     let dir = paths.requests();
-    std::thread::spawn(move || {
+    let take_up_all = move || {
         let watch = DirectoryWatch::new(&dir);
         while take_up(&dir, &sender) {
             watch.wait(LOOK_AGAIN);
         }
-    });
+    };
+    thread::Builder::new().spawn(take_up_all).map(drop)
 }
 
 /// False when nobody listens any more.

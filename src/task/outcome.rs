@@ -3,6 +3,8 @@
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
+use crate::store::Shortage;
+
 /// How the agent's process ended.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(tag = "how", rename_all = "snake_case")]
@@ -21,12 +23,23 @@ pub enum AgentEnd {
     NotStarted {
         /// Why.
         error: String,
+        /// What was lacking, if that is why: nothing was done, and it may be tried again.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        shortage: Option<Shortage>,
     },
     /// Nobody saw it: the runner was lost.
     Unknown,
 }
 
 impl AgentEnd {
+    /// Why it never ran, if that was for want of something that may come back.
+    pub fn shortage(&self) -> Option<Shortage> {
+        match self {
+            Self::NotStarted { shortage, .. } => *shortage,
+            _ => None,
+        }
+    }
+
     /// The exit code as a shell gives it: 128 and the signal for a killed process.
     pub fn exit_code(&self) -> Option<i32> {
         match self {

@@ -26,7 +26,7 @@ use uuid::Uuid;
 
 pub use kept::{Kept, KeptKind, kept, kept_sessions};
 pub use moved::{Move, MoveKind, RefWatch, Target};
-pub use provision::{Checkout, choose_checkout, provision, release};
+pub use provision::{Checkout, Unmade, choose_checkout, discard, provision, release};
 pub use remove::{Removal, remove, trashed};
 pub use settle::{Settled, settle};
 

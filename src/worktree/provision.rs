@@ -7,6 +7,7 @@
 use std::collections::HashMap;
 use std::ffi::OsStr;
 use std::fs;
+use std::io::ErrorKind;
 use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
 
@@ -18,7 +19,7 @@ use rustix::process::umask;
 use super::{Workshop, WorktreeError};
 use crate::git::{Git, GitError, add_worktree_without_checkout, patiently};
 use crate::session::Site;
-use crate::store::atomic;
+use crate::store::{Shortage, atomic};
 
 /// Who writes the files of a worktree.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -147,18 +148,37 @@ fn mentions(attributes: &str, name: &str) -> bool {
     })
 }
 
+/// Why a worktree was not made.
+#[derive(Debug)]
+pub struct Unmade {
+    /// What went wrong.
+    pub error: WorktreeError,
+    /// What was lacking, if that is why: it may come back.
+    pub shortage: Option<Shortage>,
+}
+
 /// Makes the branch and the worktree of `site`. After an error neither of them is there, unless somebody else made
 /// it ([`WorktreeError::Taken`]).
-pub fn provision(shop: &Workshop, site: &Site) -> Result<(), WorktreeError> {
-    atomic::private_dir(&shop.worktrees).map_err(WorktreeError::io("make", &shop.worktrees))?;
-    register(shop, site)?;
+pub fn provision(shop: &Workshop, site: &Site) -> Result<(), Unmade> {
+    let unmade = |error| Unmade {
+        // Before anything is undone: that makes room.
+        shortage: Shortage::behind(&error, &[&shop.worktrees, &shop.place.common_dir]),
+        error,
+    };
+    atomic::private_dir(&shop.worktrees)
+        .map_err(WorktreeError::io("make", &shop.worktrees))
+        .and_then(|()| register(shop, site))
+        .map_err(unmade)?;
     let written = match &shop.checkout {
         Checkout::Libgit2 => checkout_libgit2(site),
         Checkout::GitProgram(_) => checkout_program(shop, site),
     };
-    written.inspect_err(|_| {
+    written.map_err(unmade).inspect_err(|unmade| {
         // The first error is the one to tell; what cannot be undone is recognised by the journal later.
-        let _ = release(shop, site);
+        let _ = match unmade.shortage {
+            Some(_) => discard(shop, site),
+            None => release(shop, site),
+        };
     })
 }
 
@@ -195,7 +215,7 @@ fn register(shop: &Workshop, site: &Site) -> Result<(), WorktreeError> {
         // Neither was there before.
         let half = [&site.worktree, &all.join(&name)];
         if half.into_iter().any(|path| fs::symlink_metadata(path).is_ok()) {
-            let _ = super::remove::move_to_trash(shop, half[0], Some(half[1]));
+            let _ = clear(shop, half[0], Some(half[1]));
         }
         drop_branch(&repository, site);
         return Err(e.into());
@@ -262,6 +282,32 @@ pub fn release(shop: &Workshop, site: &Site) -> Result<(), WorktreeError> {
     super::remove::move_to_trash(shop, &site.worktree, admin.as_deref())?;
     drop_branch(&shop.repository()?, site);
     Ok(())
+}
+
+/// [`release`] of a worktree that this process has just made, or begun to make, and that nobody else has seen; its room
+/// is given back, because something is short: in the trash a half checkout would keep the disk full.
+pub fn discard(shop: &Workshop, site: &Site) -> Result<(), WorktreeError> {
+    let _lock = shop.lock()?;
+    // First, since it may not be possible now, and the worktree has to be known as long as the branch is there.
+    let repository = shop.repository()?;
+    let admin = shop.admin_dir(&site.worktree);
+    clear(shop, &site.worktree, admin.as_deref())?;
+    drop_branch(&repository, site);
+    Ok(())
+}
+
+/// Removes what stands at a worktree that was just begun, through the trash. On a disk that is full to the last block
+/// not even a directory can be made there: then in place, the files first, because without them git itself sees that
+/// the worktree is gone.
+fn clear(shop: &Workshop, worktree: &Path, admin: Option<&Path>) -> Result<(), WorktreeError> {
+    let remove = |path: &Path| match fs::remove_dir_all(path) {
+        Err(e) if e.kind() != ErrorKind::NotFound => Err(WorktreeError::io("undo", path)(e)),
+        _ => Ok(()),
+    };
+    match super::remove::move_to_trash(shop, worktree, admin) {
+        Ok(trash) => remove(&trash),
+        Err(_) => [Some(worktree), admin].into_iter().flatten().try_for_each(remove),
+    }
 }
 
 #[cfg(test)]

@@ -17,6 +17,7 @@ use super::view::{LONGEST, View};
 use super::{Workshop, WorktreeError};
 use crate::git::{self, Changes, GitError, changes_between, patiently};
 use crate::session::Site;
+use crate::store::Shortage;
 use crate::task::TaskSpec;
 
 /// A task's work, committed.
@@ -77,6 +78,10 @@ pub fn settle(shop: &Workshop, site: &Site, task: &TaskSpec) -> Result<Settled, 
     committed?;
     if let Err(e) = forward(&repository, &branch, tip, last, task, &mut report) {
         let short = &site.branch;
+        if Shortage::behind(&e, &[&shop.place.common_dir]).is_some() {
+            // That passes.
+            return Err(GitError::libgit2(format!("cannot move the branch {short}"))(e).into());
+        }
         report.note(format!(
             "the branch {short} could not be moved ({e}); its last commit {last} is kept as {}",
             shop.pin(&task.id, "head")

@@ -143,6 +143,9 @@ impl Project {
             .env("TZ", "UTC")
             // Else it depends on the machine whether two agents run side by side.
             .env("MAX_CLAUDE_WORKERS", "4")
+            // And whether they run at all.
+            .env("PLEACH_MIN_FREE_DISK", "0")
+            .env("PLEACH_MIN_FREE_MEMORY", "0")
             .env("GIT_CONFIG_NOSYSTEM", "1")
             .env("GIT_CONFIG_GLOBAL", self.root().join("gitconfig"))
             .envs(self.environment.iter().map(|(name, value)| (name, value)))

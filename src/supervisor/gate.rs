@@ -1,0 +1,212 @@
+//! Holds tasks back while something is short: disk, memory, places among all agents, or what an action has just failed
+//! of.
+//!
+//! What is enough is decided in `pool::resources`; here it is looked at, only when a task could start, and again every
+//! second while it is waited for. After a failure the session waits longer each time. That it waits, and for what, is
+//! journaled when that changes, not when a number in it does.
+
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use rustix::fs::statvfs;
+use tokio::time::Instant;
+
+use super::decide::{Input, NoWorktree, Short};
+use super::places;
+use crate::pool;
+use crate::pool::resources::{Free, Lack, lacking};
+use crate::process::available_memory;
+use crate::session::{EventKind, SessionOptions, SessionSpec, SessionState};
+use crate::store::Shortage;
+use crate::store::lock::Lock;
+use crate::task::AgentEnd;
+
+/// How often it is looked again.
+const LOOK_AGAIN: Duration = Duration::from_secs(1);
+/// The longest that is waited after a failure.
+const LONGEST: Duration = Duration::from_secs(30);
+
+/// The gate of one session.
+pub(super) struct Gate {
+    /// The directories on whose disks there must be room.
+    directories: Vec<PathBuf>,
+    /// What is waited for.
+    cause: Option<Cause>,
+    back_off: Option<BackOff>,
+    looked: Instant,
+    /// Places that are held for tasks which start now.
+    pub places: Vec<Lock>,
+    /// Tasks whose work could not be committed.
+    unsettled: Vec<usize>,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq)]
+enum Cause {
+    Lack(Lack),
+    Short(Shortage),
+    Places,
+}
+
+/// After something has failed.
+struct BackOff {
+    short: Short,
+    wait: Duration,
+    until: Instant,
+}
+
+impl Gate {
+    pub(super) fn new(spec: &SessionSpec, session: &Path) -> Self {
+        Self {
+            directories: directories(spec, session),
+            cause: None,
+            back_off: None,
+            looked: Instant::now(),
+            places: Vec::new(),
+            unsettled: Vec::new(),
+        }
+    }
+
+    /// Takes in what an input says of shortages.
+    pub(super) fn notice(&mut self, input: &Input, now: Instant) {
+        match input {
+            Input::Provisioned {
+                result: Err(NoWorktree::Short(short)),
+                ..
+            } => self.failed(short.clone(), now),
+            Input::Unsettled { task, short, .. } => {
+                self.unsettled.push(*task);
+                self.failed(short.clone(), now);
+            }
+            Input::AttemptEnded { outcome, .. } => match &outcome.end {
+                AgentEnd::NotStarted {
+                    error,
+                    shortage: Some(of),
+                } => {
+                    let (of, error) = (*of, error.clone());
+                    self.failed(Short { of, error }, now);
+                }
+                _ => self.works_again(now),
+            },
+            Input::Settled { .. } => self.works_again(now),
+            _ => {}
+        }
+    }
+
+    /// The next failure is a new one.
+    fn works_again(&mut self, now: Instant) {
+        self.back_off.take_if(|b| b.until <= now);
+    }
+
+    fn failed(&mut self, short: Short, now: Instant) {
+        let wait = match &self.back_off {
+            // Of the same round.
+            Some(before) if before.until > now => return,
+            Some(before) if before.until + 2 * LONGEST < now => LOOK_AGAIN,
+            Some(before) => (before.wait * 2).min(LONGEST),
+            None => LOOK_AGAIN,
+        };
+        let until = now + wait;
+        self.back_off = Some(BackOff { short, wait, until });
+    }
+
+    /// The tasks to be settled once more: when the time has come, or at once when nobody wants to wait any longer.
+    pub(super) fn settle_again(&mut self, state: &SessionState, now: Instant) -> Vec<usize> {
+        let waits = self.back_off.as_ref().is_some_and(|b| b.until > now);
+        let stops = |task: usize| state.stop_asked.or(state.tasks[task].stop_asked).is_some();
+        // One that was stopped is settled already, if that was its last try.
+        let is_settled = |task: usize| state.tasks[task].settlement().is_some();
+        let (again, later) =
+            (self.unsettled.iter().filter(|task| !is_settled(**task))).partition(|t| !waits || stops(**t));
+        self.unsettled = later;
+        again
+    }
+
+    /// Looks whether tasks may start, and gives the event of a change.
+    pub(super) fn look(&mut self, spec: &SessionSpec, state: &SessionState, now: Instant) -> Option<EventKind> {
+        self.looked = now;
+        let found = self.waits_for(spec, pool::ready(state, &spec.options).len(), now);
+        let (cause, why) = found.unzip();
+        // The state too: it may have been forgotten with a supervisor.
+        let is_said = state.waiting_for.is_some() == cause.is_some();
+        if cause == self.cause && is_said {
+            return None;
+        }
+        self.cause = cause;
+        Some(EventKind::Waiting { why })
+    }
+
+    fn waits_for(&mut self, spec: &SessionSpec, ready: usize, now: Instant) -> Option<(Cause, String)> {
+        let back_off = self.back_off.as_ref().filter(|b| b.until > now);
+        if let Some(BackOff { short, .. }) = back_off.filter(|_| ready > 0 || !self.unsettled.is_empty()) {
+            self.places.clear();
+            return Some((Cause::Short(short.of), format!("{}: {}", short.of.name(), short.error)));
+        }
+        if ready == 0 {
+            self.places.clear();
+            return None;
+        }
+        if let Some((lack, why)) = lacks(&spec.options, &self.directories) {
+            self.places.clear();
+            return Some((Cause::Lack(lack), why));
+        }
+        let all = spec.options.agents_of_all.as_ref()?;
+        let error = places::take(all, ready, &mut self.places).err();
+        if !self.places.is_empty() {
+            return None;
+        }
+        let mut why = format!(
+            "a free place among the {} agents of this machine (PLEACH_MAX_AGENTS)",
+            all.most
+        );
+        if let Some(e) = error {
+            why.push_str(&format!(": {e}"));
+        }
+        Some((Cause::Places, why))
+    }
+
+    /// How many tasks may start.
+    pub(super) fn most(&self, spec: &SessionSpec) -> usize {
+        match spec.options.agents_of_all {
+            Some(_) => self.places.len(),
+            None => usize::MAX,
+        }
+    }
+
+    /// When to look again even if nothing happens.
+    pub(super) fn due(&self) -> Option<Instant> {
+        let back_off = self.back_off.as_ref().map(|b| b.until).filter(|t| *t > self.looked);
+        match self.cause {
+            None => None,
+            Some(Cause::Short(_)) if back_off.is_some() => back_off,
+            Some(_) => Some(self.looked + LOOK_AGAIN),
+        }
+    }
+}
+
+/// Where a session needs room: for worktrees, and for what it keeps.
+fn directories(spec: &SessionSpec, results: &Path) -> Vec<PathBuf> {
+    let worktrees = spec.repository.as_ref().map(|r| r.worktrees.clone());
+    worktrees.into_iter().chain([results.to_owned()]).collect()
+}
+
+/// What the tasks of a session that keeps its results there would wait for now, in words.
+pub fn would_wait(spec: &SessionSpec, results: &Path) -> Option<String> {
+    lacks(&spec.options, &directories(spec, results)).map(|(_, why)| why)
+}
+
+fn lacks(options: &SessionOptions, directories: &[PathBuf]) -> Option<(Lack, String)> {
+    let free = |dir: &PathBuf| {
+        let there = dir.ancestors().find(|p| p.is_dir())?;
+        let disk = statvfs(there).ok()?;
+        Some((dir.clone(), disk.f_bavail.saturating_mul(disk.f_frsize)))
+    };
+    let disks = match options.min_free_disk_bytes {
+        0 => Vec::new(),
+        _ => directories.iter().filter_map(free).collect(),
+    };
+    let memory = match options.min_free_memory_bytes {
+        0 => None,
+        _ => available_memory(),
+    };
+    lacking(&Free { disks, memory }, options)
+}
