@@ -10,6 +10,7 @@ use uuid::Uuid;
 
 use super::{Event, IllegalMove, SessionSpec, SessionState, apply, document};
 use crate::store::atomic::{self, Durability};
+use crate::store::failpoint;
 use crate::store::journal::{JournalError, JournalReader, JournalWriter, SCHEMA};
 use crate::store::lock::{self, Lock};
 use crate::store::paths::{HALF_MADE_PREFIX, SESSION_PREFIX, SessionPaths};
@@ -141,6 +142,7 @@ pub fn create(results: &Path, spec: &SessionSpec) -> Result<NewSession, SessionE
     atomic::write_json(&new.status(), &status, Durability::Fast).map_err(failed(&new.status()))?;
     // Its fsync of the directory covers the journal's name too.
     atomic::write_json(&new.spec(), spec, Durability::Synced).map_err(failed(&new.spec()))?;
+    failpoint::passed("rename");
     fs::rename(half.path(), paths.dir()).map_err(failed(paths.dir()))?;
     // It has moved: there is nothing left to clean up under the old name.
     let _ = half.keep();
@@ -221,11 +223,18 @@ fn made(results: &Path, id: Uuid) -> u64 {
 
 /// Reads a file as JSON; missing or broken is an error that names it.
 pub fn read_json<T: DeserializeOwned>(path: &Path) -> Result<T, SessionError> {
-    let text = fs::read(path).map_err(|source| SessionError::Unreadable {
+    parse(path, &read(path)?)
+}
+
+fn read(path: &Path) -> Result<Vec<u8>, SessionError> {
+    fs::read(path).map_err(|source| SessionError::Unreadable {
         path: path.into(),
         source,
-    })?;
-    serde_json::from_slice(&text).map_err(|source| SessionError::Json {
+    })
+}
+
+fn parse<T: DeserializeOwned>(path: &Path, text: &[u8]) -> Result<T, SessionError> {
+    serde_json::from_slice(text).map_err(|source| SessionError::Json {
         path: path.into(),
         source,
     })
@@ -238,11 +247,17 @@ fn read_spec(paths: &SessionPaths) -> Result<SessionSpec, SessionError> {
         schema: u32,
     }
     let path = paths.spec();
-    let found = read_json::<Format>(&path)?.schema;
+    let text = read(&path)?;
+    // All at once: a long list of tasks is not read twice. Of another format nothing else need be understood.
+    let spec = parse::<SessionSpec>(&path, &text);
+    let found = match &spec {
+        Ok(spec) => spec.schema,
+        Err(_) => parse::<Format>(&path, &text)?.schema,
+    };
     if found != SCHEMA {
         return Err(SessionError::Schema { path, found });
     }
-    read_json(&path)
+    spec
 }
 
 /// Reads specification and journal.

@@ -13,7 +13,7 @@ use std::path::{Path, PathBuf};
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 
-use super::Shortage;
+use super::{Shortage, failpoint};
 
 /// The number of the format that this program writes and the highest that it reads.
 pub const SCHEMA: u32 = 1;
@@ -154,7 +154,11 @@ impl<M: Medium> JournalWriter<M> {
         // A half line in the middle would make the whole journal unreadable.
         self.cut_back().map_err(sorted)?;
         self.is_longer = true;
-        let written = self.medium.add(&text).and_then(|()| self.medium.sync());
+        failpoint::passed("journal");
+        let written = self.medium.add(&text).and_then(|()| {
+            failpoint::passed("fsync");
+            self.medium.sync()
+        });
         if let Err(e) = written {
             // Also whole lines: what is not durable, nobody may read tomorrow and rely on. If that fails, the next
             // append begins with it; if there is none, they are lines that nothing was done about.
@@ -163,6 +167,7 @@ impl<M: Medium> JournalWriter<M> {
         }
         self.is_longer = false;
         self.length += text.len() as u64;
+        failpoint::passed("journaled");
         Ok(())
     }
 
@@ -286,6 +291,7 @@ mod tests {
         assert!(!reader.has_torn_tail());
     }
 
+    // Fault 5: the journal is cut at every byte.
     #[test]
     fn a_journal_cut_at_any_byte_gives_its_whole_lines() {
         let text = b"{\"schema\":1,\"version\":\"0\"}\n11\n22\n";

@@ -19,7 +19,7 @@ use rustix::process::umask;
 use super::{Workshop, WorktreeError};
 use crate::git::{Git, GitError, add_worktree_without_checkout, patiently};
 use crate::session::Site;
-use crate::store::{Shortage, atomic};
+use crate::store::{Shortage, atomic, failpoint};
 
 /// Who writes the files of a worktree.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -169,10 +169,12 @@ pub fn provision(shop: &Workshop, site: &Site) -> Result<(), Unmade> {
         .map_err(WorktreeError::io("make", &shop.worktrees))
         .and_then(|()| register(shop, site))
         .map_err(unmade)?;
+    failpoint::passed("registered");
     let written = match &shop.checkout {
         Checkout::Libgit2 => checkout_libgit2(site),
         Checkout::GitProgram(_) => checkout_program(shop, site),
     };
+    failpoint::passed("checked-out");
     written.map_err(unmade).inspect_err(|unmade| {
         // The first error is the one to tell; what cannot be undone is recognised by the journal later.
         let _ = match unmade.shortage {
@@ -199,6 +201,7 @@ fn register(shop: &Workshop, site: &Site) -> Result<(), WorktreeError> {
     }
     let repository = shop.repository()?;
     make_branch(&repository, site)?;
+    failpoint::passed("branched");
     let by_git = || -> Result<(), GitError> {
         let args = ["worktree", "add", "--no-checkout"].map(AsRef::as_ref);
         let args = [&args[..], &[site.worktree.as_os_str(), site.branch.as_ref()]].concat();

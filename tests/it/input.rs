@@ -178,6 +178,7 @@ fn a_given_id_names_the_branch_and_an_absent_one_is_a_uuid() {
     }
 }
 
+// Fault 38: files of tasks that cannot be taken.
 #[test]
 fn bad_files_are_refused_before_anything_is_made() {
     let project = Project::new();
@@ -288,12 +289,16 @@ fn bad_texts_are_refused_before_anything_is_made() {
     }
 }
 
+// Fault 37: ids that lead elsewhere, twins in Unicode, 252 characters.
 #[test]
 fn ids_that_are_no_part_of_a_branch_name_are_refused() {
     let project = Project::new();
-    let long = "a".repeat(65);
+    let (long, longest) = ("a".repeat(65), "a".repeat(252));
+    // The same letter in both of its forms: they would be the same name for some file systems.
+    let twins = ["\u{e9}", "e\u{301}"];
     for id in [
-        "", "a b", "a/b", "../a", "-a", ".a", "_a", "a..b", "a.", "a.lock", "a.LOCK", "é", "a\n", "@", &long,
+        "", "a b", "a/b", "../a", "../../x", "-a", "-x", ".a", "_a", "a..b", "a.", "a.lock", "a.LOCK", "a\n", "@",
+        "a\u{0}", twins[0], twins[1], &long, &longest,
     ] {
         let tasks = json!({ "prompts": ["good", { "id": id, "prompt": "p" }] }).to_string();
         let ran = project.run_with_input(&["run", "--agent", "scripted"], tasks.as_bytes());
@@ -302,6 +307,7 @@ fn ids_that_are_no_part_of_a_branch_name_are_refused() {
     }
 }
 
+// Fault 37: twins that differ in case.
 #[test]
 fn an_id_is_given_once_whatever_its_case_and_in_whichever_file() {
     let project = Project::new();

@@ -2,6 +2,7 @@
 
 #![expect(clippy::print_stderr, reason = "a test that cannot run here says so")]
 
+mod adverse;
 mod agent;
 mod asking;
 mod claude;
@@ -14,6 +15,7 @@ mod doctor_agent;
 mod doctor_repository;
 mod dry_run;
 mod errors;
+mod formats;
 mod hostile;
 mod input;
 mod leaving;
