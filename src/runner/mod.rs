@@ -6,12 +6,14 @@
 //! the two can neither lose nor double an attempt. It outlives its supervisor, and knows nothing of sessions.
 
 mod attempt;
+mod ending;
 mod output;
 mod request;
 
 use std::io::{self, BufRead, Write};
 use std::path::Path;
 
+pub use ending::{Ending, ask_to_end};
 pub use request::RunnerRequest;
 
 use crate::process::{ProcessIdentity, become_subreaper};

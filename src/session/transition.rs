@@ -149,6 +149,11 @@ fn moved(before: &TaskState, record: &mut TaskRecord, event: &EventKind, at: u64
             record.settled_ms = Some(at);
             settled(before, settlement)
         }
+        // There was an attempt before: what it left is there still.
+        (TaskState::Preparing { site }, EventKind::TaskSettled { settlement, .. }) if record.attempts > 0 => {
+            record.settled_ms = Some(at);
+            settled(&TaskState::Pending { site: site.clone() }, settlement)
+        }
         (TaskState::Preparing { .. } | TaskState::Settling { .. }, EventKind::TaskSettled { settlement, .. }) => {
             record.settled_ms = Some(at);
             settled(before, settlement)

@@ -74,7 +74,7 @@ impl Hands {
                 tokio::spawn(async move { shared.attempt(task, number, record, words).await });
             }
             Action::Go { task } => self.tell(task, Word::Go),
-            Action::End { task, now } => self.tell(task, Word::End { now }),
+            Action::End { task, how } => self.tell(task, Word::End(how)),
             Action::Release { task } => match self.words.remove(&task) {
                 // The one who looks after the runner sees that the word will not come, and undoes the worktree.
                 Some(words) => drop(words),
@@ -185,20 +185,20 @@ impl Shared {
 
     /// Commits what is left and says what the task came to.
     fn settle(&self, task: usize, record: &TaskRecord) -> Settlement {
-        let Some(attempt) = record.attempt_outcome() else {
-            // Only an ended attempt is settled.
-            return Settlement::failed(FailureReason::Lost, "it has no outcome");
-        };
-        let (outcome, reason, error) = came_to(&attempt.verdict);
-        let mut settlement = Settlement {
-            outcome,
-            reason,
-            error,
-            head: None,
-            changes: None,
-            committed_leftovers: false,
-            notes: notes(attempt),
-            worktree: WorktreeIntent::None,
+        let mut settlement = match record.attempt_outcome() {
+            Some(attempt) => {
+                let (outcome, reason, error) = came_to(&attempt.verdict);
+                Settlement {
+                    outcome,
+                    reason,
+                    error,
+                    notes: notes(attempt),
+                    ..Settlement::stopped()
+                }
+            }
+            // It was stopped before another attempt, and an earlier one has left something.
+            None if record.stop_asked.is_some() => Settlement::stopped(),
+            None => return Settlement::failed(FailureReason::Lost, "it has no outcome"),
         };
         let answer = self.paths.attempt(record.id.as_ref(), record.attempts).answer();
         if answer.exists()

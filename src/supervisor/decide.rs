@@ -1,13 +1,15 @@
 //! What an input means: events to record, and actions to carry out once they are durable. Pure.
 
+use super::request::Stop;
 use crate::pool;
-use crate::session::{
-    EventKind, SessionEnd, SessionSpec, SessionState, Settlement, Site, TaskRecord, TaskState, WorktreeIntent,
-};
+use crate::runner::Ending;
+use crate::session::{EventKind, SessionEnd, SessionSpec, SessionState, Settlement, Site, TaskRecord, WorktreeIntent};
 use crate::task::{AttemptOutcome, FailureReason, Outcome, TaskId};
 use crate::words::dollars;
 use crate::worktree::{Removal, naming::other_site};
 use uuid::Uuid;
+
+mod stopping;
 
 /// Something that happened outside of the loop. Tasks are given by their index.
 #[derive(Debug)]
@@ -27,8 +29,8 @@ pub(super) enum Input {
     Released { task: usize },
     /// The worktree of a settled task was put away, or not.
     Removed { task: usize, removal: Removal },
-    /// Somebody wants the session to stop.
-    StopAsked { now: bool },
+    /// Somebody wants the session, or some of its tasks, to stop.
+    StopAsked(Stop),
     /// The user should know.
     Warning(String),
 }
@@ -63,7 +65,7 @@ pub(super) enum Action {
     /// Let the runner go without the word, and undo the worktree.
     Release { task: usize },
     /// End the agent.
-    End { task: usize, now: bool },
+    End { task: usize, how: Ending },
     /// Commit what the agent left.
     Settle { task: usize },
     /// Put the worktree away.
@@ -73,9 +75,10 @@ pub(super) enum Action {
 /// What `input` means in `state`.
 pub(super) fn decide(spec: &SessionSpec, state: &SessionState, input: Input) -> (Vec<EventKind>, Vec<Action>) {
     let id = |task: usize| spec.tasks[task].id.clone();
-    let closed = pool::is_closed(state);
     match input {
-        Input::Provisioned { task, result: Ok(()) } if closed => (vec![], vec![Action::Release { task }]),
+        Input::Provisioned { task, result: Ok(()) } if stopping::is_unwanted(state, task) => {
+            (vec![], vec![Action::Release { task }])
+        }
         Input::Provisioned { task, result: Ok(()) } => {
             let number = state.tasks[task].attempts + 1;
             (vec![], vec![Action::Start { task, number }])
@@ -84,7 +87,9 @@ pub(super) fn decide(spec: &SessionSpec, state: &SessionState, input: Input) -> 
             task,
             result: Err(error),
         } => without_worktree(spec, state, task, error),
-        Input::RunnerReady { task, .. } if closed => (vec![], vec![Action::Release { task }]),
+        Input::RunnerReady { task, .. } if stopping::is_unwanted(state, task) => {
+            (vec![], vec![Action::Release { task }])
+        }
         Input::RunnerReady { task, attempt } => {
             let started = EventKind::AttemptStarted {
                 task: id(task),
@@ -117,15 +122,14 @@ pub(super) fn decide(spec: &SessionSpec, state: &SessionState, input: Input) -> 
         }
         Input::Released { task } => (vec![EventKind::TaskReleased { task: id(task) }], vec![]),
         Input::Removed { task, removal } => (vec![removed(id(task), removal)], vec![]),
-        Input::StopAsked { now } => stop(state, now),
+        Input::StopAsked(stop) => stopping::asked(spec, state, &stop),
         Input::Warning(text) => (vec![EventKind::Warned { task: None, text }], vec![]),
     }
 }
 
-/// The tasks that start now.
+/// The tasks that are done with because somebody stopped them, and those that start now.
 pub(super) fn schedule(spec: &SessionSpec, state: &SessionState) -> (Vec<EventKind>, Vec<Action>) {
-    let mut events = Vec::new();
-    let mut actions = Vec::new();
+    let (mut events, mut actions) = stopping::never_started(state);
     for task in pool::next(state, &spec.options) {
         let site = spec.site(task);
         events.push(EventKind::TaskPreparing {
@@ -146,8 +150,9 @@ pub(super) fn finish(state: &SessionState) -> Option<EventKind> {
     if !state.is_quiet() {
         return None;
     }
-    // A request that came when all was done has changed nothing.
-    let cut_short = |t: &TaskRecord| t.settlement().is_none_or(|s| s.outcome == Outcome::Stopped);
+    // A request that came when all was done has changed nothing, and neither has one for a task that was stopped by itself.
+    let cut_short =
+        |t: &TaskRecord| (t.settlement()).is_none_or(|s| s.outcome == Outcome::Stopped && t.stop_asked.is_none());
     if state.stop_asked.is_some() && state.tasks.iter().any(cut_short) {
         return ended(SessionEnd::Stopped, Some("stopped on request".into()));
     }
@@ -186,7 +191,7 @@ fn without_worktree(
 ) -> (Vec<EventKind>, Vec<Action>) {
     let id = spec.tasks[task].id.clone();
     let error = match error {
-        NoWorktree::Taken(_) if pool::is_closed(state) => {
+        NoWorktree::Taken(_) if stopping::is_unwanted(state, task) => {
             return (vec![EventKind::TaskReleased { task: id }], vec![]);
         }
         NoWorktree::Taken(what) => {
@@ -225,20 +230,6 @@ fn removed(task: TaskId, removal: Removal) -> EventKind {
         Removal::Trashed { trash, ignored } => EventKind::WorktreeRemoved { task, trash, ignored },
         Removal::Kept(why) => EventKind::WorktreeKept { task, why },
     }
-}
-
-fn stop(state: &SessionState, now: bool) -> (Vec<EventKind>, Vec<Action>) {
-    // Asked again, and no more than before.
-    if state.stop_asked.is_some_and(|before| before || !now) {
-        return (vec![], vec![]);
-    }
-    let running = state
-        .tasks
-        .iter()
-        .enumerate()
-        .filter(|(_, t)| matches!(t.state, TaskState::Running { .. }));
-    let end = running.map(|(task, _)| Action::End { task, now }).collect();
-    (vec![EventKind::StopAsked { now }], end)
 }
 
 #[cfg(test)]

@@ -30,7 +30,7 @@ use decide::{Action, Input, decide, finish, schedule};
 use record::Recorder;
 
 use crate::git::{self, Drivers, Git, GitError};
-use crate::process::{ProcessIdentity, take_stdin};
+use crate::process::{ProcessIdentity, become_subreaper, take_stdin};
 use crate::session::{EventKind, SessionEnd, SessionError};
 use crate::store::lock::Lock;
 use crate::store::paths::SessionPaths;
@@ -65,6 +65,8 @@ impl SupervisorError {
 /// a pipe to whoever started it its standard output. It has no terminal.
 pub fn main(dir: &Path) -> Result<(), SupervisorError> {
     let paths = SessionPaths::new(dir);
+    // What a runner that is killed leaves behind comes to this process.
+    become_subreaper().map_err(SupervisorError::io("cannot become a subreaper"))?;
     let lock = Lock::inherited(take_stdin().map_err(SupervisorError::io("cannot take over the lock"))?);
     let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_all()
@@ -155,8 +157,12 @@ fn take_in(recorder: &mut Recorder, inputs: impl Iterator<Item = Input>) -> Resu
     }
     let (events, then) = schedule(&recorder.spec, &recorder.state);
     actions.extend(then);
-    for event in events.into_iter().chain(finish(&recorder.state)) {
+    for event in events {
         recorder.add(event)?;
+    }
+    // After those: with the last task that was stopped before it started the session is at its end.
+    if let Some(end) = finish(&recorder.state) {
+        recorder.add(end)?;
     }
     Ok(actions)
 }
@@ -189,7 +195,7 @@ fn forward_signals(signals: [tokio::signal::unix::Signal; 2], sender: mpsc::Unbo
         let sender = sender.clone();
         tokio::spawn(async move {
             while signal.recv().await.is_some() {
-                let _ = sender.send(Input::StopAsked { now: false });
+                let _ = sender.send(Input::StopAsked(Stop::default()));
             }
         });
     }
