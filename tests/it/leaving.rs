@@ -37,6 +37,7 @@ fn outcomes(project: &Project) -> (Value, Vec<Value>) {
     )
 }
 
+// Row 44: Ctrl-C once.
 #[test]
 fn the_first_ctrl_c_stops_with_grace() {
     let project = Project::new();
@@ -91,6 +92,7 @@ fn a_ctrl_c_while_the_session_starts_stops_it_and_is_no_error() {
     assert_eq!(project.query(&["status"])["overall_status"], "stopped");
 }
 
+// Row 44: Ctrl-C twice.
 #[test]
 fn the_second_ctrl_c_kills_at_once() {
     let project = Project::new();
