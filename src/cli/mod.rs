@@ -59,9 +59,9 @@ pub enum Command {
     List(ListArgs),
     /// Show all sessions together: states, success, cost, time and disk
     Overview(ListArgs),
-    /// Wait until a session has ended
+    /// Wait until a session has ended, or all that run
     Wait(WaitArgs),
-    /// End the agents of a session, and keep their work
+    /// End the agents of a session or of some tasks, and keep their work
     Stop(StopArgs),
     /// Show what is kept of a session's work beside its branches, and bring it back
     Recover(RecoverArgs),
@@ -252,6 +252,9 @@ pub struct DoctorArgs {
 pub struct WaitArgs {
     /// Its id or the beginning of it [default: the newest]
     pub session: Option<String>,
+    /// Wait for every session that runs now
+    #[arg(long, conflicts_with = "session")]
+    pub all: bool,
     /// Give up after this time (exit 124)
     #[arg(long, value_name = "TIME", value_parser = parse_duration)]
     pub timeout: Option<Duration>,
@@ -265,6 +268,15 @@ pub struct WaitArgs {
 pub struct StopArgs {
     /// Its id or the beginning of it [default: the newest]
     pub session: Option<String>,
+    /// End only these tasks: their ids, the beginnings of them, or their numbers [default: the whole session]
+    #[arg(value_name = "TASK")]
+    pub tasks: Vec<String>,
+    /// End every session that runs
+    #[arg(long, conflicts_with_all = ["session", "tasks"])]
+    pub all: bool,
+    /// Time between asking an agent to end and killing it [default: the session's own]
+    #[arg(long, value_name = "TIME", value_parser = parse_duration, conflicts_with = "now")]
+    pub grace: Option<Duration>,
     /// Kill the agents at once, without a time of grace
     #[arg(long)]
     pub now: bool,

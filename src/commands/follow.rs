@@ -55,6 +55,14 @@ impl Looks {
         &self.follower.state
     }
 
+    /// Takes in what happened, and says whether nothing of it is the end. That is all that most looks are for, and it
+    /// costs next to nothing.
+    fn goes_on(&mut self) -> Result<bool, Error> {
+        let held = is_held(self.paths.lock())?;
+        self.follower.poll()?;
+        Ok(held && self.follower.state.end.is_none())
+    }
+
     /// Looks.
     pub(super) fn look(&mut self) -> Result<Look, Error> {
         let (paths, follower) = (&self.paths, &mut self.follower);
@@ -78,25 +86,40 @@ impl Looks {
 
 /// Follows a session until it has ended, its supervisor is gone, or `deadline` has come.
 pub(super) fn follow(paths: &SessionPaths, deadline: Option<Instant>) -> Result<(Followed, StatusDocument), Error> {
+    follow_until(paths, deadline, |_| false)
+}
+
+/// The same, or until `is_reached` holds and `status.json` tells so too.
+pub(super) fn follow_until(
+    paths: &SessionPaths,
+    deadline: Option<Instant>,
+    is_reached: impl Fn(&SessionState) -> bool,
+) -> Result<(Followed, StatusDocument), Error> {
     let mut looks = Looks::open(paths)?;
     // Before the first look, so that nothing falls between the two.
     let watch = DirectoryWatch::new(paths.dir());
     loop {
-        let Look { doc, is_over, .. } = looks.look()?;
+        let goes_on = looks.goes_on()? && !is_reached(looks.state());
         let left = deadline.map_or(LOOK_AGAIN, |d| d.saturating_duration_since(Instant::now()));
-        let has_ended = doc.overall_status != OverallStatus::Running;
-        match (is_over, left == Duration::ZERO) {
-            (true, _) => return Ok((Followed::Ended, doc)),
-            (false, true) if has_ended => return Ok((Followed::Ended, doc)),
-            (false, true) => return Ok((Followed::TimedOut, doc)),
-            (false, false) => watch.wait(left),
+        if !goes_on || left == Duration::ZERO {
+            let Look { doc, is_over, .. } = looks.look()?;
+            let is_reached = is_reached(looks.state());
+            let has_ended = is_reached || doc.overall_status != OverallStatus::Running;
+            match (is_over || is_reached && is_written(paths, &doc), left == Duration::ZERO) {
+                (true, _) => return Ok((Followed::Ended, doc)),
+                (false, true) if has_ended => return Ok((Followed::Ended, doc)),
+                (false, true) => return Ok((Followed::TimedOut, doc)),
+                (false, false) => {}
+            }
         }
+        watch.wait(left);
     }
 }
 
-/// Whether `status.json` tells of the end.
+/// Whether `status.json` tells of all that a document does: the end, and the tasks that are settled.
 fn is_written(paths: &SessionPaths, doc: &StatusDocument) -> bool {
-    read_json::<StatusDocument>(&paths.status()).is_ok_and(|written| written.overall_status == doc.overall_status)
+    read_json::<StatusDocument>(&paths.status())
+        .is_ok_and(|written| (written.overall_status, written.completed) == (doc.overall_status, doc.completed))
 }
 
 /// The exit code for a session that is not running any more.

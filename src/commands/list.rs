@@ -7,7 +7,7 @@ use super::{Context, output};
 use crate::cli::ListArgs;
 use crate::error::{Error, exit};
 use crate::report::{self, ListDocument, ListEntry};
-use crate::session::{OverallStatus, SessionError, Stored, all};
+use crate::session::{OverallStatus, SessionError, StatusDocument, Stored, all};
 use crate::store::now_ms;
 
 pub(super) fn run(context: &Context, args: &ListArgs) -> Result<u8, Error> {
@@ -27,41 +27,47 @@ pub(super) fn run(context: &Context, args: &ListArgs) -> Result<u8, Error> {
 fn entry(id: Uuid, read: Result<Stored, SessionError>) -> (u64, ListEntry) {
     match read {
         Ok(stored) => {
-            let doc = status_of(&stored);
-            let until = match (doc.end_time, doc.overall_status) {
-                (Some(end), _) => Some(end),
-                (None, OverallStatus::Running) => Some(now_ms() / 1000),
-                (None, _) => None,
-            };
-            let entry = ListEntry {
-                session_id: doc.session_id,
-                overall_status: doc.overall_status.name(),
-                start_time: Some(doc.start_time),
-                end_time: doc.end_time,
-                total: doc.total,
-                completed: doc.completed,
-                successful: doc.successful,
-                failed: doc.failed,
-                duration: until.map(|end| end.saturating_sub(doc.start_time)),
-                error: doc.error,
-            };
+            let entry = entry_of(status_of(&stored));
             (stored.recorded.spec.created_ms, entry)
         }
-        Err(e) => {
-            let entry = ListEntry {
-                session_id: id.to_string(),
-                overall_status: "unreadable",
-                start_time: None,
-                end_time: None,
-                total: 0,
-                completed: 0,
-                successful: 0,
-                failed: 0,
-                duration: None,
-                error: Some(e.to_string()),
-            };
-            // First, where it is seen.
-            (u64::MAX, entry)
-        }
+        // First, where it is seen.
+        Err(e) => (u64::MAX, unreadable(&id.to_string(), &e)),
+    }
+}
+
+/// A session as one line of a list.
+pub(super) fn entry_of(doc: StatusDocument) -> ListEntry {
+    let until = match (doc.end_time, doc.overall_status) {
+        (Some(end), _) => Some(end),
+        (None, OverallStatus::Running) => Some(now_ms() / 1000),
+        (None, _) => None,
+    };
+    ListEntry {
+        session_id: doc.session_id,
+        overall_status: doc.overall_status.name(),
+        start_time: Some(doc.start_time),
+        end_time: doc.end_time,
+        total: doc.total,
+        completed: doc.completed,
+        successful: doc.successful,
+        failed: doc.failed,
+        duration: until.map(|end| end.saturating_sub(doc.start_time)),
+        error: doc.error,
+    }
+}
+
+/// One of which nothing can be told but why.
+pub(super) fn unreadable(id: &str, why: &impl ToString) -> ListEntry {
+    ListEntry {
+        session_id: id.to_owned(),
+        overall_status: "unreadable",
+        start_time: None,
+        end_time: None,
+        total: 0,
+        completed: 0,
+        successful: 0,
+        failed: 0,
+        duration: None,
+        error: Some(why.to_string()),
     }
 }

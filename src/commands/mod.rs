@@ -4,6 +4,7 @@ mod attend;
 mod demo;
 mod doctor;
 mod dry_run;
+mod every;
 mod follow;
 mod list;
 mod logs;

@@ -21,7 +21,7 @@ use crate::git::{self, Git};
 use crate::report::{self, Started};
 use crate::session::{SessionSpec, create};
 use crate::store::paths::SessionPaths;
-use crate::supervisor::{check_places, launch};
+use crate::supervisor::{Stop, check_places, launch};
 use crate::task::{TaskSpec, input};
 
 /// How long after its beginning `run` still takes in whether the checkout is dirty. Later it is in the status.
@@ -129,7 +129,11 @@ pub(super) fn watch(context: &Context, session: Session) -> Result<u8, Error> {
     let mut now = false;
     let stop = move |caught: Caught| {
         if caught.ends() {
-            ask(&asks, mem::replace(&mut now, true))?;
+            let stop = Stop {
+                now: mem::replace(&mut now, true),
+                ..Stop::default()
+            };
+            ask(&asks, &stop)?;
         }
         Ok(())
     };

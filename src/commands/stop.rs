@@ -1,37 +1,116 @@
-//! `pleach stop`: asks the supervisor to end the agents, and waits until it has.
+//! `pleach stop`: asks the supervisor to end the agents, of a session or of some of its tasks, and waits until it has.
 
-use super::follow::follow;
-use super::place::session;
+use super::every::Every;
+use super::follow::{follow, follow_until};
+use super::place::{session, task_number};
 use super::status::say_interrupted;
 use super::{Context, output};
 use crate::cli::StopArgs;
 use crate::error::{Error, exit};
 use crate::report;
-use crate::session::{OverallStatus, stored};
+use crate::session::{OverallStatus, SessionState, StatusDocument, Stored, TaskRecord, TaskState, stored};
+use crate::store::lock;
 use crate::store::paths::SessionPaths;
 use crate::supervisor::{Stop, ask_to_stop};
 
 pub(super) fn run(context: &Context, args: &StopArgs) -> Result<u8, Error> {
+    let stop = Stop {
+        tasks: None,
+        now: args.now,
+        grace_ms: args.grace.map(|g| u64::try_from(g.as_millis()).unwrap_or(u64::MAX)),
+    };
+    if args.all {
+        return stop_all(context, &stop, args.json);
+    }
     let paths = session(context, args.session.as_deref())?;
     let before = stored(&paths)?;
-    if before.held && before.recorded.state.end.is_none() {
-        ask(&paths, args.now)?;
+    let mut tasks = Vec::new();
+    for query in &args.tasks {
+        tasks.push(task_number(&before.recorded.spec, query)? - 1);
     }
-    let (_, doc) = follow(&paths, None)?;
-    if args.json {
-        report::json(&doc).map_err(output)?;
-    } else {
-        report::out(&report::status(&doc, None)).map_err(output)?;
-        say_interrupted(&doc);
+    tasks.sort_unstable();
+    tasks.dedup();
+    if tasks.is_empty() {
+        if runs(&before) {
+            ask(&paths, &stop)?;
+        }
+        let (_, doc) = follow(&paths, None)?;
+        return answer(doc, &tasks, args.json);
     }
+    let state = &before.recorded.state;
+    let (ended, open): (Vec<usize>, Vec<usize>) = tasks.iter().partition(|&&t| state.tasks[t].settlement().is_some());
+    for task in ended {
+        let record = &state.tasks[task];
+        let outcome = record.settlement().map_or("", |s| s.outcome.name());
+        report::note(&format!("{} had ended before: {outcome}", record.id));
+    }
+    if runs(&before) && !open.is_empty() {
+        let named = open.iter().map(|&t| state.tasks[t].id.clone()).collect();
+        let tasks = Some(named);
+        ask(&paths, &Stop { tasks, ..stop })?;
+    }
+    let are_settled = |state: &SessionState| open.iter().all(|&t| state.tasks[t].settlement().is_some());
+    let (_, doc) = follow_until(&paths, None, are_settled)?;
+    answer(doc, &tasks, args.json)
+}
+
+/// Whether somebody is there to be asked.
+fn runs(stored: &Stored) -> bool {
+    stored.held && stored.recorded.state.end.is_none()
+}
+
+/// Shows where the session stands, or these of its tasks.
+fn answer(mut doc: StatusDocument, tasks: &[usize], json: bool) -> Result<u8, Error> {
     // Nobody is there to end the agents of a session without a supervisor.
     let interrupted = doc.overall_status == OverallStatus::Interrupted;
+    if json {
+        doc.tasks
+            .retain(|t| tasks.is_empty() || tasks.contains(&(t.task_num - 1)));
+        report::json(&doc).map_err(output)?;
+    } else {
+        let only = match tasks {
+            [task] => Some(task + 1),
+            _ => None,
+        };
+        report::out(&report::status(&doc, only)).map_err(output)?;
+        say_interrupted(&doc);
+    }
     Ok(if interrupted { exit::BROKEN } else { exit::DONE })
 }
 
+/// All that run are asked first, and waited for then.
+fn stop_all(context: &Context, stop: &Stop, json: bool) -> Result<u8, Error> {
+    let mut every = Every::of(context, |stored| runs(stored) || has_agents(stored))?;
+    every.each(|stored| match runs(stored) {
+        true => ask(&stored.paths, stop),
+        false => Ok(()),
+    });
+    let ended = every.follow(None);
+    every.show(json)?;
+    let left = ended.iter().any(|e| e.doc.overall_status == OverallStatus::Interrupted);
+    Ok(if left || every.has_errors() {
+        exit::BROKEN
+    } else {
+        exit::DONE
+    })
+}
+
+/// Whether an agent is at work although its session's supervisor is gone.
+fn has_agents(stored: &Stored) -> bool {
+    let is_at_work = |record: &TaskRecord| match &record.state {
+        TaskState::Running { attempt, .. } => {
+            let paths = stored.paths.attempt(record.id.as_ref(), attempt.number);
+            lock::is_held(&paths.lock()).unwrap_or(false)
+        }
+        _ => false,
+    };
+    let state = &stored.recorded.state;
+    state.end.is_none() && state.tasks.iter().any(is_at_work)
+}
+
 /// Leaves the request.
-pub(super) fn ask(paths: &SessionPaths, now: bool) -> Result<(), Error> {
-    ask_to_stop(paths, Stop { now }).map_err(|source| Error::StopNotAsked {
+pub(super) fn ask(paths: &SessionPaths, stop: &Stop) -> Result<(), Error> {
+    ask_to_stop(paths, stop).map_err(|source| Error::StopNotAsked {
         directory: paths.requests(),
         source,
     })

@@ -1,7 +1,8 @@
-//! `pleach wait`: until a session has ended.
+//! `pleach wait`: until a session has ended, or all that run.
 
 use std::time::Instant;
 
+use super::every::Every;
 use super::follow::{Followed, exit_code, follow};
 use super::place::session;
 use super::status::say_interrupted;
@@ -11,7 +12,11 @@ use crate::error::{Error, exit};
 use crate::report;
 
 pub(super) fn run(context: &Context, args: &WaitArgs) -> Result<u8, Error> {
-    let deadline = args.timeout.map(|t| Instant::now() + t);
+    // A time that no clock can tell is none.
+    let deadline = args.timeout.and_then(|t| Instant::now().checked_add(t));
+    if args.all {
+        return wait_for_all(context, deadline, args.json);
+    }
     let paths = session(context, args.session.as_deref())?;
     let (followed, doc) = follow(&paths, deadline)?;
     if args.json {
@@ -24,4 +29,19 @@ pub(super) fn run(context: &Context, args: &WaitArgs) -> Result<u8, Error> {
         Followed::TimedOut => exit::TIMED_OUT,
         Followed::Ended => exit_code(&doc),
     })
+}
+
+/// Those that run now: what is started meanwhile is not waited for.
+fn wait_for_all(context: &Context, deadline: Option<Instant>, json: bool) -> Result<u8, Error> {
+    let mut every = Every::of(context, |s| s.held && s.recorded.state.end.is_none())?;
+    let seen = every.follow(deadline);
+    every.show(json)?;
+    if seen.iter().any(|s| s.how == Followed::TimedOut) {
+        return Ok(exit::TIMED_OUT);
+    }
+    if every.has_errors() {
+        return Ok(exit::BROKEN);
+    }
+    let worst = seen.iter().map(|s| exit_code(&s.doc)).max();
+    Ok(worst.unwrap_or(exit::DONE))
 }

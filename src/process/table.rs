@@ -153,6 +153,24 @@ pub(super) fn was_started_with(pid: i32, entry: &str) -> bool {
     std::fs::read(format!("/proc/{pid}/environ")).is_ok_and(|env| env.split(|&b| b == 0).any(|e| e == entry.as_bytes()))
 }
 
+/// Whether the environment that a process was started with certainly has no `entry`. A process that is just starting a
+/// program has neither arguments nor an environment for that moment, and other arguments after it.
+#[cfg(target_os = "linux")]
+pub(super) fn was_started_without(pid: i32, entry: &str) -> bool {
+    let read = |name| std::fs::read(format!("/proc/{pid}/{name}")).ok();
+    let arguments = read("cmdline").filter(|line| !line.is_empty());
+    let environment = read("environ");
+    arguments.is_some()
+        && arguments == read("cmdline")
+        && environment.is_some_and(|env| env.split(|&b| b == 0).all(|e| e != entry.as_bytes()))
+}
+
+/// Elsewhere no process inherits the orphans of another.
+#[cfg(not(target_os = "linux"))]
+pub(super) fn was_started_without(_: i32, _: &str) -> bool {
+    false
+}
+
 #[cfg(not(target_os = "linux"))]
 pub(super) fn all() -> io::Result<Vec<Entry>> {
     let listed = ps(&["-A", "-o", "pid=,ppid=,stat=,rss=,time="])?;

@@ -2,16 +2,16 @@
 //!
 //! A runner is a subreaper: whatever its agent starts stays below it, however often it forks, and is found by
 //! walking the process table. When a runner was killed its agent's children are found by the mark in their
-//! environment instead.
+//! environment instead; and what has none falls to the supervisor, which is a subreaper too.
 
-use std::collections::HashSet;
+use std::collections::{HashMap, HashSet};
 use std::io;
 use std::time::{Duration, Instant};
 
-use rustix::process::{Pid, Signal, WaitOptions, kill_process, kill_process_group, wait};
+use rustix::process::{Pid, Signal, WaitOptions, kill_process, kill_process_group, wait, waitpid};
 
-use super::ATTEMPT_MARK;
-use super::table::{self, Family};
+use super::table::{self, Entry, Family};
+use super::{ATTEMPT_MARK, SUPERVISOR_MARK};
 
 /// How long to wait between two looks at processes that were killed a moment ago.
 const LOOK_AGAIN: Duration = Duration::from_millis(5);
@@ -66,24 +66,57 @@ pub fn kill_descendants(mut on_reaped: impl FnMut(i32, i32)) -> io::Result<(usiz
 /// were killed, and the pids that would not go.
 pub fn end_marked(attempt: &str) -> io::Result<(usize, Vec<i32>)> {
     let mark = format!("{ATTEMPT_MARK}={attempt}");
+    end(|entry| table::was_started_with(entry.pid, &mark), |_| ())
+}
+
+/// The same for a supervisor, of an attempt whose runner has died: also what has put off its mark. As a subreaper it
+/// inherits what was below the dead. All that it has started itself carries its own mark, which no agent is given; so a
+/// child without that is one of those orphans.
+pub fn end_lost(attempt: &str) -> io::Result<(usize, Vec<i32>)> {
+    let mark = format!("{ATTEMPT_MARK}={attempt}");
+    let me = std::process::id() as i32;
+    let own = std::env::var(SUPERVISOR_MARK).map(|own| format!("{SUPERVISOR_MARK}={own}"));
+    let is_orphan = |entry: &Entry| {
+        let own = own.as_ref().ok();
+        entry.parent == me && own.is_some_and(|own| table::was_started_without(entry.pid, own))
+    };
+    // Nobody else will: this process only waits for those that it has started.
+    let reap = |dead: &Entry| {
+        if let Some(pid) = Pid::from_raw(dead.pid).filter(|_| dead.parent == me) {
+            let _ = waitpid(Some(pid), WaitOptions::NOHANG);
+        }
+    };
+    end(
+        |entry| table::was_started_with(entry.pid, &mark) || is_orphan(entry),
+        reap,
+    )
+}
+
+/// Kills every process for which `is_meant` holds, and all below them, until none is left. `on_dead` is told of those
+/// that are dead and that nobody has taken notice of yet.
+fn end(is_meant: impl Fn(&Entry) -> bool, on_dead: impl Fn(&Entry)) -> io::Result<(usize, Vec<i32>)> {
     let me = std::process::id() as i32;
     let deadline = Instant::now() + PATIENCE;
-    let mut killed = HashSet::new();
+    let mut killed = HashMap::new();
     let mut seen_none = false;
     loop {
         let table = table::all()?;
         let family = Family::of(&table);
         let mut left = HashSet::new();
         for entry in table.iter().filter(|e| !e.zombie && e.pid != me) {
-            if table::was_started_with(entry.pid, &mark) {
+            if is_meant(entry) {
                 left.insert(entry.pid);
                 left.extend(below(entry.pid, &family));
             }
         }
         left.remove(&me);
-        for &pid in &left {
-            if kill(pid) {
-                killed.insert(pid);
+        for entry in &table {
+            if left.contains(&entry.pid) && kill(entry.pid) {
+                killed.insert(entry.pid, entry.start);
+            }
+            // The very one that was killed, and not another of that number.
+            if entry.zombie && killed.get(&entry.pid) == Some(&entry.start) {
+                on_dead(entry);
             }
         }
         // Twice: the environment of a process that is just starting a program looks empty for that moment.

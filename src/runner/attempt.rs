@@ -13,9 +13,10 @@ use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::time::{Instant, MissedTickBehavior, interval, sleep_until, timeout_at};
 
 use super::RunnerRequest;
+use super::ending::asked_grace;
 use super::output::{Output, Stream};
 use crate::agent::judge;
-use crate::process::{ATTEMPT_MARK, kill_descendants, signal_group, spawn_bound_to_parent};
+use crate::process::{ATTEMPT_MARK, SUPERVISOR_MARK, kill_descendants, signal_group, spawn_bound_to_parent};
 use crate::store::atomic::{self, Durability};
 use crate::store::paths::AttemptPaths;
 use crate::store::{Shortage, now_ms};
@@ -50,7 +51,7 @@ impl Signals {
 
 /// Why the agent is being ended before its time.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Ending {
+enum Cause {
     Asked,
     TimeOut,
 }
@@ -61,7 +62,7 @@ struct Running {
     /// In Unix milliseconds.
     last_output_ms: Option<u64>,
     end: Option<AgentEnd>,
-    ending: Option<Ending>,
+    ending: Option<Cause>,
     kill_at: Option<Instant>,
     killed: usize,
     left: Vec<i32>,
@@ -156,12 +157,12 @@ async fn supervise(
         tokio::select! {
             biased;
             _ = signals.child.recv() => running.reap(),
-            _ = signals.terminate.recv(), if running.ending.is_none() => running.terminate(Ending::Asked, grace)?,
+            _ = signals.terminate.recv() => running.terminate(Cause::Asked, asked_grace(paths, grace))?,
             _ = signals.quit.recv() => {
-                running.ending.get_or_insert(Ending::Asked);
+                running.ending.get_or_insert(Cause::Asked);
                 running.sweep()?;
             }
-            () = sleep_until(times_out), if running.ending.is_none() => running.terminate(Ending::TimeOut, grace)?,
+            () = sleep_until(times_out), if running.ending.is_none() => running.terminate(Cause::TimeOut, grace)?,
             () = sleep_until(kill_at), if running.kill_at.is_some() => running.sweep()?,
             _ = tick.tick() => show(paths, running, output, &mut shown),
             // Not biased: a flood on one stream must not hold up the other.
@@ -218,10 +219,15 @@ impl Running {
         });
     }
 
-    /// Asks the agent to end, and sets the time after which it is not asked any more.
-    fn terminate(&mut self, why: Ending, grace: Duration) -> io::Result<()> {
+    /// Asks the agent to end, and sets the time after which it is not asked any more. If it was asked before, that time
+    /// can only become shorter.
+    fn terminate(&mut self, why: Cause, grace: Duration) -> io::Result<()> {
+        let kill_at = Instant::now() + grace.min(NEVER);
+        self.kill_at = Some(self.kill_at.map_or(kill_at, |before| before.min(kill_at)));
+        if self.ending.is_some() {
+            return Ok(());
+        }
         self.ending = Some(why);
-        self.kill_at = Some(Instant::now() + grace);
         signal_group(self.pid, Posix::TERM)
     }
 
@@ -251,6 +257,7 @@ fn command(request: &RunnerRequest) -> Command {
     }
     command.envs(request.environment.iter().map(|(name, value)| (name, value)));
     command.env(ATTEMPT_MARK, request.attempt.to_string());
+    command.env_remove(SUPERVISOR_MARK);
     command
         .stdin(Stdio::piped())
         .stdout(Stdio::piped())
@@ -283,8 +290,8 @@ fn outcome(running: Running, output: &Output, request: &RunnerRequest) -> Attemp
         // A result in the stream was there before the request took effect. An exit code alone says nothing here: many
         // programs take SIGTERM as a reason to end well.
         (Some(_), Verdict::Succeeded) if output.stream.is_stream() => Verdict::Succeeded,
-        (Some(Ending::Asked), _) => Verdict::Stopped,
-        (Some(Ending::TimeOut), _) => Verdict::Failed {
+        (Some(Cause::Asked), _) => Verdict::Stopped,
+        (Some(Cause::TimeOut), _) => Verdict::Failed {
             reason: FailureReason::TimeOut,
             error: format!("ran longer than {}", seconds(request.timeout_ms.unwrap_or_default())),
         },

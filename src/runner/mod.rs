@@ -6,6 +6,7 @@
 //! the two can neither lose nor double an attempt. It outlives its supervisor, and knows nothing of sessions.
 
 mod attempt;
+mod ending;
 mod output;
 mod request;
 
@@ -14,6 +15,7 @@ use std::path::Path;
 use std::thread::sleep;
 use std::time::Duration;
 
+pub use ending::{Ending, ask_to_end};
 pub use request::RunnerRequest;
 
 use crate::process::{ProcessIdentity, become_subreaper, take_handed};

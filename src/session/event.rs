@@ -174,6 +174,20 @@ pub struct Settlement {
 }
 
 impl Settlement {
+    /// Of a task that was ended on request, before anything is committed.
+    pub fn stopped() -> Self {
+        Self {
+            outcome: Outcome::Stopped,
+            reason: None,
+            error: Some("stopped on request".into()),
+            head: None,
+            changes: None,
+            committed_leftovers: false,
+            notes: Vec::new(),
+            worktree: WorktreeIntent::None,
+        }
+    }
+
     /// Of a task that has nothing to be committed.
     pub fn failed(reason: FailureReason, error: impl Into<String>) -> Self {
         Self {

@@ -129,6 +129,11 @@ impl AttemptPaths {
         self.dir.join("answer.txt")
     }
 
+    /// How long the agent may take to end, when it is asked to.
+    pub fn ending(&self) -> PathBuf {
+        self.dir.join("ending.json")
+    }
+
     /// How the attempt ended.
     pub fn outcome(&self) -> PathBuf {
         self.dir.join("outcome.json")

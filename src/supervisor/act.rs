@@ -107,9 +107,9 @@ impl Hands {
                 shared.keep_later(task, state);
             }
             Action::Snapshot { task, number } => shared.keep_now(task, number, record(task)),
-            Action::End { task, now } => {
+            Action::End { task, how } => {
                 if let Some(words) = self.words.get(&task) {
-                    shared.end(task, now, record(task), words.clone());
+                    shared.end(task, how, record(task), words.clone());
                 }
             }
             Action::Release { task } => match self.words.remove(&task) {
@@ -248,20 +248,20 @@ impl Shared {
     /// Commits what is left and says what the task came to; and what was lacking, if that was not possible.
     fn settle(&self, task: usize, record: &TaskRecord) -> (Settlement, Option<Short>) {
         let mut short = None;
-        let Some(attempt) = record.attempt_outcome() else {
-            // Only an ended attempt is settled.
-            return (Settlement::failed(FailureReason::Lost, "it has no outcome"), None);
-        };
-        let (outcome, reason, error) = came_to(&attempt.verdict);
-        let mut settlement = Settlement {
-            outcome,
-            reason,
-            error,
-            head: None,
-            changes: None,
-            committed_leftovers: false,
-            notes: notes(attempt),
-            worktree: WorktreeIntent::None,
+        let mut settlement = match record.attempt_outcome() {
+            Some(attempt) => {
+                let (outcome, reason, error) = came_to(&attempt.verdict);
+                Settlement {
+                    outcome,
+                    reason,
+                    error,
+                    notes: notes(attempt),
+                    ..Settlement::stopped()
+                }
+            }
+            // It was stopped before another attempt, and an earlier one has left something.
+            None if record.stop_asked.is_some() => Settlement::stopped(),
+            None => return (Settlement::failed(FailureReason::Lost, "it has no outcome"), None),
         };
         let answer = self.paths.attempt(record.id.as_ref(), record.attempts).answer();
         if answer.exists()

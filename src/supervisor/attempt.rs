@@ -3,15 +3,15 @@
 use std::io;
 use std::process::Stdio;
 
-use rustix::process::{Pid, Signal, kill_process};
+use rustix::process::Pid;
 use tokio::io::{AsyncBufReadExt, AsyncWriteExt, BufReader};
 use tokio::process::{Child, Command};
 use tokio::sync::mpsc::UnboundedReceiver;
 use tokio::task::spawn_blocking;
 
 use super::decide::NewAttempt;
-use crate::process::{end_marked, hand, own_program};
-use crate::runner::{self, RunnerRequest};
+use crate::process::{end_lost, hand, own_program};
+use crate::runner::{self, Ending, RunnerRequest, ask_to_end};
 use crate::session::read_json;
 use crate::store::Shortage;
 use crate::store::atomic::{self, Durability};
@@ -25,8 +25,8 @@ use crate::task::{AgentEnd, AttemptOutcome, FailureReason};
 pub(super) enum Word {
     /// The attempt is recorded: start the agent.
     Go,
-    /// End the agent, with or without grace.
-    End { now: bool },
+    /// End the agent.
+    End(Ending),
 }
 
 /// A runner that waits for the word.
@@ -120,14 +120,21 @@ impl Waiting {
         let _ = stdin.write_all(go.as_bytes()).await;
         drop(stdin);
         failpoint::passed("gone");
+        let mut shortest: Option<u64> = None;
         loop {
             tokio::select! {
                 _ = self.child.wait() => break,
-                Some(word) = words.recv() => {
-                    let now = word == (Word::End { now: true });
+                Some(Word::End(mut how)) = words.recv() => {
+                    // Two requests may reach the runner as one, with the file of the second.
+                    if let (Ending::Within { grace_ms }, Some(before)) = (&mut how, shortest) {
+                        *grace_ms = before.min(*grace_ms);
+                    }
+                    if let Ending::Within { grace_ms } = how {
+                        shortest = Some(grace_ms);
+                    }
                     // Its pid is its own: it has not been waited for yet.
                     if let Some(pid) = self.child.id().and_then(|id| Pid::from_raw(id.cast_signed())) {
-                        let _ = kill_process(pid, if now { Signal::QUIT } else { Signal::TERM });
+                        let _ = ask_to_end(paths, pid, how);
                     }
                 }
             }
@@ -142,7 +149,7 @@ impl Waiting {
             Ok(outcome) => outcome,
             Err(e) => {
                 let mark = self.attempt.id.to_string();
-                let ended = spawn_blocking(move || end_marked(&mark)).await;
+                let ended = spawn_blocking(move || end_lost(&mark)).await;
                 let (killed, left) = ended.ok().and_then(Result::ok).unwrap_or_default();
                 let error = format!("its runner ended without an outcome ({e})");
                 let mut outcome = AttemptOutcome::unseen(AgentEnd::Unknown, FailureReason::Lost, error);

@@ -1,6 +1,12 @@
 //! What an input means: events to record, and actions to carry out once they are durable. Pure.
 
+mod stopping;
+
+pub(super) use stopping::never_started;
+
+use super::request::Stop;
 use crate::pool;
+use crate::runner::Ending;
 use crate::session::{
     EventKind, SessionEnd, SessionSpec, SessionState, Settlement, Site, TaskRecord, TaskState, WorktreeIntent,
 };
@@ -36,8 +42,8 @@ pub(super) enum Input {
     Removed { task: usize, removal: Removal },
     /// It is time to keep what the agent of this attempt has done so far.
     SnapshotDue { task: usize, number: u32 },
-    /// Somebody wants the session to stop.
-    StopAsked { now: bool },
+    /// Somebody wants the session, or some of its tasks, to stop.
+    StopAsked(Stop),
     /// The user should know.
     Warning(String),
     /// The user should know, of a task.
@@ -85,7 +91,7 @@ pub(super) enum Action {
     /// Keep what is in the worktree now, and again after a while.
     Snapshot { task: usize, number: u32 },
     /// End the agent.
-    End { task: usize, now: bool },
+    End { task: usize, how: Ending },
     /// Commit what the agent left.
     Settle { task: usize },
     /// Put the worktree away.
@@ -95,9 +101,10 @@ pub(super) enum Action {
 /// What `input` means in `state`.
 pub(super) fn decide(spec: &SessionSpec, state: &SessionState, input: Input) -> (Vec<EventKind>, Vec<Action>) {
     let id = |task: usize| spec.tasks[task].id.clone();
-    let closed = pool::is_closed(state);
     match input {
-        Input::Provisioned { task, result: Ok(()) } if closed => (vec![], vec![Action::Release { task }]),
+        Input::Provisioned { task, result: Ok(()) } if stopping::is_unwanted(state, task) => {
+            (vec![], vec![Action::Release { task }])
+        }
         Input::Provisioned { task, result: Ok(()) } => {
             let number = state.tasks[task].attempts + 1;
             (vec![], vec![Action::Start { task, number }])
@@ -106,7 +113,9 @@ pub(super) fn decide(spec: &SessionSpec, state: &SessionState, input: Input) -> 
             task,
             result: Err(error),
         } => without_worktree(spec, state, task, error),
-        Input::RunnerReady { task, .. } if closed => (vec![], vec![Action::Release { task }]),
+        Input::RunnerReady { task, .. } if stopping::is_unwanted(state, task) => {
+            (vec![], vec![Action::Release { task }])
+        }
         Input::RunnerReady { task, attempt } => {
             let started = EventKind::AttemptStarted {
                 task: id(task),
@@ -162,7 +171,7 @@ pub(super) fn decide(spec: &SessionSpec, state: &SessionState, input: Input) -> 
             let snapshot = runs.then_some(Action::Snapshot { task, number });
             (vec![], snapshot.into_iter().collect())
         }
-        Input::StopAsked { now } => stop(state, now),
+        Input::StopAsked(stop) => stopping::asked(spec, state, &stop),
         Input::Warning(text) => (vec![EventKind::Warned { task: None, text }], vec![]),
         Input::TaskWarning { task, text } => {
             let task = Some(id(task));
@@ -203,8 +212,9 @@ pub(super) fn finish(state: &SessionState) -> Option<EventKind> {
     if !state.is_quiet() {
         return None;
     }
-    // A request that came when all was done has changed nothing.
-    let cut_short = |t: &TaskRecord| t.settlement().is_none_or(|s| s.outcome == Outcome::Stopped);
+    // A request that came when all was done has changed nothing, and neither has one for a task that was stopped by itself.
+    let cut_short =
+        |t: &TaskRecord| (t.settlement()).is_none_or(|s| s.outcome == Outcome::Stopped && t.stop_asked.is_none());
     if state.stop_asked.is_some() && state.tasks.iter().any(cut_short) {
         return ended(SessionEnd::Stopped, Some("stopped on request".into()));
     }
@@ -243,7 +253,7 @@ fn without_worktree(
 ) -> (Vec<EventKind>, Vec<Action>) {
     let id = spec.tasks[task].id.clone();
     let error = match error {
-        NoWorktree::Taken(_) if pool::is_closed(state) => {
+        NoWorktree::Taken(_) if stopping::is_unwanted(state, task) => {
             return (vec![EventKind::TaskReleased { task: id }], vec![]);
         }
         NoWorktree::Short(_) => return (vec![EventKind::TaskReleased { task: id }], vec![]),
@@ -283,20 +293,6 @@ fn removed(task: TaskId, removal: Removal) -> EventKind {
         Removal::Trashed { trash, ignored } => EventKind::WorktreeRemoved { task, trash, ignored },
         Removal::Kept(why) => EventKind::WorktreeKept { task, why },
     }
-}
-
-fn stop(state: &SessionState, now: bool) -> (Vec<EventKind>, Vec<Action>) {
-    // Asked again, and no more than before.
-    if state.stop_asked.is_some_and(|before| before || !now) {
-        return (vec![], vec![]);
-    }
-    let running = state
-        .tasks
-        .iter()
-        .enumerate()
-        .filter(|(_, t)| matches!(t.state, TaskState::Running { .. }));
-    let end = running.map(|(task, _)| Action::End { task, now }).collect();
-    (vec![EventKind::StopAsked { now }], end)
 }
 
 #[cfg(test)]

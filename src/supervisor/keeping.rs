@@ -15,6 +15,7 @@ use tokio::time::{sleep, timeout};
 use super::act::Shared;
 use super::attempt::Word;
 use super::decide::Input;
+use crate::runner::Ending;
 use crate::session::{SessionState, TaskRecord, TaskState};
 use crate::words::few;
 use crate::worktree::Workshop;
@@ -64,9 +65,9 @@ impl Shared {
     }
 
     /// Gives the word to end; before an agent is asked what it has done is kept, since it may tidy up.
-    pub(super) fn end(self: Arc<Self>, task: usize, now: bool, record: TaskRecord, words: UnboundedSender<Word>) {
-        let word = Word::End { now };
-        if now || self.spec.options.snapshot_every_ms.is_none_or(|ms| ms == 0) {
+    pub(super) fn end(self: Arc<Self>, task: usize, how: Ending, record: TaskRecord, words: UnboundedSender<Word>) {
+        let word = Word::End(how);
+        if how == Ending::AtOnce || self.spec.options.snapshot_every_ms.is_none_or(|ms| ms == 0) {
             let _ = words.send(word);
             return;
         }

@@ -8,7 +8,9 @@ use std::path::PathBuf;
 use std::process::{Command, Stdio};
 
 use super::READY;
-use crate::process::{keep_files_from_children, own_program, spawn_without_terminal};
+use uuid::Uuid;
+
+use crate::process::{SUPERVISOR_MARK, keep_files_from_children, own_program, spawn_without_terminal};
 use crate::session::NewSession;
 
 /// The hidden subcommand that is the supervisor.
@@ -45,6 +47,7 @@ pub fn launch(session: NewSession) -> Result<(), LaunchError> {
         .arg(COMMAND)
         .arg(session.paths.dir())
         .current_dir("/")
+        .env(SUPERVISOR_MARK, Uuid::new_v4().to_string())
         .stdin(Stdio::from(session.lock.into_file()))
         .stdout(Stdio::piped())
         .stderr(log);

@@ -33,12 +33,12 @@ pub use request::{Stop, ask_to_stop};
 pub use runner_request::runner_request;
 
 use act::Hands;
-use decide::{Action, Input, decide, finish, schedule};
+use decide::{Action, Input, decide, finish, never_started, schedule};
 use gate::Gate;
 use record::Recorder;
 
 use crate::git::{self, Drivers, Git, GitError};
-use crate::process::{ProcessIdentity, take_stdin};
+use crate::process::{ProcessIdentity, become_subreaper, take_stdin};
 use crate::session::{EventKind, SessionEnd, SessionError};
 use crate::store::lock::Lock;
 use crate::store::paths::SessionPaths;
@@ -73,6 +73,8 @@ impl SupervisorError {
 /// a pipe to whoever started it its standard output. It has no terminal.
 pub fn main(dir: &Path) -> Result<(), SupervisorError> {
     let paths = SessionPaths::new(dir);
+    // What a runner that is killed leaves behind comes to this process.
+    become_subreaper().map_err(SupervisorError::io("cannot become a subreaper"))?;
     let lock = Lock::inherited(take_stdin().map_err(SupervisorError::io("cannot take over the lock"))?);
     let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_all()
@@ -171,7 +173,7 @@ async fn write_the_end(
             return Ok(());
         }
         tokio::select! {
-            Some(input) = inputs.recv() => if matches!(input, Input::StopAsked { .. }) {
+            Some(input) = inputs.recv() => if matches!(input, Input::StopAsked(_)) {
                 return Ok(());
             },
             () = sleep_until(due.unwrap_or_else(far)) => {}
@@ -219,6 +221,11 @@ fn take_in(
     }
     let again = gate.settle_again(&recorder.state, now);
     actions.extend(again.into_iter().map(|task| Action::Settle { task }));
+    let (events, then) = never_started(&recorder.state);
+    actions.extend(then);
+    for event in events {
+        recorder.add(event)?;
+    }
     if let Some(event) = gate.look(&recorder.spec, &recorder.state, now) {
         recorder.add(event)?;
     }
@@ -234,8 +241,12 @@ fn take_in(
         }
     }
     actions.extend(then);
-    for event in events.into_iter().chain(finish(&recorder.state)) {
+    for event in events {
         recorder.add(event)?;
+    }
+    // After those: with the last task that was stopped before it started the session is at its end.
+    if let Some(end) = finish(&recorder.state) {
+        recorder.add(end)?;
     }
     Ok(actions)
 }
@@ -268,7 +279,7 @@ fn forward_signals(signals: [tokio::signal::unix::Signal; 2], sender: mpsc::Unbo
         let sender = sender.clone();
         tokio::spawn(async move {
             while signal.recv().await.is_some() {
-                let _ = sender.send(Input::StopAsked { now: false });
+                let _ = sender.send(Input::StopAsked(Stop::default()));
             }
         });
     }

@@ -13,24 +13,61 @@ use super::decide::Input;
 use crate::store::atomic::{self, Durability};
 use crate::store::paths::SessionPaths;
 use crate::store::watch::{DirectoryWatch, LOOK_AGAIN};
+use crate::task::TaskId;
 
-/// A request to stop the session.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+/// A request to stop the session, or some of its tasks.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Stop {
+    /// These tasks only, while the others go on; none is the whole session.
+    pub tasks: Option<Vec<TaskId>>,
     /// Without a time of grace.
     pub now: bool,
+    /// The time of grace, in milliseconds, instead of the session's own.
+    pub grace_ms: Option<u64>,
 }
 
+/// A request as it stands in its file. That for some tasks has a name of its own: a supervisor of an older version does
+/// not know it, and must not take it for one that ends them all.
 #[derive(Serialize, Deserialize)]
 #[serde(tag = "request", rename_all = "snake_case")]
 enum Request {
-    Stop(Stop),
+    Stop {
+        now: bool,
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        grace_ms: Option<u64>,
+    },
+    StopTasks {
+        tasks: Vec<TaskId>,
+        now: bool,
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        grace_ms: Option<u64>,
+    },
+}
+
+impl From<&Stop> for Request {
+    fn from(stop: &Stop) -> Self {
+        let (now, grace_ms) = (stop.now, stop.grace_ms);
+        match stop.tasks.clone() {
+            None => Self::Stop { now, grace_ms },
+            Some(tasks) => Self::StopTasks { tasks, now, grace_ms },
+        }
+    }
+}
+
+impl From<Request> for Input {
+    fn from(request: Request) -> Self {
+        let (tasks, now, grace_ms) = match request {
+            Request::Stop { now, grace_ms } => (None, now, grace_ms),
+            Request::StopTasks { tasks, now, grace_ms } => (Some(tasks), now, grace_ms),
+        };
+        Self::StopAsked(Stop { tasks, now, grace_ms })
+    }
 }
 
 /// Leaves a request for the supervisor of a session. It takes it up at once; the caller sees by the journal.
-pub fn ask_to_stop(paths: &SessionPaths, stop: Stop) -> io::Result<()> {
+pub fn ask_to_stop(paths: &SessionPaths, stop: &Stop) -> io::Result<()> {
     let path = paths.requests().join(format!("{}.json", Uuid::new_v4()));
-    atomic::write_json(&path, &Request::Stop(stop), Durability::Fast)
+    atomic::write_json(&path, &Request::from(stop), Durability::Fast)
 }
 
 /// Takes up requests as long as the process lives, on a thread of its own.
@@ -53,8 +90,8 @@ fn take_up(dir: &Path, sender: &UnboundedSender<Input>) -> bool {
             continue;
         }
         let text = fs::read(&path).unwrap_or_default();
-        let input = match serde_json::from_slice(&text) {
-            Ok(Request::Stop(Stop { now })) => Input::StopAsked { now },
+        let input = match serde_json::from_slice::<Request>(&text) {
+            Ok(request) => request.into(),
             Err(e) => Input::Warning(format!("a request could not be read: {}: {e}", path.display())),
         };
         let _ = fs::remove_file(&path);
@@ -63,4 +100,44 @@ fn take_up(dir: &Path, sender: &UnboundedSender<Input>) -> bool {
         }
     }
     !sender.is_closed()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn read(text: &str) -> Option<Stop> {
+        match serde_json::from_str::<Request>(text).ok()?.into() {
+            Input::StopAsked(stop) => Some(stop),
+            _ => None,
+        }
+    }
+
+    #[test]
+    fn a_request_is_the_same_after_its_way_through_a_file_and_the_older_form_is_read() {
+        let tasks = Some(vec![TaskId::parse("a").unwrap(), TaskId::parse("b").unwrap()]);
+        for (stop, text) in [
+            (Stop::default(), r#"{"request":"stop","now":false}"#),
+            (
+                Stop {
+                    now: true,
+                    ..Stop::default()
+                },
+                r#"{"request":"stop","now":true}"#,
+            ),
+            (
+                Stop {
+                    tasks,
+                    now: false,
+                    grace_ms: Some(500),
+                },
+                r#"{"request":"stop_tasks","tasks":["a","b"],"now":false,"grace_ms":500}"#,
+            ),
+        ] {
+            assert_eq!(serde_json::to_string(&Request::from(&stop)).unwrap(), text);
+            assert_eq!(read(text), Some(stop));
+        }
+        assert_eq!(read(r#"{"request":"stop_tasks","now":true}"#), None);
+        assert_eq!(read(r#"{"request":"dance"}"#), None);
+    }
 }

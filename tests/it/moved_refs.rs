@@ -35,7 +35,7 @@ fn gone_for_good(project: &Project) {
 
 #[test]
 fn each_is_told_once_with_the_command_that_puts_it_back() {
-    // Row 30: the agent commits to the main branch, and deletes refs.
+    // Fault 30: the agent commits to the main branch, and deletes refs.
     let project = project();
     project.sh(
         "git branch 'it'\"'\"'s'; git branch named; git tag light; git tag -a -m heavy heavy; git symbolic-ref refs/heads/other refs/heads/named; \
@@ -96,7 +96,7 @@ fn each_is_told_once_with_the_command_that_puts_it_back() {
 
 #[test]
 fn a_user_who_works_on_the_base_is_told_in_one_line_and_no_error() {
-    // Row 20: the base branch moves or is rewritten during the run.
+    // Fault 20: the base branch moves or is rewritten during the run.
     let project = project();
     let base = project.git(&["rev-parse", "main"]);
     let tasks = [
@@ -143,7 +143,7 @@ fn a_user_who_works_on_the_base_is_told_in_one_line_and_no_error() {
 
 #[test]
 fn of_very_many_some_are_told_and_all_are_kept() {
-    // Row 30: the agent deletes refs, all of them.
+    // Fault 30: the agent deletes refs, all of them.
     let project = project();
     project.sh("for i in $(seq 30); do git branch side/$i $(echo $i | git commit-tree HEAD^{tree} -p HEAD); done");
     let before = refs(&project);

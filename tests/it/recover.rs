@@ -40,7 +40,7 @@ fn that_holds(project: &Project, session: &str, file: &str) -> String {
 
 #[test]
 fn it_lists_what_is_kept_and_makes_a_branch_of_it() {
-    // Row 33: what an agent has thrown away is recoverable.
+    // Fault 33: what an agent has thrown away is recoverable.
     let project = project();
     let session = destroyed(&project);
     let doc = project.query(&["recover"]);
@@ -87,7 +87,7 @@ fn it_lists_what_is_kept_and_makes_a_branch_of_it() {
 
 #[test]
 fn a_deleted_task_branch_is_made_again() {
-    // Row 15: the task branch is deleted.
+    // Fault 15: the task branch is deleted.
     let project = project();
     let session = destroyed(&project);
     let head = project.git(&["rev-parse", "main-task-a"]);
@@ -219,7 +219,7 @@ fn a_ref_that_names_no_commit_is_named_and_hides_nothing() {
 
 #[test]
 fn what_was_kept_stays_until_somebody_takes_it_away() {
-    // Row 31: the tip before a rewrite stays pinned, also when it was seen by no snapshot.
+    // Fault 31: the tip before a rewrite stays pinned, also when it was seen by no snapshot.
     let project = project();
     let dropped = "@run echo 1 >c; git add c; git commit -qm one; git commit -q --amend -m two";
     let ended = project.session(&[("a", dropped)], &["--snapshot-every", "0"]);

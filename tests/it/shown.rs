@@ -96,6 +96,28 @@ fn a_session_while_it_runs_and_after_it_was_stopped() {
 }
 
 #[test]
+fn tasks_and_sessions_that_are_stopped() {
+    let project = Project::new();
+    for name in ["none_stop_all", "none_wait_all"] {
+        let (command, _) = name[5..].split_once('_').expect("a command");
+        shown(&project, name, &whole(&project.run(&[command, "--all"])));
+    }
+    let (here, gate) = (project.beside("here"), project.beside("gate"));
+    let works = format!("@plain\n@write a.txt one\n@touch {here}\n@wait {gate}");
+    let tasks = [("quick", "@say quick"), ("works", &works), ("waits", "@say never")];
+    let id = project.start(&tasks, &["--max-parallel", "1"]);
+    project.await_file("here");
+    for (name, arguments) in [
+        ("stop_of_a_task", &["stop", &id, "waits"][..]),
+        ("stop_of_a_task_that_has_ended", &["stop", &id, "quick"]),
+        ("running_wait_all", &["wait", "--all", "--timeout", "1ms"]),
+        ("stop_all", &["stop", "--all"]),
+    ] {
+        shown(&project, name, &whole(&project.run(arguments)));
+    }
+}
+
+#[test]
 fn a_run_that_is_only_tried() {
     let project = Project::new();
     let claude = project.program("claude", "exit 1");

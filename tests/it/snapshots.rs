@@ -82,8 +82,8 @@ fn files_of(
 
 #[test]
 fn what_an_agent_destroys_is_in_the_last_snapshot() {
-    // Row 27: the worktree or its .git file is deleted. Row 29: another branch, or none. Row 31: history is rewritten.
-    // Row 33: `reset --hard` and `clean -fdx`.
+    // Fault 27: the worktree or its .git file is deleted. Row 29: another branch, or none. Row 31: history is rewritten.
+    // Fault 33: `reset --hard` and `clean -fdx`.
     let project = project();
     let cases: Vec<Vec<&str>> = CASES
         .trim()
@@ -313,7 +313,7 @@ fn an_agent_that_works_at_the_same_time_is_no_hindrance() {
 
 #[test]
 fn snapshots_that_an_agent_deletes_are_there_again_when_it_is_settled() {
-    // Row 30: the agent deletes refs, those of pleach.
+    // Fault 30: the agent deletes refs, those of pleach.
     let project = project();
     let deletes = "@run git for-each-ref --format='delete %(refname)' refs/pleach/$PLEACH_SESSION/a | git update-ref --stdin; git checkout -q .; rm -f x";
     let prompt = format!("@write x x\n{}\n{deletes}", waits(&project, "a"));

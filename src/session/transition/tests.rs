@@ -211,6 +211,41 @@ fn a_request_to_stop_at_once_is_not_taken_back() {
 }
 
 #[test]
+fn a_task_that_waits_is_settled_only_when_it_was_stopped() {
+    let stop = |now| EventKind::TaskStopAsked {
+        task: task_id("a"),
+        now,
+    };
+    let stopped = || settled("a", Settlement::stopped());
+    let mut state = state_after(&one_task(), &[]);
+    assert!(apply(&mut state, &at(MADE, stopped())).is_err());
+    let state = state_after(&one_task(), &[stop(true), stop(false), stopped()]);
+    let record = &state.tasks[0];
+    assert_eq!(record.stop_asked, Some(true));
+    assert_eq!(
+        (name_of(record), record.site(), record.started_ms),
+        ("gone", None, None)
+    );
+    assert_eq!(state.stop_asked, None);
+    let retried = EventKind::TaskRetried { task: task_id("a") };
+    let state = state_after(&one_task(), &[stop(true), stopped(), retried]);
+    assert_eq!((name_of(&state.tasks[0]), state.tasks[0].stop_asked), ("pending", None));
+}
+
+#[test]
+fn a_task_that_had_an_attempt_keeps_its_place_when_there_is_no_other() {
+    let lost = EventKind::AttemptLost {
+        task: task_id("a"),
+        outcome: bad_attempt(),
+    };
+    let way = [preparing("a"), started("a", 1), lost, preparing("a")];
+    let settlement = good_settlement(WorktreeIntent::Keep("the task was stopped".into()));
+    let state = state_after(&one_task(), &[&way[..], &[settled("a", settlement)]].concat());
+    assert_eq!(state.tasks[0].site(), Some(&site("a")));
+    assert_eq!(name_of(&state.tasks[0]), "staying");
+}
+
+#[test]
 fn a_warning_goes_to_its_task_or_to_the_session() {
     let state = state_after(&one_task(), &[warning(None), warning(Some("a"))]);
     assert_eq!((state.warnings.len(), state.tasks[0].warnings.len()), (1, 1));
@@ -222,6 +257,10 @@ fn every_event_is_the_same_after_its_way_through_json() {
     let mut all = success("a");
     all.extend([session_started(), session_ended(), released("a"), kept("a")]);
     all.extend([warning(None), warning(Some("a")), EventKind::StopAsked { now: true }]);
+    all.push(EventKind::TaskStopAsked {
+        task: task_id("a"),
+        now: false,
+    });
     all.extend([ended("a", bad_attempt()), event("settled", WorktreeIntent::None)]);
     for kind in all {
         let event = at(MADE, kind);

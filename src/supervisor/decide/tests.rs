@@ -9,9 +9,10 @@ use crate::session::fixture::{
     MADE, good_attempt, good_settlement, preparing, removed, session_ended, session_started, settled, site, spec,
     started, state_after, success, task_id,
 };
-use crate::session::{Event, apply};
+use crate::session::{Event, TaskState, apply};
 
 mod cost;
+mod stop;
 
 const STOP: EventKind = EventKind::StopAsked { now: false };
 const STOP_NOW: EventKind = EventKind::StopAsked { now: true };
@@ -195,31 +196,6 @@ fn nothing_more_starts_once_a_stop_is_asked_for() {
 }
 
 #[test]
-fn a_stop_ends_the_agents_that_run_and_only_a_stop_at_once_is_more() {
-    let running = [preparing("a"), started("a", 1)];
-    let ends = |now| vec![Action::End { task: 0, now }];
-    for (before, now, events, actions) in [
-        (None, false, vec![STOP], ends(false)),
-        (None, true, vec![STOP_NOW], ends(true)),
-        (Some(STOP), false, vec![], vec![]),
-        (Some(STOP), true, vec![STOP_NOW], ends(true)),
-        (Some(STOP_NOW), false, vec![], vec![]),
-        (Some(STOP_NOW), true, vec![], vec![]),
-    ] {
-        let past: Vec<EventKind> = running.iter().cloned().chain(before).collect();
-        assert_eq!(
-            decided(&past, Input::StopAsked { now }),
-            (events, actions),
-            "{past:?} {now}"
-        );
-    }
-    for steps in [0, 1, 3, 4, 5] {
-        let (_, actions) = decided(&success("a")[..steps], Input::StopAsked { now: true });
-        assert_eq!(actions, [], "{steps}");
-    }
-}
-
-#[test]
 fn a_warning_is_recorded() {
     let text = "careful".to_owned();
     let warned = EventKind::Warned {
@@ -373,9 +349,7 @@ impl Play {
     fn round(&mut self, stops: bool) -> Option<EventKind> {
         for _ in 0..=self.throw(3) {
             let input = match self.throw(12) {
-                0 if stops => Input::StopAsked {
-                    now: self.throw(2) == 0,
-                },
+                0 if stops => Input::StopAsked(stop::thrown(self)),
                 1 => Input::SnapshotDue {
                     task: self.throw(5),
                     number: 1,
@@ -391,6 +365,9 @@ impl Play {
             self.record(events);
             self.begin(actions);
         }
+        let (events, actions) = never_started(&self.state);
+        self.record(events);
+        self.begin(actions);
         let (events, actions) = schedule(&self.spec, &self.state);
         self.record(events);
         self.begin(actions);

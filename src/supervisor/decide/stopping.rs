@@ -1,0 +1,93 @@
+//! What a request to stop means: for the whole session, or for some of its tasks while the others go on. Pure.
+//!
+//! A task that runs is ended, one that is prepared is released when that is done, and one that waits is settled as
+//! stopped by [`never_started`], which goes by the state alone: so it does not matter how a task came to wait, nor
+//! whether the supervisor that was asked is the one that settles it.
+
+use super::Action;
+use crate::pool;
+use crate::runner::Ending;
+use crate::session::{EventKind, SessionSpec, SessionState, Settlement, TaskRecord, TaskState};
+use crate::supervisor::request::Stop;
+
+/// Whether a task that is being prepared is not to start after all.
+pub(super) fn is_unwanted(state: &SessionState, task: usize) -> bool {
+    pool::is_closed(state) || state.tasks[task].stop_asked.is_some()
+}
+
+/// What a request means.
+pub(super) fn asked(spec: &SessionSpec, state: &SessionState, stop: &Stop) -> (Vec<EventKind>, Vec<Action>) {
+    let how = match stop.now {
+        true => Ending::AtOnce,
+        false => Ending::Within {
+            grace_ms: stop.grace_ms.unwrap_or(spec.options.grace_ms),
+        },
+    };
+    let mut events = Vec::new();
+    let mut actions = Vec::new();
+    let mut take = |before: Option<bool>, event: EventKind, tasks: &[(usize, &TaskRecord)]| {
+        let more = before.is_none_or(|before| stop.now && !before);
+        if more {
+            events.push(event);
+        }
+        // The runner keeps the shortest time of grace that it was told.
+        if more || stop.grace_ms.is_some() {
+            let running = tasks
+                .iter()
+                .filter(|(_, t)| matches!(t.state, TaskState::Running { .. }));
+            actions.extend(running.map(|&(task, _)| Action::End { task, how }));
+        }
+    };
+    let Some(named) = &stop.tasks else {
+        let all: Vec<_> = state.tasks.iter().enumerate().collect();
+        take(state.stop_asked, EventKind::StopAsked { now: stop.now }, &all);
+        return (events, actions);
+    };
+    for id in named {
+        match state.index_of(id).map(|task| (task, &state.tasks[task])) {
+            Some((task, record)) if has_an_end_to_come(record) => {
+                let event = EventKind::TaskStopAsked {
+                    task: id.clone(),
+                    now: stop.now,
+                };
+                take(record.stop_asked, event, &[(task, record)]);
+            }
+            // It came to its end meanwhile, or never was one of this session.
+            _ => {}
+        }
+    }
+    (events, actions)
+}
+
+/// Whether there is an agent to be ended, or one that has not started.
+fn has_an_end_to_come(record: &TaskRecord) -> bool {
+    !matches!(record.state, TaskState::Settling { .. } | TaskState::Settled { .. })
+}
+
+/// Settles the tasks that wait and were stopped. One in whose worktree an agent had been has its work committed first.
+pub(in crate::supervisor) fn never_started(state: &SessionState) -> (Vec<EventKind>, Vec<Action>) {
+    let mut events = Vec::new();
+    let mut actions = Vec::new();
+    if state.end.is_some() {
+        return (events, actions);
+    }
+    for (task, record) in state.tasks.iter().enumerate() {
+        let (TaskState::Pending { site }, true) = (&record.state, record.stop_asked.is_some()) else {
+            continue;
+        };
+        events.push(match site {
+            None => EventKind::TaskSettled {
+                task: record.id.clone(),
+                settlement: Settlement::stopped(),
+            },
+            Some(_) => {
+                actions.push(Action::Settle { task });
+                EventKind::TaskPreparing {
+                    task: record.id.clone(),
+                    site: site.clone(),
+                }
+            }
+        });
+    }
+    (events, actions)
+}
