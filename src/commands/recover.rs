@@ -17,7 +17,7 @@ use crate::session::{self, SessionError, Stored};
 use crate::store::paths::{SESSION_PREFIX, SessionPaths};
 use crate::words::quote;
 use crate::worktree::naming::short;
-use crate::worktree::{Kept, KeptKind, kept, kept_sessions};
+use crate::worktree::{Kept, KeptKind, kept, kept_base, kept_sessions};
 
 /// The session that is asked about.
 struct Subject {
@@ -45,10 +45,7 @@ pub(super) fn run(context: &Context, args: &RecoverArgs) -> Result<u8, Error> {
     if args.json {
         report::json(&doc).map_err(output)?;
     } else if let Some(made) = &doc.restored {
-        let base = subject
-            .repository
-            .refname_to_id(&format!("refs/pleach/{}/base", subject.id));
-        let base = base.ok().map(|id| id.to_string());
+        let base = kept_base(&subject.repository, subject.id).map(|id| id.to_string());
         report::out(&report::restored(made, base.as_deref())).map_err(output)?;
     } else {
         let option =

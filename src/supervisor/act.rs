@@ -276,7 +276,7 @@ impl Shared {
         }
         if let Some((shop, site)) = self.shop.as_ref().zip(record.site()) {
             // A snapshot that is under way is waited for: two that look at one worktree would both be slower.
-            settlement.notes.extend(self.no_more_snapshots(task, shop));
+            settlement.notes.extend(self.no_more_snapshots(task, shop, site));
             match worktree::settle(shop, site, &self.spec.tasks[task]) {
                 Ok(settled) => self.work_done(&mut settlement, settled),
                 Err(e) => {

@@ -16,10 +16,10 @@ use super::act::Shared;
 use super::attempt::Word;
 use super::decide::Input;
 use crate::runner::Ending;
-use crate::session::{SessionState, TaskRecord, TaskState};
+use crate::session::{SessionState, Site, TaskRecord, TaskState};
 use crate::words::few;
-use crate::worktree::Workshop;
 use crate::worktree::snapshot::{self, Snapshot};
+use crate::worktree::{Workshop, base_pin};
 
 /// How long a stop waits for a snapshot; one that takes longer goes on while the agent ends.
 const STOP_WAITS: Duration = Duration::from_secs(2);
@@ -106,19 +106,32 @@ impl Shared {
         }
     }
 
-    /// Waits for a snapshot that is under way, and lets no other begin. Those that somebody has deleted are made again;
-    /// gives what the user should know of that.
-    pub(super) fn no_more_snapshots(&self, task: usize, shop: &Workshop) -> Option<String> {
+    /// Waits for a snapshot that is under way, and lets no other begin. Those that somebody has deleted are made again,
+    /// and the pin of the base; gives what the user should know of that.
+    pub(super) fn no_more_snapshots(&self, task: usize, shop: &Workshop, site: &Site) -> Vec<String> {
         let mut keeping = self.of_task(task);
         keeping.settled = true;
-        match snapshot::restore(shop, &keeping.made) {
-            Ok(again) if again.is_empty() => None,
-            Ok(again) => Some(format!(
-                "snapshots of its work were deleted while it ran, and are there again: {}",
-                few(&again)
-            )),
-            Err(e) => Some(format!("snapshots of its work could not be looked at: {e}")),
-        }
+        let base = site.base.parse().ok().map(|commit| Snapshot {
+            name: base_pin(shop.session),
+            commit,
+        });
+        let kept: Vec<Snapshot> = keeping.made.iter().cloned().chain(base).collect();
+        let restored = match snapshot::restore(shop, &kept) {
+            Ok(restored) => restored,
+            Err(e) => return vec![format!("the refs that keep its work could not be looked at: {e}")],
+        };
+        let said = [
+            (restored.again, "and are there again"),
+            (restored.lost, "and what they named is gone"),
+        ];
+        let said = said.into_iter().filter(|(refs, _)| !refs.is_empty());
+        said.map(|(refs, how)| {
+            format!(
+                "refs that keep its work were deleted while it ran, {how}: {}",
+                few(&refs)
+            )
+        })
+        .collect()
     }
 
     fn of_task(&self, task: usize) -> MutexGuard<'_, Keeping> {

@@ -260,7 +260,7 @@ fn workshop(recorder: &Recorder) -> Result<Option<Workshop>, WorktreeError> {
     let opened = git2::Repository::open(&repository.place.common_dir).map_err(GitError::libgit2(doing()))?;
     git::pin(
         &opened,
-        &format!("refs/pleach/{}/base", recorder.spec.session_id),
+        &worktree::base_pin(recorder.spec.session_id),
         &repository.base.commit,
     )?;
     Ok(Some(Workshop {

@@ -5,6 +5,7 @@ use std::collections::{BTreeSet, HashMap};
 use git2::{Oid, Repository};
 use uuid::Uuid;
 
+use super::base_pin;
 use super::moved::MOVED;
 use super::pins::{DROPPED, SNAPSHOT, numbered};
 use crate::git::{Changes, GitError, changes_between};
@@ -65,11 +66,19 @@ pub fn kept_sessions(repository: &Repository) -> Result<HashMap<Uuid, i64>, GitE
     Ok(found)
 }
 
+/// The commit that a session started from, if that is kept.
+pub fn kept_base(repository: &Repository, session: Uuid) -> Option<Oid> {
+    // Version 0.1.0 kept it under the other name, which a task can have too.
+    let names = [base_pin(session), format!("refs/pleach/{session}/base")];
+    let kept = |name: &String| repository.find_reference(name).ok()?.target();
+    names.iter().find_map(kept)
+}
+
 /// All that is kept of a session, by task, the newest first. Refs that cannot be read are left out, and named.
 pub fn kept(repository: &Repository, session: Uuid) -> Result<(Vec<Kept>, Vec<String>), GitError> {
     let doing = || GitError::libgit2("cannot read what is kept");
     let prefix = format!("refs/pleach/{session}/");
-    let base = repository.refname_to_id(&format!("{prefix}base")).ok();
+    let base = kept_base(repository, session);
     let (mut found, mut unreadable) = (Vec::new(), Vec::new());
     let mut changes: HashMap<Oid, Option<Changes>> = HashMap::new();
     for reference in repository.references_glob(&format!("{prefix}*")).map_err(doing())? {
@@ -154,6 +163,7 @@ mod tests {
         let read = |name| parts(name).map(|(task, name, kind)| (task.unwrap_or_default(), name, kind));
         for (name, expected) in [
             ("base", None),
+            ("_base", None),
             ("a/head", Some(("a", "head", KeptKind::Head))),
             ("a/snap/3", Some(("a", "snap/3", KeptKind::Snapshot))),
             ("a/left/1", Some(("a", "left/1", KeptKind::Dropped))),

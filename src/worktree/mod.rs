@@ -24,7 +24,7 @@ use std::path::{Path, PathBuf};
 use git2::Repository;
 use uuid::Uuid;
 
-pub use kept::{Kept, KeptKind, kept, kept_sessions};
+pub use kept::{Kept, KeptKind, kept, kept_base, kept_sessions};
 pub use moved::{Move, MoveKind, RefWatch, Target};
 pub use provision::{Checkout, Unmade, choose_checkout, discard, provision, release};
 pub use remove::{Removal, remove, trashed};
@@ -139,6 +139,11 @@ impl Workshop {
             .with_variable("GIT_ALLOW_PROTOCOL", "none");
         without_foreign(git, &self.drivers)
     }
+}
+
+/// The ref that keeps the commit a session started from. No task can be called as it is.
+pub fn base_pin(session: Uuid) -> String {
+    format!("refs/pleach/{session}/_base")
 }
 
 /// The lock that serialises what pleach does to a repository's refs and worktrees.

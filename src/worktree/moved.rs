@@ -90,9 +90,15 @@ impl RefWatch {
             let forward = commit(old).and_then(|old| history::leads_to(&repository, commit(new)?, old));
             forward.unwrap_or(false)
         });
+        let pinned = |m: &Move| m.kind != MoveKind::Forward;
+        let mut number = 0;
+        if moves.iter().any(pinned) {
+            number = last_number(shop, &repository).map_err(GitError::libgit2("cannot read the refs"))?;
+        }
         for moved in &mut moves {
-            if let (Target::Object(old), true) = (&moved.from, moved.kind != MoveKind::Forward) {
-                match pin(shop, &repository, &moved.name, *old) {
+            if let (Target::Object(old), true) = (&moved.from, pinned(moved)) {
+                number = number.saturating_add(1);
+                match pin(shop, &repository, number, &moved.name, *old) {
                     Ok(kept) => moved.kept = Some(kept),
                     // Gone already, most of all: that has to be told too.
                     Err(e) => moved.lost = Some(e.to_string()),
@@ -196,25 +202,22 @@ fn brought(repository: &Repository, moved: &Move, base: &str, visited: &BTreeSet
     Ok(walk.flatten().any(|commit| visited.contains(&commit)))
 }
 
-/// Keeps what a ref was. No task can be called as the directory of these refs is.
-fn pin(shop: &Workshop, repository: &Repository, name: &str, old: Oid) -> Result<String, GitError> {
+/// Keeps what a ref was, under a number of its own: one may be called as a directory of another was. No task can be
+/// called as the directory of these refs is.
+fn pin(shop: &Workshop, repository: &Repository, number: u32, name: &str, old: Oid) -> Result<String, GitError> {
     let short = name.trim_start_matches("refs/");
+    let kept = format!("refs/pleach/{}/{MOVED}/{number}/{short}", shop.session);
+    let make = || repository.reference(&kept, old, false, "pleach: kept").map(drop);
+    patiently(make).map_err(GitError::libgit2(format!("cannot write {kept}")))?;
+    Ok(kept)
+}
+
+/// The highest number of such a ref.
+fn last_number(shop: &Workshop, repository: &Repository) -> Result<u32, git2::Error> {
     let all = format!("refs/pleach/{}/{MOVED}/", shop.session);
-    for number in 1..u32::MAX {
-        let kept = format!("{all}{number}/{short}");
-        match repository.refname_to_id(&kept) {
-            Ok(there) if there == old => return Ok(kept),
-            Ok(_) => {}
-            Err(_) => {
-                let made = patiently(|| repository.reference(&kept, old, false, "pleach: kept"));
-                return match made {
-                    Ok(_) => Ok(kept),
-                    Err(e) => Err(GitError::libgit2(format!("cannot write {kept}"))(e)),
-                };
-            }
-        }
-    }
-    Ok(all)
+    let number = |name: &str| name.strip_prefix(&all)?.split('/').next()?.parse().ok();
+    let found = repository.references_glob(&format!("{all}*"))?.flatten();
+    Ok(found.filter_map(|r| number(r.name().ok()?)).max().unwrap_or(0))
 }
 
 /// Below the session's, the directory of what moved refs were.

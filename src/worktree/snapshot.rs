@@ -76,15 +76,27 @@ pub fn keep(shop: &Workshop, site: &Site, task: &TaskId) -> Result<Option<Snapsh
     Ok(Some(Snapshot { name, commit }))
 }
 
-/// Makes those of `snapshots` anew whose refs somebody has deleted or moved; gives their names.
-pub fn restore(shop: &Workshop, snapshots: &[Snapshot]) -> Result<Vec<String>, WorktreeError> {
+/// What became of refs that somebody had deleted or moved.
+#[derive(Debug, Default)]
+pub struct Restored {
+    /// They are there again.
+    pub again: Vec<String>,
+    /// They could not be made again: what they named is gone, most of all.
+    pub lost: Vec<String>,
+}
+
+/// Makes those of `kept` anew whose refs somebody has deleted or moved.
+pub fn restore(shop: &Workshop, kept: &[Snapshot]) -> Result<Restored, WorktreeError> {
     let repository = shop.repository()?;
     let gone = |s: &&Snapshot| repository.refname_to_id(&s.name).ok() != Some(s.commit);
-    let gone: Vec<&Snapshot> = snapshots.iter().filter(gone).collect();
-    for snapshot in &gone {
-        git::pin(&repository, &snapshot.name, &snapshot.commit.to_string())?;
+    let mut restored = Restored::default();
+    for snapshot in kept.iter().filter(gone) {
+        match git::pin(&repository, &snapshot.name, &snapshot.commit.to_string()) {
+            Ok(()) => restored.again.push(snapshot.name.clone()),
+            Err(_) => restored.lost.push(snapshot.name.clone()),
+        }
     }
-    Ok(gone.into_iter().map(|s| s.name.clone()).collect())
+    Ok(restored)
 }
 
 /// What is in the files and not in `commit`, as a tree; `None` when there is nothing, or no worktree any more.

@@ -231,3 +231,15 @@ fn what_was_kept_stays_until_somebody_takes_it_away() {
     assert_eq!(project.run(&["recover", "--from", "left/1", "--to", "back"]).code(), 0);
     assert_eq!(project.git(&["log", "-1", "--format=%s", "back"]), "one\n");
 }
+
+#[test]
+fn a_task_may_be_called_as_a_ref_of_ours_is() {
+    let project = project();
+    let tasks = [("base", "@write x x"), ("head", "@write y y"), ("snap", "@write z z")];
+    let ended = project.session(&tasks, &[]);
+    for (id, _) in tasks {
+        ended.assert_succeeded(id);
+    }
+    let doc = project.query(&["recover"]);
+    assert_eq!(doc["tasks"].as_array().map(Vec::len), Some(3));
+}

@@ -315,7 +315,7 @@ fn an_agent_that_works_at_the_same_time_is_no_hindrance() {
 fn snapshots_that_an_agent_deletes_are_there_again_when_it_is_settled() {
     // Fault 30: the agent deletes refs, those of pleach.
     let project = project();
-    let deletes = "@run git for-each-ref --format='delete %(refname)' refs/pleach/$PLEACH_SESSION/a | git update-ref --stdin; git checkout -q .; rm -f x";
+    let deletes = "@run git for-each-ref --format='delete %(refname)' refs/pleach/$PLEACH_SESSION | git update-ref --stdin; git checkout -q .; rm -f x";
     let prompt = format!("@write x x\n{}\n{deletes}", waits(&project, "a"));
     let session = project.start(&[("a", &prompt)], &["--snapshot-every", "100ms", "--keep-worktrees"]);
     project.await_file("here-a");
@@ -331,9 +331,10 @@ fn snapshots_that_an_agent_deletes_are_there_again_when_it_is_settled() {
         .map(|name| project.git(&["rev-parse", name]))
         .collect();
     assert!(kept.contains(&first), "{kept:?}");
+    assert_eq!(pins(&project, &session, "_base").len(), 1);
     let ran: Ran = project.run(&["status"]);
     assert!(
-        ran.out().contains("were deleted while it ran, and are there again"),
+        ran.out().contains("refs that keep its work were deleted while it ran, and are there again"),
         "{ran:?}"
     );
     assert!(fs::read_to_string(project.worktree("a").join("x")).is_err());
