@@ -212,6 +212,13 @@ pub enum Error {
     #[error("there is a branch {name} already")]
     BranchTaken { name: String },
 
+    /// Neither a terminal nor `-y`.
+    #[error("nobody can be asked here whether that is meant: this is no terminal")]
+    NobodyToAsk,
+    /// Its supervisor lives.
+    #[error("session {session} is at work: nothing of it can be removed")]
+    SessionAtWork { session: String },
+
     /// Said in the supervisor's log.
     #[error("{0}")]
     SupervisorFailed(SupervisorError),
@@ -346,6 +353,9 @@ impl Error {
             }
             Self::BranchInvalid { .. } => refused("see what git allows: git check-ref-format --help"),
             Self::BranchTaken { .. } => refused("name another; nothing is written over: --to BRANCH"),
+
+            Self::NobodyToAsk => refused("see what it would do with --dry-run, and then do it without being asked: -y"),
+            Self::SessionAtWork { session } => refused(format!("end it first: pleach stop {session}")),
 
             Self::SupervisorFailed(_) => broken("mend that, and run the tasks that are left in a new session"),
             Self::RunnerFailed { .. } => broken("mend that, and run the task in a new session"),

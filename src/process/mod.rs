@@ -22,7 +22,7 @@ pub use spawn::{
     become_subreaper, hand, keep_files_from_children, own_program, spawn_bound_to_parent, spawn_without_terminal,
     take_handed, take_stdin,
 };
-pub use tree::{end_lost, end_marked, kill_descendants, signal_group};
+pub use tree::{end_lost, end_marked, is_any_alive, is_any_in, kill_descendants, signal_group};
 pub use usage::{Usage, cpu_percent, usage_below};
 
 /// The environment variable that marks every process of an attempt; its value is the attempt's uuid.

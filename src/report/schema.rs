@@ -4,7 +4,10 @@
 
 use schemars::{Schema, schema_for};
 
-use super::{Diagnosis, DryRun, ListDocument, LogsDocument, Overview, PlanDocument, RecoverDocument, ResultsDocument};
+use super::{
+    CleanDocument, Diagnosis, DryRun, ListDocument, LogsDocument, Overview, PlanDocument, RecoverDocument,
+    ResultsDocument,
+};
 use crate::session::StatusDocument;
 
 /// The name of each query, and the schema of what it prints with `--json`.
@@ -18,6 +21,7 @@ pub fn schemas() -> Vec<(&'static str, Schema)> {
         ("recover", schema_for!(RecoverDocument)),
         ("overview", schema_for!(Overview)),
         ("doctor", schema_for!(Diagnosis)),
+        ("clean", schema_for!(CleanDocument)),
         ("dry-run", schema_for!(DryRun)),
     ]
 }

@@ -76,7 +76,7 @@ pub fn program() -> String {
 pub fn looking_there(hint: &str, results_option: Option<&Path>) -> String {
     let Some(dir) = results_option else { return hint.into() };
     let option = format!("--results-dir {}", quote(dir));
-    ["list", "recover", "run", "status"]
+    ["clean", "list", "recover", "run", "status"]
         .iter()
         .fold(hint.to_owned(), |hint, verb| {
             hint.replace(&format!("pleach {verb}"), &format!("pleach {option} {verb}"))

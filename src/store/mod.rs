@@ -12,6 +12,7 @@ pub mod path_json;
 pub mod paths;
 mod shortage;
 pub mod tail;
+pub mod tree;
 pub mod usage;
 pub mod watch;
 

@@ -1,6 +1,7 @@
 //! Carries out what was decided, each thing beside the loop, and reports back through its channel.
 
 use std::collections::HashMap;
+use std::io::{Write, stderr};
 use std::sync::{Arc, Mutex};
 use std::thread::sleep;
 use std::time::Duration;
@@ -13,6 +14,7 @@ use super::attempt::{self, Word};
 use super::decide::{Action, Input, NewAttempt, NoWorktree, Short};
 use super::keeping::Keeping;
 use super::runner_request::runner_request;
+use crate::clean;
 use crate::git;
 use crate::session::{
     KEPT_ON_REQUEST, SessionSpec, SessionState, Settlement, Site, TaskRecord, TaskState, WorktreeIntent,
@@ -84,6 +86,18 @@ impl Hands {
             let shop = shared.shop.as_ref();
             if let Some(text) = shop.and_then(|shop| git::dirty_warning(&shop.place, &shop.drivers)) {
                 shared.tell(Input::Warning(text));
+            }
+        });
+    }
+
+    /// Frees, in its own time, what is past its time. What cannot be freed stays for the next one: it is no affair of
+    /// this session, and is only said in the log.
+    pub(super) fn empty_trash(&self) {
+        let shared = self.shared.clone();
+        spawn_blocking(move || {
+            let Some(shop) = &shared.shop else { return };
+            for what in clean::in_passing(&shop.place, &shop.worktrees) {
+                let _ = writeln!(stderr(), "{what}");
             }
         });
     }

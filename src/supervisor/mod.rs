@@ -134,6 +134,7 @@ async fn supervise(paths: &SessionPaths, signals: [tokio::signal::unix::Signal; 
     let mut hands = Hands::new(paths.clone(), recorder.spec.clone(), shop, sender.clone());
     let mut gate = Gate::new(&recorder.spec, paths.dir());
     hands.look_at_checkout();
+    hands.empty_trash();
     hands.keep_running(&recorder.state);
     request::watch(paths, sender.clone()).map_err(SupervisorError::io("cannot watch for requests"))?;
     forward_signals(signals, sender);

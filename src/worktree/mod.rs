@@ -1,12 +1,13 @@
 //! The place where a task works: a worktree and a branch of its own, from making them to putting them away.
 //!
 //! `naming` decides where (pure), `provision` makes, `settle` commits what the agent left and pins it, `remove`
-//! moves a worktree to the trash; both look through a `view`, as does `snapshot`, which keeps what is in a worktree while
-//! its agent works. `kept` reads what all of them have pinned, `moved` watches the refs that are none of ours. Called by
-//! the supervisor. Nothing here forces, and
+//! moves a worktree to the trash, `clear` does that long after the task, `snapshot` keeps what is in a worktree while its
+//! agent works: all of them look through a `view`. `kept` reads what they have pinned, `moved` watches the refs that are
+//! none of ours. Called by the supervisor and by `clean`. Nothing here forces, and
 //! nothing that an agent may have planted is run: git dir, common dir and work tree are always named, hooks, fsmonitor
 //! and fetching are off, drivers only as they were when the session started.
 
+mod clear;
 mod history;
 mod inspect;
 mod kept;
@@ -24,6 +25,7 @@ use std::path::{Path, PathBuf};
 use git2::Repository;
 use uuid::Uuid;
 
+pub use clear::{Clear, Standing, branch_at, clear, keep, keep_branch, standing, users_of_branch};
 pub use kept::{Kept, KeptKind, kept, kept_base, kept_sessions};
 pub use moved::{Move, MoveKind, RefWatch, Target};
 pub use provision::{Checkout, Unmade, choose_checkout, discard, provision, release};

@@ -334,7 +334,8 @@ fn snapshots_that_an_agent_deletes_are_there_again_when_it_is_settled() {
     assert_eq!(pins(&project, &session, "_base").len(), 1);
     let ran: Ran = project.run(&["status"]);
     assert!(
-        ran.out().contains("refs that keep its work were deleted while it ran, and are there again"),
+        ran.out()
+            .contains("refs that keep its work were deleted while it ran, and are there again"),
         "{ran:?}"
     );
     assert!(fs::read_to_string(project.worktree("a").join("x")).is_err());
