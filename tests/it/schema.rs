@@ -85,6 +85,9 @@ fn all_hold(project: &Project) {
     // Both give the state of the session; the exit code is not what this is about.
     let waited = project.run(&["wait", "--timeout", "0s", "--json"]);
     assert_valid("status", &waited.json());
+    // Of all that run they give a list.
+    let waited = project.run(&["wait", "--all", "--timeout", "0s", "--json"]);
+    assert_valid("list", &waited.json());
     let tried = project.run(&["run", "--dry-run", "--json", "--agent", "scripted", "-p", "@say a"]);
     assert_valid("dry-run", &tried.json());
 }
