@@ -4,6 +4,8 @@
 //! through one channel, `decide` (pure) turns each into events and actions, `record` makes the events durable, and
 //! only then does `act` carry the actions out. While the journal is being written more inputs gather: they share the
 //! next fsync. It prints nothing but to its own log.
+//!
+//! It is a subreaper, as its runners are: what one of them leaves behind when it is killed comes to this process.
 
 mod act;
 mod attempt;

@@ -68,7 +68,7 @@ cases! {
     after_a_stop_of_its_task: ["--grace", "200ms"], [Pleach(&["stop", "", "hostile"])] => STOPPED;
     after_a_stop_of_its_task_at_once: ["--grace", "1h"], [Pleach(&["stop", "", "hostile", "--now"])] => STOPPED;
     after_a_stop_of_everything: ["--grace", "200ms"], [Pleach(&["stop", "--all"])] => STOPPED;
-    after_a_time_out: ["--timeout", "8s", "--grace", "200ms"], [] => ("failed", Some("time_out"));
+    after_a_time_out: ["--timeout", "12s", "--grace", "200ms"], [] => ("failed", Some("time_out"));
     // Fault 25: a daemon keeps the agent's standard output open.
     after_a_good_end: [], [Open] => ("succeeded", None);
     // Fault 2: kill -9 of the agent.

@@ -87,6 +87,9 @@ fn all_hold(project: &Project) {
     let waited = project.run(&["wait", "--timeout", "0s", "--json"]);
     assert_valid("status", &waited.json());
     hold(project, "clean", &["clean", "--all", "--dry-run"]);
+    // Of all that run they give a list.
+    let waited = project.run(&["wait", "--all", "--timeout", "0s", "--json"]);
+    assert_valid("list", &waited.json());
     let tried = project.run(&["run", "--dry-run", "--json", "--agent", "scripted", "-p", "@say a"]);
     assert_valid("dry-run", &tried.json());
 }
