@@ -10,6 +10,7 @@ use uuid::Uuid;
 
 use super::{Event, IllegalMove, SessionSpec, SessionState, apply, document};
 use crate::store::atomic::{self, Durability};
+use crate::store::failpoint;
 use crate::store::journal::{JournalError, JournalReader, JournalWriter, SCHEMA};
 use crate::store::lock::{self, Lock};
 use crate::store::paths::{HALF_MADE_PREFIX, SESSION_PREFIX, SessionPaths};
@@ -141,6 +142,7 @@ pub fn create(results: &Path, spec: &SessionSpec) -> Result<NewSession, SessionE
     atomic::write_json(&new.status(), &status, Durability::Fast).map_err(failed(&new.status()))?;
     // Its fsync of the directory covers the journal's name too.
     atomic::write_json(&new.spec(), spec, Durability::Synced).map_err(failed(&new.spec()))?;
+    failpoint::passed("rename");
     fs::rename(half.path(), paths.dir()).map_err(failed(paths.dir()))?;
     // It has moved: there is nothing left to clean up under the old name.
     let _ = half.keep();

@@ -7,6 +7,7 @@ use std::path::Path;
 
 use serde::Serialize;
 
+use super::failpoint;
 use super::paths::HALF_MADE_PREFIX;
 
 /// Whether the new content has to outlive a power failure once the call has returned.
@@ -25,6 +26,7 @@ pub fn private_dir(path: &Path) -> io::Result<()> {
 
 /// Makes the names in a directory durable.
 pub fn sync_dir(path: &Path) -> io::Result<()> {
+    failpoint::passed("fsync");
     File::open(path)?.sync_all()
 }
 
@@ -36,8 +38,10 @@ pub fn write(path: &Path, content: &[u8], durability: Durability) -> io::Result<
     let mut file = tempfile::Builder::new().prefix(HALF_MADE_PREFIX).tempfile_in(dir)?;
     file.write_all(content)?;
     if durability == Durability::Synced {
+        failpoint::passed("fsync");
         file.as_file().sync_all()?;
     }
+    failpoint::passed("rename");
     file.persist(path).map_err(|e| e.error)?;
     if durability == Durability::Synced {
         sync_dir(dir)?;
@@ -61,6 +65,7 @@ pub fn publish(from: &Path, to: &Path) -> io::Result<()> {
     if std::fs::hard_link(from, &half).is_err() {
         std::fs::copy(from, &half)?;
     }
+    failpoint::passed("rename");
     std::fs::rename(&half, to)?;
     // A rename onto another name of the same file does nothing, and leaves this one.
     match std::fs::remove_file(&half) {

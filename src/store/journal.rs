@@ -13,6 +13,8 @@ use std::path::{Path, PathBuf};
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 
+use super::failpoint;
+
 /// The number of the format that this program writes and the highest that it reads.
 pub const SCHEMA: u32 = 1;
 
@@ -101,13 +103,18 @@ impl JournalWriter {
             serde_json::to_writer(&mut text, record)?;
             text.push(b'\n');
         }
-        let written = self.file.write_all(&text).and_then(|()| self.file.sync_data());
+        failpoint::passed("journal");
+        let written = self.file.write_all(&text).and_then(|()| {
+            failpoint::passed("fsync");
+            self.file.sync_data()
+        });
         if let Err(e) = written {
             // A half line in the middle would make the whole journal unreadable: take it back.
             self.file.set_len(self.length)?;
             return Err(e);
         }
         self.length += text.len() as u64;
+        failpoint::passed("journaled");
         Ok(())
     }
 }

@@ -5,6 +5,7 @@
 
 pub mod atomic;
 mod clock;
+pub mod failpoint;
 pub mod journal;
 pub mod lock;
 pub mod path_json;

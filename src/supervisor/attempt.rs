@@ -14,6 +14,7 @@ use crate::process::{end_marked, own_program};
 use crate::runner::{self, RunnerRequest};
 use crate::session::read_json;
 use crate::store::atomic::{self, Durability};
+use crate::store::failpoint;
 use crate::store::paths::AttemptPaths;
 use crate::task::{AgentEnd, AttemptOutcome, FailureReason};
 
@@ -48,6 +49,7 @@ pub(super) async fn start(
         .stdout(Stdio::piped())
         .process_group(0)
         .spawn()?;
+    failpoint::passed("spawned");
     attempt.runner_pid = child.id().unwrap_or_default().cast_signed();
     let mut line = String::new();
     if let Some(out) = child.stdout.take() {
@@ -80,10 +82,12 @@ impl Waiting {
             let _ = self.child.wait().await;
             return None;
         }
+        failpoint::passed("go");
         let go = format!("{}\n", runner::GO);
         // If it cannot be told it is dead: that shows below.
         let _ = stdin.write_all(go.as_bytes()).await;
         drop(stdin);
+        failpoint::passed("gone");
         loop {
             tokio::select! {
                 _ = self.child.wait() => break,

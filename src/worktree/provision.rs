@@ -19,6 +19,7 @@ use super::{Workshop, WorktreeError};
 use crate::git::{Git, GitError, add_worktree_without_checkout, patiently};
 use crate::session::Site;
 use crate::store::atomic;
+use crate::store::failpoint;
 
 /// Who writes the files of a worktree.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -152,10 +153,12 @@ fn mentions(attributes: &str, name: &str) -> bool {
 pub fn provision(shop: &Workshop, site: &Site) -> Result<(), WorktreeError> {
     atomic::private_dir(&shop.worktrees).map_err(WorktreeError::io("make", &shop.worktrees))?;
     register(shop, site)?;
+    failpoint::passed("registered");
     let written = match &shop.checkout {
         Checkout::Libgit2 => checkout_libgit2(site),
         Checkout::GitProgram(_) => checkout_program(shop, site),
     };
+    failpoint::passed("checked-out");
     written.inspect_err(|_| {
         // The first error is the one to tell; what cannot be undone is recognised by the journal later.
         let _ = release(shop, site);
@@ -179,6 +182,7 @@ fn register(shop: &Workshop, site: &Site) -> Result<(), WorktreeError> {
     }
     let repository = shop.repository()?;
     make_branch(&repository, site)?;
+    failpoint::passed("branched");
     let by_git = || -> Result<(), GitError> {
         let args = ["worktree", "add", "--no-checkout"].map(AsRef::as_ref);
         let args = [&args[..], &[site.worktree.as_os_str(), site.branch.as_ref()]].concat();

@@ -13,6 +13,7 @@ use super::view::View;
 use super::{Workshop, WorktreeError};
 use crate::session::Site;
 use crate::store::atomic;
+use crate::store::failpoint;
 
 /// What became of a worktree.
 #[derive(Debug, PartialEq, Eq)]
@@ -86,7 +87,9 @@ pub(super) fn move_to_trash(shop: &Workshop, worktree: &Path, admin: Option<&Pat
         let Some(from) = from.filter(|f| fs::symlink_metadata(f).is_ok()) else {
             continue;
         };
+        failpoint::passed("rename");
         fs::rename(from, trash.join(to)).map_err(WorktreeError::io("move to the trash", from))?;
     }
+    failpoint::passed("trashed");
     Ok(trash)
 }

@@ -16,6 +16,7 @@ use super::view::View;
 use super::{Workshop, WorktreeError};
 use crate::git::{self, Changes, GitError, changes_between, patiently};
 use crate::session::Site;
+use crate::store::failpoint;
 use crate::task::TaskSpec;
 
 /// A task's work, committed.
@@ -53,6 +54,7 @@ pub fn settle(shop: &Workshop, site: &Site, task: &TaskSpec) -> Result<Settled, 
         Ok(None)
     };
     let made = *committed.as_ref().unwrap_or(&None);
+    failpoint::passed("committed");
     if let Some((made, admin)) = made.zip(admin.as_ref()).filter(|_| head.is_detached()) {
         // As a commit of the agent's own would have. A new file: the old one may be a link to another's.
         let new = admin.join(format!("HEAD.{made}"));
@@ -71,6 +73,7 @@ pub fn settle(shop: &Workshop, site: &Site, task: &TaskSpec) -> Result<Settled, 
     visited.extend(tip);
     let left = history::beside(&repository, visited, [last, base]).map_err(doing())?;
     pin_left(shop, &repository, task, &left, &mut report)?;
+    failpoint::passed("pinned");
     // Whatever has gone wrong, the commits are safe now.
     committed?;
     if let Err(e) = forward(&repository, &branch, tip, last, task, &mut report) {
@@ -81,6 +84,7 @@ pub fn settle(shop: &Workshop, site: &Site, task: &TaskSpec) -> Result<Settled, 
         ));
         report.keep("its last commit is not on its branch");
     }
+    failpoint::passed("settled");
     Ok(Settled {
         head: last,
         changes: changes_between(&repository, base, last)?,
