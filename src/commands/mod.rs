@@ -12,6 +12,7 @@ mod place;
 mod plan;
 mod preflight;
 mod results;
+mod resume;
 mod run;
 mod signals;
 mod status;
@@ -53,10 +54,11 @@ pub fn dispatch(cli: Cli) -> Result<u8, Error> {
         Command::Overview(args) => overview::run(&context, &args),
         Command::Wait(args) => wait::run(&context, &args),
         Command::Stop(args) => stop::run(&context, &args),
+        Command::Resume(args) => resume::run(&context, &args),
         Command::Plan(args) => plan::run(&context, &args),
         Command::Doctor(args) => doctor::run(&context, &args),
         Command::Demo => demo::run(&context),
-        Command::Supervisor { dir } => Ok(supervisor::main(&dir).map(|()| exit::DONE)?),
+        Command::Supervisor { dir, again } => Ok(supervisor::main(&dir, again).map(|()| exit::DONE)?),
         Command::Runner { dir } => runner::main(&dir)
             .map(|()| exit::DONE)
             .map_err(|e| Error::RunnerFailed {

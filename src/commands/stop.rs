@@ -1,7 +1,8 @@
-//! `pleach stop`: asks the supervisor to end the agents, and waits until it has.
+//! `pleach stop`: asks the supervisor to end the agents, and waits until it has. An interrupted session gets one for that.
 
 use super::follow::follow;
 use super::place::session;
+use super::resume::take_over_to_stop;
 use super::status::say_interrupted;
 use super::{Context, output};
 use crate::cli::StopArgs;
@@ -14,7 +15,9 @@ use crate::supervisor::{Stop, ask_to_stop};
 pub(super) fn run(context: &Context, args: &StopArgs) -> Result<u8, Error> {
     let paths = session(context, args.session.as_deref())?;
     let before = stored(&paths)?;
-    if before.held && before.recorded.state.end.is_none() {
+    let stop = Stop { now: args.now };
+    if before.recorded.state.end.is_none() && (before.held || !take_over_to_stop(&paths, &before.recorded.spec, stop)?)
+    {
         ask(&paths, args.now)?;
     }
     let (_, doc) = follow(&paths, None)?;
@@ -22,9 +25,9 @@ pub(super) fn run(context: &Context, args: &StopArgs) -> Result<u8, Error> {
         report::json(&doc).map_err(output)?;
     } else {
         report::out(&report::status(&doc, None)).map_err(output)?;
-        say_interrupted(&doc);
+        say_interrupted(context, &doc);
     }
-    // Nobody is there to end the agents of a session without a supervisor.
+    // Its supervisor was killed meanwhile.
     let interrupted = doc.overall_status == OverallStatus::Interrupted;
     Ok(if interrupted { exit::BROKEN } else { exit::DONE })
 }

@@ -18,7 +18,7 @@ pub(super) fn run(context: &Context, args: &WaitArgs) -> Result<u8, Error> {
         report::json(&doc).map_err(output)?;
     } else {
         report::out(&report::status(&doc, None)).map_err(output)?;
-        say_interrupted(&doc);
+        say_interrupted(context, &doc);
     }
     Ok(match followed {
         Followed::TimedOut => exit::TIMED_OUT,

@@ -76,7 +76,8 @@ pub fn program() -> String {
 pub fn looking_there(hint: &str, results_option: Option<&Path>) -> String {
     let Some(dir) = results_option else { return hint.into() };
     let option = format!("--results-dir {}", quote(dir));
-    ["list", "run", "status"].iter().fold(hint.to_owned(), |hint, verb| {
+    const VERBS: [&str; 5] = ["list", "resume", "run", "status", "watch"];
+    VERBS.iter().fold(hint.to_owned(), |hint, verb| {
         hint.replace(&format!("pleach {verb}"), &format!("pleach {option} {verb}"))
     })
 }

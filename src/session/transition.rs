@@ -147,11 +147,11 @@ fn moved(before: &TaskState, record: &mut TaskRecord, event: &EventKind, at: u64
         }
         (TaskState::Pending { .. }, EventKind::TaskSettled { settlement, .. }) if record.stop_asked.is_some() => {
             record.settled_ms = Some(at);
-            settled(before, settlement)
+            settled(before, record, settlement)
         }
         (TaskState::Preparing { .. } | TaskState::Settling { .. }, EventKind::TaskSettled { settlement, .. }) => {
             record.settled_ms = Some(at);
-            settled(before, settlement)
+            settled(before, record, settlement)
         }
         (
             TaskState::Settled {
@@ -177,11 +177,12 @@ fn moved(before: &TaskState, record: &mut TaskRecord, event: &EventKind, at: u64
     })
 }
 
-fn settled(before: &TaskState, settlement: &Settlement) -> TaskState {
+fn settled(before: &TaskState, record: &TaskRecord, settlement: &Settlement) -> TaskState {
     let (site, outcome) = match before {
         TaskState::Settling { site, outcome } => (site.clone(), Some(outcome.clone())),
-        // An attempt was lost there: what it left is there still.
+        // An attempt was made there: what it left is there still.
         TaskState::Pending { site } => (site.clone(), None),
+        TaskState::Preparing { site } if record.attempts > 0 => (site.clone(), None),
         // Its worktree could not be made, or was undone.
         _ => (None, None),
     };

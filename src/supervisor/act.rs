@@ -10,8 +10,11 @@ use uuid::Uuid;
 use super::attempt::{self, Word};
 use super::decide::{Action, Input, NewAttempt, NoWorktree};
 use super::runner_request::runner_request;
+use super::takeover::{self, Ended};
 use crate::git;
-use crate::session::{KEPT_ON_REQUEST, SessionSpec, SessionState, Settlement, Site, TaskRecord, WorktreeIntent};
+use crate::session::{
+    KEPT_ON_REQUEST, SessionSpec, SessionState, Settlement, Site, TaskRecord, TaskState, WorktreeIntent,
+};
 use crate::store::atomic;
 use crate::store::paths::{AttemptPaths, SessionPaths};
 use crate::task::{AttemptOutcome, FailureReason, Outcome, Verdict};
@@ -65,7 +68,8 @@ impl Hands {
         let record = |task: usize| state.tasks[task].clone();
         match action {
             Action::Provision { task, site } => {
-                spawn_blocking(move || shared.provision(task, site.as_ref()));
+                let record = record(task);
+                spawn_blocking(move || shared.provision(task, &record, site.as_ref()));
             }
             Action::Start { task, number } => {
                 let (sender, words) = unbounded_channel();
@@ -75,6 +79,12 @@ impl Hands {
             }
             Action::Go { task } => self.tell(task, Word::Go),
             Action::End { task, now } => self.tell(task, Word::End { now }),
+            Action::TakeOver { task, search } => {
+                let (sender, words) = unbounded_channel();
+                self.words.insert(task, sender);
+                let record = record(task);
+                tokio::spawn(async move { shared.take_over(task, record, search, words).await });
+            }
             Action::Release { task } => match self.words.remove(&task) {
                 // The one who looks after the runner sees that the word will not come, and undoes the worktree.
                 Some(words) => drop(words),
@@ -111,10 +121,20 @@ impl Shared {
         let _ = self.sender.send(input);
     }
 
-    fn provision(&self, task: usize, site: Option<&Site>) {
+    fn provision(&self, task: usize, record: &TaskRecord, site: Option<&Site>) {
         let result = match self.shop.as_ref().zip(site) {
             None => Ok(()),
-            Some((shop, site)) => worktree::provision(shop, site).map_err(|e| match e {
+            Some((shop, site)) if record.attempts > 0 => {
+                self.before_another_attempt(task, shop, site);
+                let made = worktree::again(shop, site, &record.id);
+                made.map(|notes| {
+                    for text in notes {
+                        self.tell(Input::Note { task, text });
+                    }
+                })
+                .map_err(|e| NoWorktree::Failed(e.to_string()))
+            }
+            Some((shop, site)) => worktree::provision(shop, site, &record.id).map_err(|e| match e {
                 WorktreeError::Taken(what) => NoWorktree::Taken(what),
                 other => NoWorktree::Failed(other.to_string()),
             }),
@@ -122,14 +142,36 @@ impl Shared {
         self.tell(Input::Provisioned { task, result });
     }
 
+    /// What is kept of a worktree before another agent works in it.
+    #[expect(
+        clippy::unused_self,
+        reason = "the place for what looks at the worktree as it was left"
+    )]
+    fn before_another_attempt(&self, _task: usize, _shop: &Workshop, _site: &Site) {}
+
+    /// Undoes what was made for a task; not where an agent has worked before.
     fn undo(&self, record: &TaskRecord) -> Result<(), WorktreeError> {
         match self.shop.as_ref().zip(record.site()) {
-            Some((shop, site)) => worktree::release(shop, site),
-            None => Ok(()),
+            Some((shop, site)) if record.attempts == 0 => worktree::release(shop, site, &record.id),
+            _ => Ok(()),
         }
     }
 
+    /// Looks after an attempt that an earlier supervisor had started.
+    async fn take_over(&self, task: usize, record: TaskRecord, search: bool, words: UnboundedReceiver<Word>) {
+        let TaskState::Running { attempt, .. } = &record.state else {
+            return;
+        };
+        let paths = self.paths.attempt(record.id.as_ref(), attempt.number);
+        self.tell(match takeover::wait_for_end(&paths, attempt, search, words).await {
+            Ended::Told(outcome) => Input::AttemptEnded { task, outcome },
+            Ended::Lost(outcome) => Input::AttemptLost { task, outcome },
+        });
+    }
+
     fn release(&self, task: usize, record: &TaskRecord) {
+        // After a crash: a runner that never had the word may be about to end.
+        takeover::await_unheard(&self.paths.attempt(record.id.as_ref(), record.attempts + 1));
         if let Err(e) = self.undo(record) {
             self.tell(Input::Warning(format!(
                 "the worktree of {} could not be undone: {e}",

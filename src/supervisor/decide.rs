@@ -1,10 +1,11 @@
 //! What an input means: events to record, and actions to carry out once they are durable. Pure.
 
+use super::request::GoOn;
 use crate::pool;
 use crate::session::{
     EventKind, SessionEnd, SessionSpec, SessionState, Settlement, Site, TaskRecord, TaskState, WorktreeIntent,
 };
-use crate::task::{AttemptOutcome, FailureReason, Outcome, TaskId};
+use crate::task::{AttemptOutcome, FailureReason, Outcome, TaskId, Verdict};
 use crate::words::dollars;
 use crate::worktree::{Removal, naming::other_site};
 use uuid::Uuid;
@@ -21,6 +22,8 @@ pub(super) enum Input {
     RunnerReady { task: usize, attempt: NewAttempt },
     /// The runner is gone.
     AttemptEnded { task: usize, outcome: AttemptOutcome },
+    /// The runner of an attempt that was taken over is gone, and nobody knows how it ended.
+    AttemptLost { task: usize, outcome: AttemptOutcome },
     /// The work of a task is committed.
     Settled { task: usize, settlement: Settlement },
     /// A worktree that was not needed after all is undone.
@@ -29,6 +32,10 @@ pub(super) enum Input {
     Removed { task: usize, removal: Removal },
     /// Somebody wants the session to stop.
     StopAsked { now: bool },
+    /// Somebody wants the session to go on.
+    GoOn(GoOn),
+    /// The user should know this of a task.
+    Note { task: usize, text: String },
     /// The user should know.
     Warning(String),
 }
@@ -64,6 +71,8 @@ pub(super) enum Action {
     Release { task: usize },
     /// End the agent.
     End { task: usize, now: bool },
+    /// Look after an attempt of an earlier supervisor; `search` for what is left of it when it is lost.
+    TakeOver { task: usize, search: bool },
     /// Commit what the agent left.
     Settle { task: usize },
     /// Put the worktree away.
@@ -104,6 +113,7 @@ pub(super) fn decide(spec: &SessionSpec, state: &SessionState, input: Input) -> 
             let events = [ended].into_iter().chain(at_the_limit).collect();
             (events, vec![Action::Settle { task }])
         }
+        Input::AttemptLost { task, outcome } => lost(state, task, outcome),
         Input::Settled { task, settlement } => {
             let remove = settlement.worktree == WorktreeIntent::Remove;
             let settled = EventKind::TaskSettled {
@@ -118,6 +128,11 @@ pub(super) fn decide(spec: &SessionSpec, state: &SessionState, input: Input) -> 
         Input::Released { task } => (vec![EventKind::TaskReleased { task: id(task) }], vec![]),
         Input::Removed { task, removal } => (vec![removed(id(task), removal)], vec![]),
         Input::StopAsked { now } => stop(state, now),
+        Input::GoOn(wanted) => go_on(state, &wanted),
+        Input::Note { task, text } => {
+            let task = Some(id(task));
+            (vec![EventKind::Warned { task, text }], vec![])
+        }
         Input::Warning(text) => (vec![EventKind::Warned { task: None, text }], vec![]),
     }
 }
@@ -127,7 +142,8 @@ pub(super) fn schedule(spec: &SessionSpec, state: &SessionState) -> (Vec<EventKi
     let mut events = Vec::new();
     let mut actions = Vec::new();
     for task in pool::next(state, &spec.options) {
-        let site = spec.site(task);
+        // Where it has worked before it goes on.
+        let site = state.tasks[task].site().cloned().or_else(|| spec.site(task));
         events.push(EventKind::TaskPreparing {
             task: spec.tasks[task].id.clone(),
             site: site.clone(),
@@ -135,6 +151,53 @@ pub(super) fn schedule(spec: &SessionSpec, state: &SessionState) -> (Vec<EventKi
         actions.push(Action::Provision { task, site });
     }
     (events, actions)
+}
+
+/// What becomes of a task whose attempt is lost: it is made anew, unless its work is to be kept as it is.
+fn lost(state: &SessionState, task: usize, outcome: AttemptOutcome) -> (Vec<EventKind>, Vec<Action>) {
+    let record = &state.tasks[task];
+    let id = record.id.clone();
+    if state.stop_asked.is_some() || record.stop_asked.is_some() {
+        let outcome = AttemptOutcome {
+            verdict: Verdict::Stopped,
+            ..outcome
+        };
+        return (
+            vec![EventKind::AttemptEnded { task: id, outcome }],
+            vec![Action::Settle { task }],
+        );
+    }
+    let ended = match outcome.killed_processes {
+        0 => String::new(),
+        1 => ", a process that it had left behind was ended".into(),
+        many => format!(", {many} processes that it had left behind were ended"),
+    };
+    let text = format!(
+        "attempt {} was cut off with its runner{ended}; another is made in the same place",
+        record.attempts
+    );
+    let left = &outcome.left_processes;
+    let stuck = (!left.is_empty()).then(|| format!("processes that could not be ended: {left:?}"));
+    let said = [text].into_iter().chain(stuck).map(|text| EventKind::Warned {
+        task: Some(id.clone()),
+        text,
+    });
+    let mut events: Vec<EventKind> = said.collect();
+    events.insert(0, EventKind::AttemptLost { task: id, outcome });
+    (events, vec![])
+}
+
+/// What is changed for a session that goes on.
+fn go_on(state: &SessionState, wanted: &GoOn) -> (Vec<EventKind>, Vec<Action>) {
+    let limit = wanted
+        .max_cost_usd
+        .map(|max_cost_usd| EventKind::CostLimitSet { max_cost_usd });
+    let failed = state
+        .tasks
+        .iter()
+        .filter(|task| wanted.retry_failed && task.is_unsuccessful());
+    let retried = failed.map(|task| EventKind::TaskRetried { task: task.id.clone() });
+    (limit.into_iter().chain(retried).collect(), vec![])
 }
 
 /// Whether the session is at its end.
@@ -189,6 +252,7 @@ fn without_worktree(
         NoWorktree::Taken(_) if pool::is_closed(state) => {
             return (vec![EventKind::TaskReleased { task: id }], vec![]);
         }
+        NoWorktree::Taken(what) if state.tasks[task].attempts > 0 => format!("{what} exists already"),
         NoWorktree::Taken(what) => {
             let other = state.tasks[task]
                 .site()
@@ -200,7 +264,10 @@ fn without_worktree(
         }
         NoWorktree::Failed(error) => error,
     };
-    let settlement = Settlement::failed(FailureReason::Provisioning, error);
+    let mut settlement = Settlement::failed(FailureReason::Provisioning, error);
+    if state.tasks[task].attempts > 0 {
+        settlement.worktree = WorktreeIntent::Keep("an attempt was made in it before".into());
+    }
     (vec![EventKind::TaskSettled { task: id, settlement }], vec![])
 }
 

@@ -2,7 +2,7 @@
 
 use std::fs;
 use std::io;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use serde::{Deserialize, Serialize};
 use tokio::sync::mpsc::UnboundedSender;
@@ -20,16 +20,46 @@ pub struct Stop {
     pub now: bool,
 }
 
+/// What is changed for a session that goes on.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub struct GoOn {
+    /// Tasks that were settled without success wait again.
+    pub retry_failed: bool,
+    /// Another limit of the cost, in US dollars.
+    pub max_cost_usd: Option<f64>,
+}
+
 #[derive(Serialize, Deserialize)]
 #[serde(tag = "request", rename_all = "snake_case")]
 enum Request {
     Stop(Stop),
+    GoOn(GoOn),
 }
 
 /// Leaves a request for the supervisor of a session. It takes it up at once; the caller sees by the journal.
 pub fn ask_to_stop(paths: &SessionPaths, stop: Stop) -> io::Result<()> {
     let path = paths.requests().join(format!("{}.json", Uuid::new_v4()));
     atomic::write_json(&path, &Request::Stop(stop), Durability::Fast)
+}
+
+/// Leaves word for the supervisor that will take over a session. The caller holds the session's lock.
+pub fn ask_to_go_on(paths: &SessionPaths, wanted: GoOn) -> io::Result<()> {
+    let path = paths.requests().join(format!("{}.json", Uuid::new_v4()));
+    atomic::write_json(&path, &Request::GoOn(wanted), Durability::Fast)
+}
+
+/// The requests that nobody has taken up.
+pub fn left_behind(paths: &SessionPaths) -> Vec<PathBuf> {
+    let entries = fs::read_dir(paths.requests()).into_iter().flatten().flatten();
+    entries
+        .map(|entry| entry.path())
+        .filter(|path| path.extension().is_some_and(|e| e == "json"))
+        .collect()
+}
+
+/// Takes up what is there already.
+pub(super) fn take_up_all(paths: &SessionPaths, sender: &UnboundedSender<Input>) {
+    take_up(&paths.requests(), sender);
 }
 
 /// Takes up requests as long as the process lives, on a thread of its own.
@@ -53,6 +83,7 @@ fn take_up(dir: &Path, sender: &UnboundedSender<Input>) -> bool {
         let text = fs::read(&path).unwrap_or_default();
         let input = match serde_json::from_slice(&text) {
             Ok(Request::Stop(Stop { now })) => Input::StopAsked { now },
+            Ok(Request::GoOn(wanted)) => Input::GoOn(wanted),
             Err(e) => Input::Warning(format!("a request could not be read: {}: {e}", path.display())),
         };
         let _ = fs::remove_file(&path);

@@ -1,14 +1,17 @@
 //! The place where a task works: a worktree and a branch of its own, from making them to putting them away.
 //!
-//! `naming` decides where (pure), `provision` makes, `settle` commits what the agent left and pins it, `remove`
-//! moves a worktree to the trash; both look through a `view`. Called by the supervisor. Nothing here forces, and
+//! `naming` decides where (pure), `provision` makes, `again` makes it fit for another attempt, `settle` commits what
+//! the agent left and pins it, `remove` moves a worktree to the trash; these two look through a `view`. `recover` undoes
+//! what a crash left half made. Called by the supervisor. Nothing here forces, and
 //! nothing that an agent may have planted is run: git dir, common dir and work tree are always named, hooks, fsmonitor
 //! and fetching are off, drivers only as they were when the session started.
 
+mod again;
 mod history;
 mod inspect;
 pub mod naming;
 mod provision;
+mod recover;
 mod remove;
 mod settle;
 mod view;
@@ -18,7 +21,9 @@ use std::path::{Path, PathBuf};
 use git2::Repository;
 use uuid::Uuid;
 
-pub use provision::{Checkout, choose_checkout, provision, release};
+pub use again::again;
+pub use provision::{Checkout, choose_checkout, provision};
+pub use recover::{clear_locks, release};
 pub use remove::{Removal, remove, trashed};
 pub use settle::{Settled, settle};
 
@@ -26,6 +31,10 @@ use crate::git::{Drivers, Git, GitError, Identity, Place, without_foreign};
 use crate::store::atomic;
 use crate::store::lock::Lock;
 use crate::task::TaskId;
+
+/// The ref of a task that stands for: its branch and its worktree are made by pleach. It is there before they are, and
+/// goes when the task's work is pinned.
+const MADE: &str = "made";
 
 /// Why something could not be done with a worktree.
 #[derive(Debug, thiserror::Error)]
@@ -43,6 +52,9 @@ pub enum WorktreeError {
     /// The branch or the directory is there already, made by somebody else.
     #[error("{0} exists already")]
     Taken(String),
+    /// Something is where a task's worktree was, and it is none.
+    #[error("{} is there, and git does not know it as a worktree", .0.display())]
+    Strange(PathBuf),
     /// git refused.
     #[error(transparent)]
     Git(#[from] GitError),

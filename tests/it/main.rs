@@ -26,6 +26,7 @@ mod plan_shown;
 mod preflight;
 mod processes;
 mod recording;
+mod resume;
 mod runner;
 mod schema;
 mod settling;

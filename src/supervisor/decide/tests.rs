@@ -11,6 +11,7 @@ use crate::session::fixture::{
 };
 use crate::session::{Event, apply};
 
+mod again;
 mod cost;
 
 const STOP: EventKind = EventKind::StopAsked { now: false };
@@ -340,7 +341,7 @@ impl Play {
                 task,
                 removal: Removal::Kept("it is in use".into()),
             },
-            Action::End { .. } => unreachable!("it is never open"),
+            Action::End { .. } | Action::TakeOver { .. } => unreachable!("it is never open"),
         }
     }
 
