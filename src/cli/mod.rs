@@ -65,6 +65,8 @@ pub enum Command {
     Wait(WaitArgs),
     /// End the agents of a session or of some tasks, and keep their work
     Stop(StopArgs),
+    /// Go on with a session that was interrupted or stopped, or whose tasks failed
+    Resume(ResumeArgs),
     /// Show what is kept of a session's work beside its branches, and bring it back
     Recover(RecoverArgs),
     /// Show in which order the branches of a session merge, and which conflict
@@ -80,6 +82,9 @@ pub enum Command {
     Supervisor {
         /// The session's directory
         dir: PathBuf,
+        /// Another supervisor has worked on it before
+        #[arg(long)]
+        again: bool,
     },
     /// The runner of an attempt
     #[command(name = "__runner", hide = true)]
@@ -287,6 +292,22 @@ pub struct StopArgs {
     /// Print JSON
     #[arg(long)]
     pub json: bool,
+}
+
+/// `pleach resume`
+#[derive(Debug, Args)]
+pub struct ResumeArgs {
+    /// Its id or the beginning of it [default: the newest]
+    pub session: Option<String>,
+    /// Try the tasks again, too, that failed or were stopped
+    #[arg(long)]
+    pub retry_failed: bool,
+    /// Start no more tasks once the session has cost more than this in all, in US dollars [default: as before]
+    #[arg(long, value_name = "USD", value_parser = parse_cost)]
+    pub max_cost: Option<f64>,
+    /// Stay until the session has ended; exit 1 unless every task succeeded
+    #[arg(long)]
+    pub sync: bool,
 }
 
 /// `pleach recover`

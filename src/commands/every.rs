@@ -85,7 +85,7 @@ impl Every {
     }
 
     /// Shows how each stands, as `list` does, and what went wrong.
-    pub(super) fn show(&mut self, json: bool) -> Result<(), Error> {
+    pub(super) fn show(&mut self, context: &Context, json: bool) -> Result<(), Error> {
         let sessions = std::mem::take(&mut self.entries);
         if json {
             report::json(&ListDocument { schema: 1, sessions }).map_err(output)?;
@@ -95,7 +95,7 @@ impl Every {
             report::out(&report::list(&sessions)).map_err(output)?;
         }
         if !json {
-            self.interrupted.iter().for_each(say_interrupted);
+            self.interrupted.iter().for_each(|doc| say_interrupted(context, doc));
         }
         for (id, error) in &self.errors {
             report::error(&format!("session {id}: {error}"), &error.hint());

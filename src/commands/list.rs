@@ -19,6 +19,9 @@ pub(super) fn run(context: &Context, args: &ListArgs) -> Result<u8, Error> {
         report::json(&ListDocument { schema: 1, sessions }).map_err(output)?;
     } else {
         report::out(&report::list(&sessions)).map_err(output)?;
+        for text in report::interrupted(&sessions, context.results_dir.as_deref()) {
+            report::warning(&text);
+        }
     }
     Ok(exit::DONE)
 }

@@ -16,6 +16,7 @@ mod plan;
 mod preflight;
 mod recover;
 mod results;
+mod resume;
 mod run;
 mod signals;
 mod status;
@@ -57,12 +58,13 @@ pub fn dispatch(cli: Cli) -> Result<u8, Error> {
         Command::Overview(args) => overview::run(&context, &args),
         Command::Wait(args) => wait::run(&context, &args),
         Command::Stop(args) => stop::run(&context, &args),
+        Command::Resume(args) => resume::run(&context, &args),
         Command::Recover(args) => recover::run(&context, &args),
         Command::Plan(args) => plan::run(&context, &args),
         Command::Clean(args) => clean::run(&context, &args),
         Command::Doctor(args) => doctor::run(&context, &args),
         Command::Demo => demo::run(&context),
-        Command::Supervisor { dir } => Ok(supervisor::main(&dir).map(|()| exit::DONE)?),
+        Command::Supervisor { dir, again } => Ok(supervisor::main(&dir, again).map(|()| exit::DONE)?),
         Command::Runner { dir, place } => {
             runner::main(&dir, place)
                 .map(|()| exit::DONE)

@@ -219,19 +219,23 @@ pub(super) fn claude_program(context: &Context, option: Option<&Path>) -> Result
         if named_by.is_empty() {
             return Error::AgentNotInstalled;
         }
-        let problem = if path.is_dir() {
-            "is a directory"
-        } else if path.exists() {
-            "is not executable"
-        } else {
-            "is not there"
-        };
         Error::AgentUnusable {
             program: asked,
             named_by,
-            problem,
+            problem: problem_of(&path),
         }
     })
+}
+
+/// Why a program cannot be started.
+pub(super) fn problem_of(program: &Path) -> &'static str {
+    if program.is_dir() {
+        "is a directory"
+    } else if program.exists() {
+        "is not executable"
+    } else {
+        "is not there"
+    }
 }
 
 /// Claude Code refuses to skip permissions for root, unless told that this is a sandbox (measured on 2.1.329: by these

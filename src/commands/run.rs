@@ -18,7 +18,7 @@ use super::{Context, dry_run, output};
 use crate::cli::RunArgs;
 use crate::error::{Error, exit};
 use crate::git::{self, Git};
-use crate::report::{self, Started};
+use crate::report::{self, Left, Started};
 use crate::session::{SessionSpec, create};
 use crate::store::paths::SessionPaths;
 use crate::supervisor::{Stop, check_places, launch};
@@ -48,7 +48,7 @@ pub(super) struct Session {
     pub spec: SessionSpec,
     pub paths: SessionPaths,
     /// Caught since before it was started, if it is to be watched.
-    signals: Option<Signals>,
+    pub signals: Option<Signals>,
 }
 
 fn tasks(args: &RunArgs) -> Result<Vec<TaskSpec>, Error> {
@@ -82,19 +82,8 @@ pub(super) fn start(context: &Context, args: &RunArgs, tasks: Vec<TaskSpec>) -> 
     }
     let new = create(&results, &spec)?;
     let paths = new.paths.clone();
-    launch(new)?;
-    if io::stdout().is_terminal() {
-        report::note(&format!("session {}", spec.session_id));
-    } else {
-        report::out(&format!("{}\n", spec.session_id)).map_err(output)?;
-    }
-    let started = Started {
-        spec: &spec,
-        dir: paths.dir(),
-        results_option: context.results_dir.as_ref().map(|_| results.as_path()),
-        watched: args.sync,
-    };
-    report::note(&report::started(&started));
+    launch(new, false)?;
+    announce(context, &spec, &paths, args.sync, None)?;
     for warning in warnings {
         report::warning(&warning);
     }
@@ -104,6 +93,32 @@ pub(super) fn start(context: &Context, args: &RunArgs, tasks: Vec<TaskSpec>) -> 
         report::warning(&warning);
     }
     Ok(Session { spec, paths, signals })
+}
+
+/// Says that a supervisor is at work on a session: its id, what is set in motion, and how to follow it. `left` is what
+/// there is to do of one that goes on.
+pub(super) fn announce(
+    context: &Context,
+    spec: &SessionSpec,
+    paths: &SessionPaths,
+    watched: bool,
+    left: Option<Left>,
+) -> Result<(), Error> {
+    if io::stdout().is_terminal() {
+        report::note(&format!("session {}", spec.session_id));
+    } else {
+        report::out(&format!("{}\n", spec.session_id)).map_err(output)?;
+    }
+    let results_option = context.results_dir.as_ref().and(paths.dir().parent());
+    let started = Started {
+        spec,
+        dir: paths.dir(),
+        results_option,
+        watched,
+        left,
+    };
+    report::note(&report::started(&started));
+    Ok(())
 }
 
 /// Looks for changes that the agents will not see, beside everything else.

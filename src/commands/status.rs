@@ -37,7 +37,7 @@ pub(super) fn run(context: &Context, args: &StatusArgs) -> Result<u8, Error> {
         report::json(&doc).map_err(output)?;
     } else {
         report::out(&report::status(&doc, task)).map_err(output)?;
-        say_interrupted(&doc);
+        say_interrupted(context, &doc);
     }
     Ok(exit::DONE)
 }
@@ -54,7 +54,7 @@ fn stay(context: &Context, stored: &Stored, task: Option<usize>) -> Result<u8, E
     match attended {
         Attended::Ended(doc) => {
             shown.table.finish(&doc).map_err(output)?;
-            say_interrupted(&doc);
+            say_interrupted(context, &doc);
             Ok(exit::DONE)
         }
         Attended::Left(caught) => {
@@ -93,11 +93,11 @@ impl Display for Shown<'_> {
 }
 
 /// What an interrupted session means to the user.
-pub(super) fn say_interrupted(doc: &StatusDocument) {
+pub(super) fn say_interrupted(context: &Context, doc: &StatusDocument) {
     if doc.overall_status == OverallStatus::Interrupted {
-        report::warning(
-            "the session was interrupted: its supervisor is gone. What was settled is on its branches, what was \
-             running in its worktrees; run the tasks that are left in a new session",
-        );
+        let go_on = report::resume(&doc.session_id, context.results_dir.as_deref());
+        report::warning(&format!(
+            "the session was interrupted: its supervisor is gone. Nothing of it is lost; to go on: {go_on}"
+        ));
     }
 }

@@ -1,8 +1,10 @@
 //! `pleach stop`: asks the supervisor to end the agents, of a session or of some of its tasks, and waits until it has.
+//! An interrupted session gets a supervisor for that.
 
 use super::every::Every;
 use super::follow::{follow, follow_until};
 use super::place::{session, task_number};
+use super::resume::take_over_to_stop;
 use super::status::say_interrupted;
 use super::{Context, output};
 use crate::cli::StopArgs;
@@ -31,11 +33,9 @@ pub(super) fn run(context: &Context, args: &StopArgs) -> Result<u8, Error> {
     tasks.sort_unstable();
     tasks.dedup();
     if tasks.is_empty() {
-        if runs(&before) {
-            ask(&paths, &stop)?;
-        }
+        ask_or_take_over(&before, &stop)?;
         let (_, doc) = follow(&paths, None)?;
-        return answer(doc, &tasks, args.json);
+        return answer(context, doc, &tasks, args.json);
     }
     let state = &before.recorded.state;
     let (ended, open): (Vec<usize>, Vec<usize>) = tasks.iter().partition(|&&t| state.tasks[t].settlement().is_some());
@@ -51,7 +51,7 @@ pub(super) fn run(context: &Context, args: &StopArgs) -> Result<u8, Error> {
     }
     let are_settled = |state: &SessionState| open.iter().all(|&t| state.tasks[t].settlement().is_some());
     let (_, doc) = follow_until(&paths, None, are_settled)?;
-    answer(doc, &tasks, args.json)
+    answer(context, doc, &tasks, args.json)
 }
 
 /// Whether somebody is there to be asked.
@@ -59,9 +59,18 @@ fn runs(stored: &Stored) -> bool {
     stored.held && stored.recorded.state.end.is_none()
 }
 
+/// Asks whoever works on a session, or starts somebody only to stop it.
+fn ask_or_take_over(stored: &Stored, stop: &Stop) -> Result<(), Error> {
+    let open = stored.recorded.state.end.is_none();
+    if open && (stored.held || !take_over_to_stop(&stored.paths, &stored.recorded.spec, stop)?) {
+        ask(&stored.paths, stop)?;
+    }
+    Ok(())
+}
+
 /// Shows where the session stands, or these of its tasks.
-fn answer(mut doc: StatusDocument, tasks: &[usize], json: bool) -> Result<u8, Error> {
-    // Nobody is there to end the agents of a session without a supervisor.
+fn answer(context: &Context, mut doc: StatusDocument, tasks: &[usize], json: bool) -> Result<u8, Error> {
+    // Its supervisor is gone, and with named tasks nobody takes its place: that would start the others.
     let interrupted = doc.overall_status == OverallStatus::Interrupted;
     if json {
         doc.tasks
@@ -73,7 +82,7 @@ fn answer(mut doc: StatusDocument, tasks: &[usize], json: bool) -> Result<u8, Er
             _ => None,
         };
         report::out(&report::status(&doc, only)).map_err(output)?;
-        say_interrupted(&doc);
+        say_interrupted(context, &doc);
     }
     Ok(if interrupted { exit::BROKEN } else { exit::DONE })
 }
@@ -81,12 +90,9 @@ fn answer(mut doc: StatusDocument, tasks: &[usize], json: bool) -> Result<u8, Er
 /// All that run are asked first, and waited for then.
 fn stop_all(context: &Context, stop: &Stop, json: bool) -> Result<u8, Error> {
     let mut every = Every::of(context, |stored| runs(stored) || has_agents(stored))?;
-    every.each(|stored| match runs(stored) {
-        true => ask(&stored.paths, stop),
-        false => Ok(()),
-    });
+    every.each(|stored| ask_or_take_over(stored, stop));
     let ended = every.follow(None);
-    every.show(json)?;
+    every.show(context, json)?;
     let left = ended.iter().any(|e| e.doc.overall_status == OverallStatus::Interrupted);
     Ok(if left || every.has_errors() {
         exit::BROKEN

@@ -23,7 +23,7 @@ pub(super) fn run(context: &Context, args: &WaitArgs) -> Result<u8, Error> {
         report::json(&doc).map_err(output)?;
     } else {
         report::out(&report::status(&doc, None)).map_err(output)?;
-        say_interrupted(&doc);
+        say_interrupted(context, &doc);
     }
     Ok(match followed {
         Followed::TimedOut => exit::TIMED_OUT,
@@ -35,7 +35,7 @@ pub(super) fn run(context: &Context, args: &WaitArgs) -> Result<u8, Error> {
 fn wait_for_all(context: &Context, deadline: Option<Instant>, json: bool) -> Result<u8, Error> {
     let mut every = Every::of(context, |s| s.held && s.recorded.state.end.is_none())?;
     let seen = every.follow(deadline);
-    every.show(json)?;
+    every.show(context, json)?;
     if seen.iter().any(|s| s.how == Followed::TimedOut) {
         return Ok(exit::TIMED_OUT);
     }

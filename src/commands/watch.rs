@@ -109,6 +109,6 @@ pub(super) fn show_end(context: &Context, paths: &SessionPaths, doc: &StatusDocu
             Err(e) => report::warning(&format!("there is no merge plan: {e}\n hint: {}", e.hint())),
         }
     }
-    say_interrupted(doc);
+    say_interrupted(context, doc);
     Ok(())
 }

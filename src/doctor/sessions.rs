@@ -120,25 +120,19 @@ fn judge(id: Uuid, state: &State) -> Vec<Finding> {
                     state.settled,
                     count(state.tasks, "task")
                 ))
-                .hint(format!(
-                    "what was settled is on its branches, what was running in its worktrees (pleach status {id}); \
-                     run the tasks that are left in a new session"
-                )),
+                .hint(format!("nothing of it is lost; to go on with it: pleach resume {id}")),
         );
     }
     if !state.runners.is_empty() {
-        let pids: Vec<String> = state.runners.iter().flatten().map(ToString::to_string).collect();
-        let end = match pids.is_empty() {
-            true => String::new(),
-            false => format!("; to end it now: kill {}", pids.join(" ")),
-        };
         found.push(
             Check::Sessions
                 .warning(format!(
                     "{} of session {id} still at work, without a supervisor: nobody settles what comes of it",
                     count(state.runners.len(), "agent")
                 ))
-                .hint(format!("its work stays in its worktree{end}")),
+                .hint(format!(
+                    "what takes the session over settles it, too (pleach resume {id}); to end it now: pleach stop {id}"
+                )),
         );
     }
     if state.torn {
@@ -179,7 +173,10 @@ mod tests {
         assert_eq!(found.len(), 3);
         assert!(found[1].message.starts_with("3 agents of"), "{found:?}");
         assert!(
-            found[1].hint.as_deref().is_some_and(|h| h.ends_with("kill 7 9")),
+            found[1]
+                .hint
+                .as_deref()
+                .is_some_and(|h| h.ends_with("pleach stop 00000000")),
             "{found:?}"
         );
         assert_eq!(found[2].level, Level::Note);

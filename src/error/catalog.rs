@@ -16,7 +16,7 @@ use crate::merge::PlanError;
 use crate::session::SessionError;
 use crate::supervisor::{LaunchError, SupervisorError};
 use crate::task::input::InputError;
-use crate::words::{few, quote};
+use crate::words::{dollars, few, quote};
 
 /// An error for the user. Its name in the documentation is that of the variant, in lower case with hyphens.
 #[derive(Debug, thiserror::Error)]
@@ -219,6 +219,25 @@ pub enum Error {
     #[error("session {session} is at work: nothing of it can be removed")]
     SessionAtWork { session: String },
 
+    /// A supervisor is at work on it, or about to be.
+    #[error("session {session} is held by {}", holder.map_or("another process".into(), |pid| format!("process {pid}")))]
+    SessionHeld { session: String, holder: Option<i32> },
+    /// No more tasks start.
+    #[error("session {session} has cost {}, which is above its limit of {}", dollars(*cost), dollars(*limit))]
+    CostLimitReached { session: String, limit: f64, cost: f64 },
+    /// Or removed, or this is a copy of it.
+    #[error("the repository of session {session} is not at {} any more", was.display())]
+    RepositoryMoved { session: String, was: PathBuf },
+    /// The repository is another, or has lost it.
+    #[error("the base of session {session} is gone from its repository: {commit}")]
+    BaseGone { session: String, commit: String },
+    /// Of a session without worktrees.
+    #[error("the directory in which the agents of the session work is gone: {}", directory.display())]
+    DirectoryGone { directory: PathBuf },
+    /// It was removed, or replaced.
+    #[error("the agent program {} of the session {problem}", program.display())]
+    AgentGone { program: PathBuf, problem: &'static str },
+
     /// Said in the supervisor's log.
     #[error("{0}")]
     SupervisorFailed(SupervisorError),
@@ -357,8 +376,24 @@ impl Error {
             Self::NobodyToAsk => refused("see what it would do with --dry-run, and then do it without being asked: -y"),
             Self::SessionAtWork { session } => refused(format!("end it first: pleach stop {session}")),
 
-            Self::SupervisorFailed(_) => broken("mend that, and run the tasks that are left in a new session"),
-            Self::RunnerFailed { .. } => broken("mend that, and run the task in a new session"),
+            Self::SessionHeld { session, .. } => {
+                broken(format!("it is being worked on; see it live: pleach watch {session}"))
+            }
+            Self::CostLimitReached { session, .. } => refused(format!(
+                "set another limit of the whole: pleach resume {session} --max-cost USD"
+            )),
+            Self::RepositoryMoved { .. } => refused(
+                "move it back to go on; its worktrees are found again where it is now, when you call there: \
+                 git worktree repair",
+            ),
+            Self::BaseGone { .. } => refused("bring it back from wherever it still is, such as: git fetch --all"),
+            Self::DirectoryGone { directory } => refused(format!("make it again: mkdir -p {}", quote(directory))),
+            Self::AgentGone { .. } => {
+                refused("put it back there; a new session of the tasks that are left takes another: pleach run --help")
+            }
+
+            Self::SupervisorFailed(_) => broken("mend that, and go on with the session: pleach resume"),
+            Self::RunnerFailed { .. } => broken("mend that, and try the task again: pleach resume --retry-failed"),
         }
     }
 

@@ -77,7 +77,7 @@ fn sections() -> Vec<(String, Vec<Row>)> {
         code: exit::UNSUCCESSFUL,
         name: format!("worktree-{}", <&str>::from(WorktreeErrorName::from(e))),
         message: e.to_string(),
-        hint: "mend that, and run the task in a new session; the others go on".into(),
+        hint: "the others go on; mend that, and try it again: pleach resume --retry-failed".into(),
     };
     let rows = samples::worktrees().iter().map(worktree).collect();
     sections.push(("Of a task that fails (`pleach results` shows it)".into(), rows));

@@ -45,6 +45,7 @@ pub(super) fn all() -> Vec<(&'static str, Vec<Error>)> {
                 },
             ],
         ),
+        ("Resuming a session", resume()),
         ("In the log of a supervisor (`supervisor.log`)", background()),
     ]
 }
@@ -53,6 +54,7 @@ pub(super) fn all() -> Vec<(&'static str, Vec<Error>)> {
 pub(super) fn worktrees() -> Vec<WorktreeError> {
     vec![
         WorktreeError::Taken("the branch main-task-login".into()),
+        WorktreeError::Strange("/home/you/shop.pleach/main-task-login".into()),
         WorktreeError::Io {
             doing: "make",
             path: "/home/you/shop.pleach/main-task-login".into(),
@@ -285,6 +287,36 @@ fn recover() -> Vec<Error> {
         Error::BranchInvalid { name: "a..b".into() },
         Error::BranchTaken {
             name: "main-task-login".into(),
+        },
+    ]
+}
+
+fn resume() -> Vec<Error> {
+    let session = || SESSION[..8].to_owned();
+    vec![
+        Error::SessionHeld {
+            session: session(),
+            holder: Some(4711),
+        },
+        Error::CostLimitReached {
+            session: session(),
+            limit: 5.0,
+            cost: 5.12,
+        },
+        Error::RepositoryMoved {
+            session: session(),
+            was: format!("{REPOSITORY}/.git").into(),
+        },
+        Error::BaseGone {
+            session: session(),
+            commit: "9b1f0c7d2e5a48c6b3f7a90d1e2c3b4a5f60718d".into(),
+        },
+        Error::DirectoryGone {
+            directory: "/home/you/notes".into(),
+        },
+        Error::AgentGone {
+            program: "/opt/claude".into(),
+            problem: "is not there",
         },
     ]
 }

@@ -32,6 +32,13 @@ impl Place {
         }
         &self.common_dir
     }
+
+    /// The git dir that git is asked in about the checkout: that of the checkout which the command was given in, as
+    /// long as it is there.
+    pub fn origin(&self) -> &Path {
+        let here = self.git_dir.join("HEAD").is_file();
+        if here { &self.git_dir } else { &self.common_dir }
+    }
 }
 
 /// The commit that work starts from.

@@ -1,5 +1,6 @@
 //! Which process is meant: a pid alone is given to another one sooner or later.
 
+use rustix::process::{Pid, Signal, kill_process};
 use serde::{Deserialize, Serialize};
 
 use super::table;
@@ -25,6 +26,22 @@ impl ProcessIdentity {
             boot_id: boot_id(),
         }
     }
+
+    /// Whether the machine has not been started anew since.
+    pub fn is_of_this_boot(&self) -> bool {
+        self.boot_id == boot_id()
+    }
+
+    /// Whether it is there still, and no other has got its pid.
+    pub fn is_alive(&self) -> bool {
+        self.is_of_this_boot() && table::alive_since(self.pid) == Some(self.start_time)
+    }
+}
+
+/// Sends a signal to a process if it is still the one that is meant; whether it was.
+pub fn signal_process(process: &ProcessIdentity, signal: Signal) -> bool {
+    let pid = Pid::from_raw(process.pid).filter(|_| process.is_alive());
+    pid.is_some_and(|pid| kill_process(pid, signal).is_ok())
 }
 
 #[cfg(target_os = "linux")]
@@ -54,5 +71,25 @@ mod tests {
         assert_eq!(me.pid, std::process::id().cast_signed());
         assert!(me.start_time > 0 && !me.boot_id.is_empty());
         assert_eq!(me, ProcessIdentity::current());
+        assert!(me.is_alive());
+    }
+
+    #[test]
+    fn one_of_another_time_or_boot_is_not_signalled() {
+        let me = ProcessIdentity::current();
+        let later = ProcessIdentity {
+            start_time: me.start_time + 1,
+            ..me.clone()
+        };
+        let before = ProcessIdentity {
+            boot_id: "another".into(),
+            ..me.clone()
+        };
+        // This process would end.
+        for other in [later, before] {
+            assert!(!other.is_alive());
+            assert!(!signal_process(&other, Signal::KILL));
+        }
+        assert!(signal_process(&me, Signal::CONT));
     }
 }

@@ -13,9 +13,10 @@ mod spawn;
 mod table;
 mod tree;
 mod usage;
+mod used;
 
 pub use brief::{Brief, ask_briefly};
-pub use identity::ProcessIdentity;
+pub use identity::{ProcessIdentity, signal_process};
 pub use job::{can_be_continued, is_ignored, is_in_foreground};
 pub use memory::{available_memory, installed_memory, swap_space};
 pub use spawn::{
@@ -24,6 +25,7 @@ pub use spawn::{
 };
 pub use tree::{end_lost, end_marked, is_any_alive, is_any_in, kill_descendants, signal_group};
 pub use usage::{Usage, cpu_percent, usage_below};
+pub use used::is_used;
 
 /// The environment variable that marks every process of an attempt; its value is the attempt's uuid.
 pub const ATTEMPT_MARK: &str = "PLEACH_ATTEMPT";

@@ -102,6 +102,19 @@ pub(super) fn start_time(pid: i32) -> Option<u64> {
     parse_stat(pid, &stat)?.start
 }
 
+/// The same, and `None` for one that has ended and only waits for its parent to take notice.
+#[cfg(target_os = "linux")]
+pub(super) fn alive_since(pid: i32) -> Option<u64> {
+    let stat = std::fs::read(format!("/proc/{pid}/stat")).ok()?;
+    parse_stat(pid, &stat).filter(|entry| !entry.zombie)?.start
+}
+
+/// The same: `ps` does not tell when those started that have ended.
+#[cfg(not(target_os = "linux"))]
+pub(super) fn alive_since(pid: i32) -> Option<u64> {
+    start_time(pid)
+}
+
 /// The parent, the group and the session of a process; `None` when there is none. Not from the system calls: in a pid
 /// namespace a leader outside of it has the number 0, which is no pid for them.
 #[cfg(target_os = "linux")]

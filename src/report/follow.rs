@@ -4,7 +4,7 @@
 //! is settled, for each warning, and when the session is asked to stop. Without one there is a line for each change,
 //! with its time. Settled tasks go to standard output, all else to standard error.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::io;
 use std::mem;
 use std::time::Duration;
@@ -81,7 +81,7 @@ impl Progress {
         // Not at each look: most of them see nothing happen.
         let tasks: HashMap<&str, &TaskStatus> = by_id.take(if events.is_empty() { 0 } else { doc.total }).collect();
         let (mut out, mut above) = (String::new(), Vec::new());
-        for event in events {
+        for event in news(events, &tasks) {
             let Some(line) = self.line(event, &tasks, columns, &answer) else {
                 continue;
             };
@@ -228,6 +228,30 @@ impl Progress {
             _ => None,
         }
     }
+}
+
+/// Those of the events that are shown. Of what happened before the session was gone on with only what has come of it: how
+/// tasks were settled that are so still, and warnings. A task that was tried again is shown once.
+fn news<'e>(events: &'e [Event], tasks: &HashMap<&str, &TaskStatus>) -> Vec<&'e Event> {
+    let started = |event: &Event| matches!(event.kind, EventKind::SessionStarted { .. });
+    let begin = events.iter().rposition(started).unwrap_or(0);
+    let mut shown = HashSet::new();
+    let mut news: Vec<&Event> = Vec::new();
+    for (index, event) in events.iter().enumerate().rev() {
+        let is_news = match &event.kind {
+            EventKind::TaskSettled { task, .. } => {
+                let settled = tasks.get(task.as_ref()).is_some_and(|task| task.success.is_some());
+                settled && shown.insert(task)
+            }
+            EventKind::Warned { .. } => true,
+            _ => index >= begin,
+        };
+        if is_news {
+            news.push(event);
+        }
+    }
+    news.reverse();
+    news
 }
 
 /// One line for a settled task, in at most so many columns: how it ended, what it changed and where, and what it

@@ -1,12 +1,15 @@
 //! The sessions, newest first.
 
 use std::fmt::Write;
+use std::path::Path;
 use std::time::Duration;
 
 use schemars::JsonSchema;
 use serde::Serialize;
 
+use super::run::resume;
 use super::{elapsed, escape, time_of_day};
+use crate::session::OverallStatus;
 
 /// The list as JSON.
 #[derive(Debug, Serialize, JsonSchema)]
@@ -64,4 +67,24 @@ pub fn list(entries: &[ListEntry]) -> String {
         );
     }
     text
+}
+
+/// How to go on with the sessions that were interrupted, a line each, for the newest of them.
+pub fn interrupted(entries: &[ListEntry], results_option: Option<&Path>) -> Vec<String> {
+    const MOST: usize = 3;
+    let interrupted = || {
+        entries
+            .iter()
+            .filter(|e| e.overall_status == OverallStatus::Interrupted.name())
+    };
+    let line = |entry: &ListEntry| {
+        let id: String = entry.session_id.chars().take(8).collect();
+        let go_on = resume(&entry.session_id, results_option);
+        format!("session {id} was interrupted; to go on: {go_on}")
+    };
+    let mut lines: Vec<String> = interrupted().take(MOST).map(line).collect();
+    if let more @ 1.. = interrupted().count().saturating_sub(MOST) {
+        lines.push(format!("and so were {more} more"));
+    }
+    lines
 }

@@ -17,11 +17,25 @@ pub struct Started<'s> {
     pub results_option: Option<&'s Path>,
     /// Whether this process stays and shows it.
     pub watched: bool,
+    /// What there is to do of one that goes on.
+    pub left: Option<Left>,
+}
+
+/// What there is to do of a session that goes on.
+pub struct Left {
+    /// How many tasks are not settled.
+    pub tasks: usize,
+    /// The cost, in US dollars, above which no more of them start.
+    pub max_cost_usd: Option<f64>,
 }
 
 /// What was set in motion, where its results are, and how to follow it.
 pub fn started(session: &Started<'_>) -> String {
-    let what = format!("{}\nresults in {}", in_motion(session.spec), quote(session.dir));
+    let what = format!(
+        "{}\nresults in {}",
+        what_of(session.spec, session.left.as_ref()),
+        quote(session.dir)
+    );
     if session.watched {
         return what;
     }
@@ -47,17 +61,35 @@ pub fn goes_on(spec: &SessionSpec, results_option: Option<&Path>) -> String {
     format!("the session goes on: {}", command("watch", spec, results_option))
 }
 
+/// The command that goes on with a session.
+pub fn resume(session: &str, results_option: Option<&Path>) -> String {
+    command_on("resume", session.get(..8).unwrap_or(session), results_option)
+}
+
 /// A command about a session, as it can be typed.
 fn command(verb: &str, spec: &SessionSpec, results_option: Option<&Path>) -> String {
+    command_on(verb, &short(spec.session_id), results_option)
+}
+
+fn command_on(verb: &str, session: &str, results_option: Option<&Path>) -> String {
     let mut pleach = program();
     if let Some(dir) = results_option {
         pleach.push_str(&format!(" --results-dir {}", quote(dir)));
     }
-    format!("{pleach} {verb} {}", short(spec.session_id))
+    format!("{pleach} {verb} {session}")
 }
 
 /// `40 tasks, 4 at once, permissions skipped, no cost limit`
 pub(super) fn in_motion(spec: &SessionSpec) -> String {
+    what_of(spec, None)
+}
+
+fn what_of(spec: &SessionSpec, left: Option<&Left>) -> String {
+    let all = count(spec.tasks.len(), "task");
+    let (tasks, limit) = match left {
+        Some(left) => (format!("{} of {all}", left.tasks), left.max_cost_usd),
+        None => (all, spec.options.max_cost_usd),
+    };
     let at_once = match spec.options.max_parallel {
         Some(most) => format!("{most} at once"),
         None => "all at once".into(),
@@ -67,10 +99,10 @@ pub(super) fn in_motion(spec: &SessionSpec) -> String {
         Permissions::Mode(mode) => format!("permission mode {mode}"),
     };
     let mut parts = vec![
-        count(spec.tasks.len(), "task"),
+        tasks,
         at_once,
         permissions,
-        match spec.options.max_cost_usd {
+        match limit {
             Some(limit) => format!("cost limit {}", dollars(limit)),
             None => "no cost limit".into(),
         },

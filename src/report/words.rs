@@ -76,11 +76,10 @@ pub fn program() -> String {
 pub fn looking_there(hint: &str, results_option: Option<&Path>) -> String {
     let Some(dir) = results_option else { return hint.into() };
     let option = format!("--results-dir {}", quote(dir));
-    ["clean", "list", "recover", "run", "status"]
-        .iter()
-        .fold(hint.to_owned(), |hint, verb| {
-            hint.replace(&format!("pleach {verb}"), &format!("pleach {option} {verb}"))
-        })
+    const VERBS: [&str; 7] = ["clean", "list", "recover", "resume", "run", "status", "watch"];
+    VERBS.iter().fold(hint.to_owned(), |hint, verb| {
+        hint.replace(&format!("pleach {verb}"), &format!("pleach {option} {verb}"))
+    })
 }
 
 /// Commands to copy, one a line, with what each is for behind it; or before it, if a terminal has no room there.

@@ -7,7 +7,7 @@ use std::fs;
 use std::io;
 use std::time::Duration;
 
-use rustix::process::{Pid, Signal, kill_process};
+use rustix::process::Signal;
 use serde::{Deserialize, Serialize};
 
 use crate::store::atomic::{self, Durability};
@@ -32,11 +32,11 @@ struct Request {
     grace_ms: u64,
 }
 
-/// Asks the runner of an attempt to end its agent. `runner` has to be that process for certain. A file that cannot be
-/// written, on a full disk, is an error after the signal was sent: then the time is the one that the runner was started
-/// with.
-pub fn ask_to_end(paths: &AttemptPaths, runner: Pid, how: Ending) -> io::Result<()> {
-    let (written, signal) = match how {
+/// Asks the runner of an attempt to end its agent: `signal` sends one to that process, and to no other. A file that
+/// cannot be written, on a full disk, is an error after the signal was sent: then the time is the one that the runner was
+/// started with.
+pub fn ask_to_end(paths: &AttemptPaths, how: Ending, signal: impl FnOnce(Signal) -> io::Result<()>) -> io::Result<()> {
+    let (written, which) = match how {
         Ending::AtOnce => (Ok(()), Signal::QUIT),
         Ending::Within { grace_ms } => {
             let request = Request { schema: 1, grace_ms };
@@ -44,7 +44,7 @@ pub fn ask_to_end(paths: &AttemptPaths, runner: Pid, how: Ending) -> io::Result<
             (written, Signal::TERM)
         }
     };
-    kill_process(runner, signal)?;
+    signal(which)?;
     written
 }
 

@@ -86,7 +86,7 @@ pub enum SessionError {
     },
 }
 
-/// A session that was just made, with its lock held.
+/// A session that no supervisor works on yet, with its lock held.
 #[derive(Debug)]
 pub struct NewSession {
     /// Its files.

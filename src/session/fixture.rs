@@ -157,6 +157,19 @@ pub fn ended(id: &str, outcome: AttemptOutcome) -> EventKind {
     }
 }
 
+/// An attempt of a task was lost.
+pub fn lost(id: &str, outcome: AttemptOutcome) -> EventKind {
+    EventKind::AttemptLost {
+        task: task_id(id),
+        outcome,
+    }
+}
+
+/// A task is to be tried again.
+pub fn retried(id: &str) -> EventKind {
+    EventKind::TaskRetried { task: task_id(id) }
+}
+
 /// A task was settled.
 pub fn settled(id: &str, settlement: Settlement) -> EventKind {
     EventKind::TaskSettled {

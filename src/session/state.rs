@@ -7,7 +7,7 @@ use uuid::Uuid;
 
 use super::{SessionEnd, SessionSpec, Settlement, Site, is_above};
 use crate::process::ProcessIdentity;
-use crate::task::{AttemptOutcome, TaskId, counted_cost};
+use crate::task::{AttemptOutcome, Outcome, TaskId, counted_cost};
 
 /// All that is known of a session.
 #[derive(Clone, Debug, PartialEq)]
@@ -206,6 +206,11 @@ impl TaskRecord {
             TaskState::Settled { settlement, .. } => Some(settlement),
             _ => None,
         }
+    }
+
+    /// Whether it is settled without success.
+    pub fn is_unsuccessful(&self) -> bool {
+        self.settlement().is_some_and(|s| s.outcome != Outcome::Succeeded)
     }
 
     /// Where it works or worked.

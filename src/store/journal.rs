@@ -24,6 +24,13 @@ struct Header {
     version: String,
 }
 
+fn header() -> Header {
+    Header {
+        schema: SCHEMA,
+        version: env!("CARGO_PKG_VERSION").into(),
+    }
+}
+
 /// Why a journal cannot be read.
 #[derive(Debug, thiserror::Error)]
 pub enum JournalError {
@@ -73,6 +80,14 @@ pub enum AppendError {
     Broken(io::Error),
 }
 
+impl From<AppendError> for io::Error {
+    fn from(e: AppendError) -> Self {
+        match e {
+            AppendError::NoRoom(e) | AppendError::Broken(e) => e,
+        }
+    }
+}
+
 /// What a journal is written to.
 pub trait Medium {
     /// Adds to its end.
@@ -115,22 +130,30 @@ impl JournalWriter {
             .create_new(true)
             .mode(0o600)
             .open(path)?;
-        let header = Header {
-            schema: SCHEMA,
-            version: env!("CARGO_PKG_VERSION").into(),
-        };
-        let mut line = serde_json::to_vec(&header)?;
+        let mut line = serde_json::to_vec(&header())?;
         line.push(b'\n');
         file.write_all(&line)?;
         file.sync_data()?;
         Ok(Self::on(file, line.len() as u64))
     }
 
-    /// Opens a journal to go on with it.
-    pub fn open(path: &Path) -> io::Result<Self> {
-        let file = OpenOptions::new().append(true).open(path)?;
-        let length = file.metadata()?.len();
-        Ok(Self::on(file, length))
+    /// Opens a journal to go on with it. A part of a line at its end, which a crash has torn, is cut off; whether there
+    /// was one is the other part of the answer. The caller has read all whole lines.
+    pub fn open(path: &Path) -> io::Result<(Self, bool)> {
+        let mut file = OpenOptions::new().read(true).append(true).open(path)?;
+        let mut text = Vec::new();
+        file.read_to_end(&mut text)?;
+        let whole = text.iter().rposition(|&b| b == b'\n').map_or(0, |i| i + 1);
+        let torn = whole < text.len();
+        if torn {
+            file.set_len(whole as u64)?;
+            file.sync_data()?;
+        }
+        let mut writer = Self::on(file, whole as u64);
+        if whole == 0 {
+            writer.append(&[header()])?;
+        }
+        Ok((writer, torn))
     }
 }
 
@@ -286,7 +309,9 @@ mod tests {
         assert!(reader.poll().unwrap().is_empty());
         writer.append(&[1, 2]).unwrap();
         assert_eq!(reader.poll().unwrap(), [1, 2]);
-        JournalWriter::open(&path).unwrap().append(&[3]).unwrap();
+        let (mut writer, torn) = JournalWriter::open(&path).unwrap();
+        assert!(!torn);
+        writer.append(&[3]).unwrap();
         assert_eq!(reader.poll().unwrap(), [3]);
         assert!(!reader.has_torn_tail());
     }
@@ -300,7 +325,15 @@ mod tests {
             let mut reader = JournalReader::<u32>::open(&path).unwrap();
             let whole = text[..cut].iter().filter(|&&b| b == b'\n').count();
             assert_eq!(reader.poll().unwrap().len(), whole.saturating_sub(1), "{cut}");
-            assert_eq!(reader.has_torn_tail(), cut > 0 && text[cut - 1] != b'\n');
+            let torn = cut > 0 && text[cut - 1] != b'\n';
+            assert_eq!(reader.has_torn_tail(), torn);
+            // Whoever goes on with it cuts off that part, and nothing else.
+            let (mut writer, cut_off) = JournalWriter::open(&path).unwrap();
+            assert_eq!(cut_off, torn, "{cut}");
+            writer.append(&[33]).unwrap();
+            let mut records = JournalReader::<u32>::open(&path).unwrap().poll().unwrap();
+            assert_eq!(records.pop(), Some(33));
+            assert_eq!(records.len(), whole.saturating_sub(1), "{cut}");
         }
     }
 

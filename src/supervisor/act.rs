@@ -14,6 +14,7 @@ use super::attempt::{self, Word};
 use super::decide::{Action, Input, NewAttempt, NoWorktree, Short};
 use super::keeping::Keeping;
 use super::runner_request::runner_request;
+use super::takeover::{self, Ended};
 use crate::clean;
 use crate::git;
 use crate::session::{
@@ -108,7 +109,8 @@ impl Hands {
         let record = |task: usize| state.tasks[task].clone();
         match action {
             Action::Provision { task, site } => {
-                spawn_blocking(move || shared.provision(task, site.as_ref()));
+                let record = record(task);
+                spawn_blocking(move || shared.provision(task, &record, site.as_ref()));
             }
             Action::Start { task, number } => {
                 let (sender, words) = unbounded_channel();
@@ -125,6 +127,13 @@ impl Hands {
                 if let Some(words) = self.words.get(&task) {
                     shared.end(task, how, record(task), words.clone());
                 }
+            }
+            Action::TakeOver { task, search } => {
+                let (sender, words) = unbounded_channel();
+                self.words.insert(task, sender);
+                shared.keep_later(task, state);
+                let record = record(task);
+                tokio::spawn(async move { shared.take_over(task, record, search, words).await });
             }
             Action::Release { task } => match self.words.remove(&task) {
                 // The one who looks after the runner sees that the word will not come, and undoes the worktree.
@@ -156,13 +165,6 @@ impl Hands {
         }
     }
 
-    /// Sees to it that the work of agents that run already is kept from here on.
-    pub(super) fn keep_running(&self, state: &SessionState) {
-        for task in 0..state.tasks.len() {
-            self.shared.keep_later(task, state);
-        }
-    }
-
     fn tell(&self, task: usize, word: Word) {
         if let Some(words) = self.words.get(&task) {
             let _ = words.send(word);
@@ -176,29 +178,54 @@ impl Shared {
         let _ = self.sender.send(input);
     }
 
-    fn provision(&self, task: usize, site: Option<&Site>) {
+    fn provision(&self, task: usize, record: &TaskRecord, site: Option<&Site>) {
         let result = match self.shop.as_ref().zip(site) {
             None => Ok(()),
-            Some((shop, site)) => worktree::provision(shop, site).map_err(|e| match (e.error, e.shortage) {
-                (WorktreeError::Taken(what), _) => NoWorktree::Taken(what),
-                (error, shortage) => without(error.to_string(), shortage),
-            }),
+            Some((shop, site)) if record.attempts > 0 => match worktree::again(shop, site, &record.id) {
+                Ok(notes) => {
+                    for text in notes {
+                        self.tell(Input::TaskWarning { task, text });
+                    }
+                    Ok(())
+                }
+                Err(e) => Err(without(e.to_string(), shop.shortage_behind(&e))),
+            },
+            Some((shop, site)) => {
+                worktree::provision(shop, site, &record.id).map_err(|e| match (e.error, e.shortage) {
+                    (WorktreeError::Taken(what), _) => NoWorktree::Taken(what),
+                    (error, shortage) => without(error.to_string(), shortage),
+                })
+            }
         };
         self.tell(Input::Provisioned { task, result });
     }
 
-    /// Undoes the worktree of a task that no agent has worked at.
+    /// Undoes what was made for a task; not where an agent has worked before.
     fn undo(&self, record: &TaskRecord, shortage: Option<Shortage>) -> Result<(), WorktreeError> {
         match self.shop.as_ref().zip(record.site()) {
             Some((shop, site)) if record.attempts == 0 => match shortage {
-                Some(_) => patiently(|| worktree::discard(shop, site)),
-                None => patiently(|| worktree::release(shop, site)),
+                Some(_) => patiently(|| worktree::discard(shop, site, &record.id)),
+                None => patiently(|| worktree::release(shop, site, &record.id)),
             },
             _ => Ok(()),
         }
     }
 
+    /// Looks after an attempt that an earlier supervisor had started.
+    async fn take_over(&self, task: usize, record: TaskRecord, search: bool, words: UnboundedReceiver<Word>) {
+        let TaskState::Running { attempt, .. } = &record.state else {
+            return;
+        };
+        let paths = self.paths.attempt(record.id.as_ref(), attempt.number);
+        self.tell(match takeover::wait_for_end(&paths, attempt, search, words).await {
+            Ended::Told(outcome) => Input::AttemptEnded { task, outcome },
+            Ended::Lost(outcome) => Input::AttemptLost { task, outcome },
+        });
+    }
+
     fn release(&self, task: usize, record: &TaskRecord) {
+        // After a crash: a runner that never had the word may be about to end.
+        takeover::await_unheard(&self.paths.attempt(record.id.as_ref(), record.attempts + 1));
         if let Err(e) = self.undo(record, None) {
             self.tell(Input::Warning(format!(
                 "the worktree of {} could not be undone: {e}",

@@ -3,7 +3,7 @@
 use std::io;
 use std::process::Stdio;
 
-use rustix::process::Pid;
+use rustix::process::{Pid, kill_process};
 use tokio::io::{AsyncBufReadExt, AsyncWriteExt, BufReader};
 use tokio::process::{Child, Command};
 use tokio::sync::mpsc::UnboundedReceiver;
@@ -134,7 +134,7 @@ impl Waiting {
                     }
                     // Its pid is its own: it has not been waited for yet.
                     if let Some(pid) = self.child.id().and_then(|id| Pid::from_raw(id.cast_signed())) {
-                        let _ = ask_to_end(paths, pid, how);
+                        let _ = ask_to_end(paths, how, |signal| Ok(kill_process(pid, signal)?));
                     }
                 }
             }

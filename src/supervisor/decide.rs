@@ -4,14 +4,14 @@ mod stopping;
 
 pub(super) use stopping::never_started;
 
-use super::request::Stop;
+use super::request::{GoOn, Stop};
 use crate::pool;
 use crate::runner::Ending;
 use crate::session::{
     EventKind, SessionEnd, SessionSpec, SessionState, Settlement, Site, TaskRecord, TaskState, WorktreeIntent,
 };
 use crate::store::Shortage;
-use crate::task::{AttemptOutcome, FailureReason, Outcome, TaskId};
+use crate::task::{AttemptOutcome, FailureReason, Outcome, TaskId, Verdict};
 use crate::words::dollars;
 use crate::worktree::{Removal, naming::other_site};
 use uuid::Uuid;
@@ -28,6 +28,8 @@ pub(super) enum Input {
     RunnerReady { task: usize, attempt: NewAttempt },
     /// The runner is gone.
     AttemptEnded { task: usize, outcome: AttemptOutcome },
+    /// The runner of an attempt that was taken over is gone, and nobody knows how it ended.
+    AttemptLost { task: usize, outcome: AttemptOutcome },
     /// The work of a task is committed.
     Settled { task: usize, settlement: Settlement },
     /// The work of a task could not be committed for want of something; `settlement` is what it came to otherwise.
@@ -44,6 +46,8 @@ pub(super) enum Input {
     SnapshotDue { task: usize, number: u32 },
     /// Somebody wants the session, or some of its tasks, to stop.
     StopAsked(Stop),
+    /// Somebody wants the session to go on.
+    GoOn(GoOn),
     /// The user should know.
     Warning(String),
     /// The user should know, of a task.
@@ -92,6 +96,8 @@ pub(super) enum Action {
     Snapshot { task: usize, number: u32 },
     /// End the agent.
     End { task: usize, how: Ending },
+    /// Look after an attempt of an earlier supervisor; `search` for what is left of it when it is lost.
+    TakeOver { task: usize, search: bool },
     /// Commit what the agent left.
     Settle { task: usize },
     /// Put the worktree away.
@@ -143,6 +149,7 @@ pub(super) fn decide(spec: &SessionSpec, state: &SessionState, input: Input) -> 
             let events = [ended].into_iter().chain(at_the_limit).collect();
             (events, vec![Action::Settle { task }])
         }
+        Input::AttemptLost { task, outcome } => lost(state, task, outcome),
         Input::Settled { task, settlement } => {
             let remove = settlement.worktree == WorktreeIntent::Remove;
             let settled = EventKind::TaskSettled {
@@ -172,6 +179,7 @@ pub(super) fn decide(spec: &SessionSpec, state: &SessionState, input: Input) -> 
             (vec![], snapshot.into_iter().collect())
         }
         Input::StopAsked(stop) => stopping::asked(spec, state, &stop),
+        Input::GoOn(wanted) => go_on(state, &wanted),
         Input::Warning(text) => (vec![EventKind::Warned { task: None, text }], vec![]),
         Input::TaskWarning { task, text } => {
             let task = Some(id(task));
@@ -186,21 +194,62 @@ pub(super) fn schedule(spec: &SessionSpec, state: &SessionState) -> (Vec<EventKi
     let mut actions = Vec::new();
     for task in pool::next(state, &spec.options) {
         let record = &state.tasks[task];
+        // Where it has worked before it goes on.
         let site = record.site().cloned().or_else(|| spec.site(task));
         events.push(EventKind::TaskPreparing {
             task: record.id.clone(),
             site: site.clone(),
         });
-        actions.push(match record.attempts {
-            0 => Action::Provision { task, site },
-            // Its worktree is there.
-            before => Action::Start {
-                task,
-                number: before + 1,
-            },
-        });
+        actions.push(Action::Provision { task, site });
     }
     (events, actions)
+}
+
+/// What becomes of a task whose attempt is lost: it is made anew, unless its work is to be kept as it is.
+fn lost(state: &SessionState, task: usize, outcome: AttemptOutcome) -> (Vec<EventKind>, Vec<Action>) {
+    let record = &state.tasks[task];
+    let id = record.id.clone();
+    if state.stop_asked.is_some() || record.stop_asked.is_some() {
+        let outcome = AttemptOutcome {
+            verdict: Verdict::Stopped,
+            ..outcome
+        };
+        return (
+            vec![EventKind::AttemptEnded { task: id, outcome }],
+            vec![Action::Settle { task }],
+        );
+    }
+    let ended = match outcome.killed_processes {
+        0 => String::new(),
+        1 => ", a process that it had left behind was ended".into(),
+        many => format!(", {many} processes that it had left behind were ended"),
+    };
+    let text = format!(
+        "attempt {} was cut off with its runner{ended}; another is made in the same place",
+        record.attempts
+    );
+    let left = &outcome.left_processes;
+    let stuck = (!left.is_empty()).then(|| format!("processes that could not be ended: {left:?}"));
+    let said = [text].into_iter().chain(stuck).map(|text| EventKind::Warned {
+        task: Some(id.clone()),
+        text,
+    });
+    let mut events: Vec<EventKind> = said.collect();
+    events.insert(0, EventKind::AttemptLost { task: id, outcome });
+    (events, vec![])
+}
+
+/// What is changed for a session that goes on.
+fn go_on(state: &SessionState, wanted: &GoOn) -> (Vec<EventKind>, Vec<Action>) {
+    let limit = wanted
+        .max_cost_usd
+        .map(|max_cost_usd| EventKind::CostLimitSet { max_cost_usd });
+    let failed = state
+        .tasks
+        .iter()
+        .filter(|task| wanted.retry_failed && task.is_unsuccessful());
+    let retried = failed.map(|task| EventKind::TaskRetried { task: task.id.clone() });
+    (limit.into_iter().chain(retried).collect(), vec![])
 }
 
 /// Whether the session is at its end.
@@ -257,6 +306,7 @@ fn without_worktree(
             return (vec![EventKind::TaskReleased { task: id }], vec![]);
         }
         NoWorktree::Short(_) => return (vec![EventKind::TaskReleased { task: id }], vec![]),
+        NoWorktree::Taken(what) if state.tasks[task].attempts > 0 => format!("{what} exists already"),
         NoWorktree::Taken(what) => {
             let other = state.tasks[task]
                 .site()
@@ -268,7 +318,10 @@ fn without_worktree(
         }
         NoWorktree::Failed(error) => error,
     };
-    let settlement = Settlement::failed(FailureReason::Provisioning, error);
+    let mut settlement = Settlement::failed(FailureReason::Provisioning, error);
+    if state.tasks[task].attempts > 0 {
+        settlement.worktree = WorktreeIntent::Keep("an attempt was made in it before".into());
+    }
     (vec![EventKind::TaskSettled { task: id, settlement }], vec![])
 }
 

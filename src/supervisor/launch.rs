@@ -16,6 +16,9 @@ use crate::session::NewSession;
 /// The hidden subcommand that is the supervisor.
 pub const COMMAND: &str = "__supervisor";
 
+/// Its option for a session that another has worked on before.
+pub const AGAIN: &str = "--again";
+
 /// The supervisor did not come up.
 #[derive(Debug, thiserror::Error)]
 pub enum LaunchError {
@@ -32,19 +35,22 @@ pub enum LaunchError {
     },
 }
 
-/// Starts the supervisor detached from everything of this process, and hands it the lock.
-pub fn launch(session: NewSession) -> Result<(), LaunchError> {
+/// Starts the supervisor detached from everything of this process, and hands it the lock; `again` says that the session
+/// had another before.
+pub fn launch(session: NewSession, again: bool) -> Result<(), LaunchError> {
     let log_path = session.paths.supervisor_log();
     let log = OpenOptions::new()
         .append(true)
         .create(true)
         .mode(0o600)
         .open(&log_path)?;
+    let before = usize::try_from(log.metadata()?.len()).unwrap_or(usize::MAX);
     keep_files_from_children()?;
     let mut command = Command::new(own_program()?);
     command
         .arg0("pleach")
         .arg(COMMAND)
+        .args(again.then_some(AGAIN))
         .arg(session.paths.dir())
         .current_dir("/")
         .env(SUPERVISOR_MARK, Uuid::new_v4().to_string())
@@ -59,7 +65,9 @@ pub fn launch(session: NewSession) -> Result<(), LaunchError> {
     if said == READY {
         return Ok(());
     }
-    let text = std::fs::read_to_string(&log_path).unwrap_or_default();
+    let text = std::fs::read(&log_path).unwrap_or_default();
+    // What another has said before is not why this one ended.
+    let text = String::from_utf8_lossy(text.get(before..).unwrap_or_default());
     Err(LaunchError::Ended {
         said: last_words(&text).unwrap_or_else(|| "its log is empty".into()),
         log: log_path,

@@ -1,6 +1,7 @@
 //! The detached process of a running session: it schedules, records, provisions and settles.
 //!
-//! `launch` starts it (called by `pleach run`), `main` is the process itself. One loop orders everything: inputs come
+//! `launch` starts it (called by `pleach run`, and by `resume` for a session that had one before: then `recover` says
+//! what the end of that one meant), `main` is the process itself. One loop orders everything: inputs come
 //! through one channel, `decide` (pure) turns each into events and actions, `record` makes the events durable, and
 //! only then does `act` carry the actions out. While the journal is being written more inputs gather: they share the
 //! next fsync. It prints nothing but to its own log.
@@ -16,8 +17,10 @@ mod launch;
 mod moved;
 mod places;
 mod record;
+mod recover;
 mod request;
 mod runner_request;
+mod takeover;
 
 use std::io::{self, Write};
 use std::path::Path;
@@ -29,19 +32,20 @@ use tokio::task::spawn_blocking;
 use tokio::time::{Instant, sleep_until};
 
 pub use gate::would_wait;
-pub use launch::{COMMAND, LaunchError, launch};
+pub use launch::{AGAIN, COMMAND, LaunchError, launch};
 pub use places::check as check_places;
-pub use request::{Stop, ask_to_stop};
+pub use request::{GoOn, Stop, ask_to_go_on, ask_to_stop, left_behind};
 pub use runner_request::runner_request;
 
 use act::Hands;
 use decide::{Action, Input, decide, finish, never_started, schedule};
 use gate::Gate;
 use record::Recorder;
+use recover::recover;
 
 use crate::git::{self, Drivers, Git, GitError};
 use crate::process::{ProcessIdentity, become_subreaper, take_stdin};
-use crate::session::{EventKind, SessionEnd, SessionError};
+use crate::session::{EventKind, SessionEnd, SessionError, TaskState};
 use crate::store::lock::Lock;
 use crate::store::paths::SessionPaths;
 use crate::worktree::{self, Workshop, WorktreeError};
@@ -71,9 +75,9 @@ impl SupervisorError {
     }
 }
 
-/// The process: works on the session in `dir` until nothing is left to do. The session's lock is its standard input,
-/// a pipe to whoever started it its standard output. It has no terminal.
-pub fn main(dir: &Path) -> Result<(), SupervisorError> {
+/// The process: works on the session in `dir` until nothing is left to do; `again` says that another has before. The
+/// session's lock is its standard input, a pipe to whoever started it its standard output. It has no terminal.
+pub fn main(dir: &Path, again: bool) -> Result<(), SupervisorError> {
     let paths = SessionPaths::new(dir);
     // What a runner that is killed leaves behind comes to this process.
     become_subreaper().map_err(SupervisorError::io("cannot become a subreaper"))?;
@@ -90,8 +94,16 @@ pub fn main(dir: &Path) -> Result<(), SupervisorError> {
         let _hangup = caught(SignalKind::hangup())?;
         let stops = [caught(SignalKind::terminate())?, caught(SignalKind::interrupt())?];
         let _ = spawn_blocking(|| ()).await;
-        say_ready(&lock).map_err(SupervisorError::io("cannot say that it is ready"))?;
-        supervise(&paths, stops).await
+        let ready = || say_ready(&lock).map_err(SupervisorError::io("cannot say that it is ready"));
+        if !again {
+            ready()?;
+        }
+        let begun = begin(&paths)?;
+        if again {
+            // Until then what is written down says that the session has ended, or was interrupted.
+            ready()?;
+        }
+        supervise(&paths, begun, stops).await
     });
     // Nothing that still waits in a thread may hold the lock any longer.
     runtime.shutdown_background();
@@ -112,19 +124,63 @@ fn say_ready(lock: &Lock) -> io::Result<()> {
     Ok(())
 }
 
-async fn supervise(paths: &SessionPaths, signals: [tokio::signal::unix::Signal; 2]) -> Result<(), SupervisorError> {
+/// A session that this process has begun to work on.
+struct Begun {
+    recorder: Recorder,
+    /// The filter and merge drivers in git's configuration, or why they are not known.
+    filters: Result<Drivers, WorktreeError>,
+    /// The supervisor that worked on it before.
+    before: Option<ProcessIdentity>,
+}
+
+/// Writes down that this process works on the session.
+fn begin(paths: &SessionPaths) -> Result<Begun, SupervisorError> {
     let mut recorder = Recorder::open(paths)?;
-    let (sender, mut inputs) = mpsc::unbounded_channel();
+    let before = recorder.state.supervisor.clone();
     let filters = match &recorder.spec.repository {
-        Some(repository) => git::drivers(&Git::bare(&repository.place.git_dir)),
+        Some(repository) => git::drivers(&Git::bare(repository.place.origin())),
         None => Ok(Drivers::new()),
     };
     recorder.add(EventKind::SessionStarted {
         supervisor: ProcessIdentity::current(),
         filters: filters.as_ref().cloned().unwrap_or_default(),
     })?;
-    let shop = match filters.map_err(WorktreeError::from).and_then(|_| workshop(&recorder)) {
-        Ok(shop) => shop,
+    if recorder.torn {
+        let text = "the last line of the journal was torn, and was cut off".into();
+        recorder.add(EventKind::Warned { task: None, text })?;
+    }
+    if before.is_some() {
+        recorder.commit()?;
+    }
+    Ok(Begun {
+        recorder,
+        filters: filters.map_err(WorktreeError::from),
+        before,
+    })
+}
+
+async fn supervise(
+    paths: &SessionPaths,
+    begun: Begun,
+    signals: [tokio::signal::unix::Signal; 2],
+) -> Result<(), SupervisorError> {
+    let Begun {
+        mut recorder,
+        filters,
+        before,
+    } = begun;
+    let (sender, mut inputs) = mpsc::unbounded_channel();
+    let cleared = match &before {
+        Some(_) => clear_locks(&recorder),
+        None => Ok(Vec::new()),
+    };
+    let shop = match filters.and(cleared).and_then(|said| Ok((workshop(&recorder)?, said))) {
+        Ok((shop, said)) => {
+            for text in said {
+                recorder.add(EventKind::Warned { task: None, text })?;
+            }
+            shop
+        }
         Err(e) => {
             recorder.add(EventKind::SessionEnded {
                 end: SessionEnd::Error,
@@ -135,12 +191,20 @@ async fn supervise(paths: &SessionPaths, signals: [tokio::signal::unix::Signal; 
     };
     let mut hands = Hands::new(paths.clone(), recorder.spec.clone(), shop, sender.clone());
     let mut gate = Gate::new(&recorder.spec, paths.dir());
-    hands.look_at_checkout();
     hands.empty_trash();
-    hands.keep_running(&recorder.state);
+    let mut batch: Vec<Input> = Vec::new();
+    if before.is_none() {
+        hands.look_at_checkout();
+    } else {
+        batch = go_on_from(&mut hands, &recorder, paths, before.as_ref());
+        // Before any task starts: one of them may be to start none.
+        request::take_up_all(paths, &sender);
+        while let Ok(input) = inputs.try_recv() {
+            batch.push(input);
+        }
+    }
     request::watch(paths, sender.clone()).map_err(SupervisorError::io("cannot watch for requests"))?;
     forward_signals(signals, sender);
-    let mut batch: Vec<Input> = Vec::new();
     let mut held: Vec<Action> = Vec::new();
     loop {
         held.extend(take_in(&mut recorder, &mut gate, &mut hands, batch.drain(..))?);
@@ -161,6 +225,25 @@ async fn supervise(paths: &SessionPaths, signals: [tokio::signal::unix::Signal; 
             batch.push(input);
         }
     }
+}
+
+/// Takes over what an earlier supervisor has left, and gives what has happened meanwhile.
+fn go_on_from(
+    hands: &mut Hands,
+    recorder: &Recorder,
+    paths: &SessionPaths,
+    before: Option<&ProcessIdentity>,
+) -> Vec<Input> {
+    let grace_ms = recorder.spec.options.grace_ms;
+    let (happened, actions) = recover(&recorder.state, grace_ms, |task, attempt| {
+        let id = &recorder.spec.tasks[task].id;
+        takeover::look(&paths.attempt(id.as_ref(), attempt.number), before)
+    });
+    // They rely on what the earlier one has made durable.
+    for action in actions {
+        hands.act(action, &recorder.state);
+    }
+    happened
 }
 
 /// Nothing is left to do but to write that down. Without room for it there is somebody who waits for it; a signal ends
@@ -254,6 +337,16 @@ fn take_in(
     Ok(actions)
 }
 
+/// Removes the locks that an earlier supervisor of the session has left in the repository.
+fn clear_locks(recorder: &Recorder) -> Result<Vec<String>, WorktreeError> {
+    let Some(repository) = &recorder.spec.repository else {
+        return Ok(Vec::new());
+    };
+    let open = (recorder.state.tasks.iter()).filter(|task| !matches!(task.state, TaskState::Pending { site: None }));
+    let tasks: Vec<_> = open.map(|task| (&task.id, task.site())).collect();
+    worktree::clear_locks(&repository.place, recorder.spec.session_id, &tasks)
+}
+
 /// The repository as this session uses it; pins the base.
 fn workshop(recorder: &Recorder) -> Result<Option<Workshop>, WorktreeError> {
     let Some(repository) = &recorder.spec.repository else {
@@ -272,7 +365,7 @@ fn workshop(recorder: &Recorder) -> Result<Option<Workshop>, WorktreeError> {
         worktrees: repository.worktrees.clone(),
         identity: repository.identity.clone(),
         drivers: recorder.state.filters.clone().unwrap_or_default(),
-        checkout: worktree::choose_checkout(&opened, &Git::bare(&repository.place.git_dir), &repository.base.commit)?,
+        checkout: worktree::choose_checkout(&opened, &Git::bare(repository.place.origin()), &repository.base.commit)?,
     }))
 }
 

@@ -30,6 +30,8 @@ pub(super) struct Recorder {
     is_stuck: bool,
     /// Whether it was said that there is no room.
     is_said: bool,
+    /// Whether the journal ended in a torn line.
+    pub torn: bool,
     /// What was asked for.
     pub spec: SessionSpec,
     /// What has happened, with the events that are not durable yet.
@@ -39,10 +41,12 @@ pub(super) struct Recorder {
 impl Recorder {
     pub(super) fn open(paths: &SessionPaths) -> Result<Self, SupervisorError> {
         let past = recorded(paths)?;
-        let journal = JournalWriter::open(&paths.journal());
+        let opened = JournalWriter::open(&paths.journal());
+        let (journal, torn) = opened.map_err(SupervisorError::io("cannot open the journal"))?;
         Ok(Self {
             paths: paths.clone(),
-            journal: journal.map_err(SupervisorError::io("cannot open the journal"))?,
+            journal,
+            torn,
             unwritten: Vec::new(),
             status_stale: true,
             status_after: Instant::now(),

@@ -2,7 +2,7 @@
 
 use std::fs;
 use std::io;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::thread;
 
 use serde::{Deserialize, Serialize};
@@ -26,6 +26,15 @@ pub struct Stop {
     pub grace_ms: Option<u64>,
 }
 
+/// What is changed for a session that goes on.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub struct GoOn {
+    /// Tasks that were settled without success wait again.
+    pub retry_failed: bool,
+    /// Another limit of the cost, in US dollars.
+    pub max_cost_usd: Option<f64>,
+}
+
 /// A request as it stands in its file. That for some tasks has a name of its own: a supervisor of an older version does
 /// not know it, and must not take it for one that ends them all.
 #[derive(Serialize, Deserialize)]
@@ -42,6 +51,7 @@ enum Request {
         #[serde(default, skip_serializing_if = "Option::is_none")]
         grace_ms: Option<u64>,
     },
+    GoOn(GoOn),
 }
 
 impl From<&Stop> for Request {
@@ -57,6 +67,7 @@ impl From<&Stop> for Request {
 impl From<Request> for Input {
     fn from(request: Request) -> Self {
         let (tasks, now, grace_ms) = match request {
+            Request::GoOn(wanted) => return Self::GoOn(wanted),
             Request::Stop { now, grace_ms } => (None, now, grace_ms),
             Request::StopTasks { tasks, now, grace_ms } => (Some(tasks), now, grace_ms),
         };
@@ -70,16 +81,36 @@ pub fn ask_to_stop(paths: &SessionPaths, stop: &Stop) -> io::Result<()> {
     atomic::write_json(&path, &Request::from(stop), Durability::Fast)
 }
 
+/// Leaves word for the supervisor that will take over a session. The caller holds the session's lock.
+pub fn ask_to_go_on(paths: &SessionPaths, wanted: GoOn) -> io::Result<()> {
+    let path = paths.requests().join(format!("{}.json", Uuid::new_v4()));
+    atomic::write_json(&path, &Request::GoOn(wanted), Durability::Fast)
+}
+
+/// The requests that nobody has taken up.
+pub fn left_behind(paths: &SessionPaths) -> Vec<PathBuf> {
+    let entries = fs::read_dir(paths.requests()).into_iter().flatten().flatten();
+    entries
+        .map(|entry| entry.path())
+        .filter(|path| path.extension().is_some_and(|e| e == "json"))
+        .collect()
+}
+
+/// Takes up what is there already.
+pub(super) fn take_up_all(paths: &SessionPaths, sender: &UnboundedSender<Input>) {
+    take_up(&paths.requests(), sender);
+}
+
 /// Takes up requests as long as the process lives, on a thread of its own.
 pub(super) fn watch(paths: &SessionPaths, sender: UnboundedSender<Input>) -> io::Result<()> {
     let dir = paths.requests();
-    let take_up_all = move || {
+    let take_up_what_comes = move || {
         let watch = DirectoryWatch::new(&dir);
         while take_up(&dir, &sender) {
             watch.wait(LOOK_AGAIN);
         }
     };
-    thread::Builder::new().spawn(take_up_all).map(drop)
+    thread::Builder::new().spawn(take_up_what_comes).map(drop)
 }
 
 /// False when nobody listens any more.

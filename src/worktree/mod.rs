@@ -1,12 +1,13 @@
 //! The place where a task works: a worktree and a branch of its own, from making them to putting them away.
 //!
-//! `naming` decides where (pure), `provision` makes, `settle` commits what the agent left and pins it, `remove`
-//! moves a worktree to the trash, `clear` does that long after the task, `snapshot` keeps what is in a worktree while its
-//! agent works: all of them look through a `view`. `kept` reads what they have pinned, `moved` watches the refs that are
-//! none of ours. Called by the supervisor and by `clean`. Nothing here forces, and
-//! nothing that an agent may have planted is run: git dir, common dir and work tree are always named, hooks, fsmonitor
+//! `naming` decides where (pure), `provision` makes, `again` makes it fit for another attempt, `settle` commits what
+//! the agent left and pins it, `remove` moves a worktree to the trash, `clear` does that long after the task, `snapshot`
+//! keeps what is in a worktree while its agent works. `recover` undoes what a crash left half made. `kept` reads what is
+//! pinned, `moved` watches the refs that are none of ours. Called by the supervisor and by `clean`. Nothing here forces,
+//! and nothing that an agent may have planted is run: a `view` names git dir, common dir and work tree, hooks, fsmonitor
 //! and fetching are off, drivers only as they were when the session started.
 
+mod again;
 mod clear;
 mod history;
 mod inspect;
@@ -15,6 +16,7 @@ mod moved;
 pub mod naming;
 mod pins;
 mod provision;
+mod recover;
 mod remove;
 mod settle;
 pub mod snapshot;
@@ -25,17 +27,23 @@ use std::path::{Path, PathBuf};
 use git2::Repository;
 use uuid::Uuid;
 
+pub use again::again;
 pub use clear::{Clear, Standing, branch_at, clear, keep, keep_branch, standing, users_of_branch};
 pub use kept::{Kept, KeptKind, kept, kept_base, kept_sessions};
 pub use moved::{Move, MoveKind, RefWatch, Target};
-pub use provision::{Checkout, Unmade, choose_checkout, discard, provision, release};
+pub use provision::{Checkout, Unmade, choose_checkout, provision};
+pub use recover::{clear_locks, discard, release};
 pub use remove::{Removal, remove, trashed};
 pub use settle::{Settled, settle};
 
 use crate::git::{Drivers, Git, GitError, Identity, Place, without_foreign};
-use crate::store::atomic;
 use crate::store::lock::Lock;
+use crate::store::{Shortage, atomic};
 use crate::task::TaskId;
+
+/// The ref of a task that stands for: its branch and its worktree are made by pleach. It is there before they are, and
+/// goes when the task's work is pinned.
+const MADE: &str = "made";
 
 /// Why something could not be done with a worktree.
 #[derive(Debug, thiserror::Error)]
@@ -53,6 +61,9 @@ pub enum WorktreeError {
     /// The branch or the directory is there already, made by somebody else.
     #[error("{0} exists already")]
     Taken(String),
+    /// Something is where a task's worktree was, and it is none.
+    #[error("{} is there, and git does not know it as a worktree", .0.display())]
+    Strange(PathBuf),
     /// git refused.
     #[error(transparent)]
     Git(#[from] GitError),
@@ -109,6 +120,11 @@ impl Workshop {
             "cannot open the repository at {}",
             self.place.common_dir.display()
         )))?)
+    }
+
+    /// What was lacking, if that is behind an error with files of the repository or its worktrees.
+    pub fn shortage_behind(&self, error: &WorktreeError) -> Option<Shortage> {
+        Shortage::behind(error, &[&self.worktrees, &self.place.common_dir])
     }
 
     /// The ref under which a commit of a task is kept, whatever becomes of its branch.

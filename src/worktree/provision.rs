@@ -7,7 +7,6 @@
 use std::collections::HashMap;
 use std::ffi::OsStr;
 use std::fs;
-use std::io::ErrorKind;
 use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
 
@@ -16,10 +15,12 @@ use git2::{ErrorCode, ObjectType, Oid, Repository, Tree};
 use rustix::fs::Mode;
 use rustix::process::umask;
 
-use super::{Workshop, WorktreeError};
-use crate::git::{Git, GitError, add_worktree_without_checkout, patiently};
+use super::recover::{clear_away, discard, drop_branch, drop_claim, release};
+use super::{MADE, Workshop, WorktreeError};
+use crate::git::{self, Git, GitError, add_worktree_without_checkout, patiently};
 use crate::session::Site;
 use crate::store::{Shortage, atomic, failpoint};
+use crate::task::TaskId;
 
 /// Who writes the files of a worktree.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -157,80 +158,98 @@ pub struct Unmade {
     pub shortage: Option<Shortage>,
 }
 
-/// Makes the branch and the worktree of `site`. After an error neither of them is there, unless somebody else made
-/// it ([`WorktreeError::Taken`]).
-pub fn provision(shop: &Workshop, site: &Site) -> Result<(), Unmade> {
+/// Makes the branch and the worktree of `site` for a task. After an error neither of them is there, unless somebody else
+/// made it ([`WorktreeError::Taken`]).
+pub fn provision(shop: &Workshop, site: &Site, task: &TaskId) -> Result<(), Unmade> {
     let unmade = |error| Unmade {
         // Before anything is undone: that makes room.
-        shortage: Shortage::behind(&error, &[&shop.worktrees, &shop.place.common_dir]),
+        shortage: shop.shortage_behind(&error),
         error,
     };
     atomic::private_dir(&shop.worktrees)
         .map_err(WorktreeError::io("make", &shop.worktrees))
-        .and_then(|()| register(shop, site))
+        .and_then(|()| register(shop, site, task))
         .map_err(unmade)?;
     failpoint::passed("registered");
-    let written = match &shop.checkout {
-        Checkout::Libgit2 => checkout_libgit2(site),
-        Checkout::GitProgram(_) => checkout_program(shop, site),
-    };
+    let written = check_out(shop, site, &site.base);
     failpoint::passed("checked-out");
     written.map_err(unmade).inspect_err(|unmade| {
         // The first error is the one to tell; what cannot be undone is recognised by the journal later.
         let _ = match unmade.shortage {
-            Some(_) => discard(shop, site),
-            None => release(shop, site),
+            Some(_) => discard(shop, site, task),
+            None => release(shop, site, task),
         };
     })
 }
 
-fn register(shop: &Workshop, site: &Site) -> Result<(), WorktreeError> {
+fn register(shop: &Workshop, site: &Site, task: &TaskId) -> Result<(), WorktreeError> {
     let _lock = shop.lock()?;
     if fs::symlink_metadata(&site.worktree).is_ok() {
         return Err(WorktreeError::Taken(site.worktree.display().to_string()));
     }
-    let name = site
-        .worktree
-        .file_name()
-        .unwrap_or_default()
-        .to_string_lossy()
-        .into_owned();
-    let all = shop.place.common_dir.join("worktrees");
-    if all.join(&name).exists() {
+    let (name, admin) = registered_as(shop, site);
+    if admin.exists() {
         return Err(WorktreeError::Taken(format!("a worktree named {name}")));
     }
     let repository = shop.repository()?;
-    make_branch(&repository, site)?;
+    let branch = format!("refs/heads/{}", site.branch);
+    if repository.find_reference(&branch).is_ok() {
+        return Err(WorktreeError::Taken(format!("the branch {}", site.branch)));
+    }
+    // None of it is there: what is found under this name after a crash was made for this task.
+    git::pin(&repository, &shop.pin(task, MADE), &site.base)?;
+    failpoint::passed("claimed");
+    if let Err(e) = make_branch(&repository, site) {
+        drop_claim(shop, &repository, task);
+        return Err(e);
+    }
     failpoint::passed("branched");
-    let by_git = || -> Result<(), GitError> {
-        let args = ["worktree", "add", "--no-checkout"].map(AsRef::as_ref);
-        let args = [&args[..], &[site.worktree.as_os_str(), site.branch.as_ref()]].concat();
-        Git::bare(origin(shop)).run(&args).map(drop)
-    };
-    let added = match &shop.checkout {
-        // libgit2 (1.9) says that a branch "is already checked out" as soon as it cannot look into any other worktree:
-        // one that vanishes at that moment, or one that is broken. git goes on.
-        Checkout::Libgit2 => add_worktree_without_checkout(&shop.place.common_dir, &name, &site.worktree, &site.branch)
-            .or_else(|e| by_git().map_err(|_| e)),
-        Checkout::GitProgram(_) => by_git(),
-    };
-    if let Err(e) = added {
+    if let Err(e) = add(shop, site) {
         // Neither was there before.
-        let half = [&site.worktree, &all.join(&name)];
+        let half = [&site.worktree, &admin];
         if half.into_iter().any(|path| fs::symlink_metadata(path).is_ok()) {
-            let _ = clear(shop, half[0], Some(half[1]));
+            let _ = clear_away(shop, half[0], Some(half[1]));
         }
-        drop_branch(&repository, site);
+        let _ = drop_branch(shop, &repository, site);
+        drop_claim(shop, &repository, task);
         return Err(e.into());
     }
     Ok(())
 }
 
-/// The git dir whose sparse checkout and configuration git takes over: that of the checkout the user was in.
-fn origin(shop: &Workshop) -> &Path {
-    let place = &shop.place;
-    let here = place.git_dir.join("HEAD").is_file();
-    if here { &place.git_dir } else { &place.common_dir }
+/// The name under which git knows a worktree, unless it had to choose another, and what it keeps about it.
+pub(super) fn registered_as(shop: &Workshop, site: &Site) -> (String, PathBuf) {
+    let name = site.worktree.file_name().unwrap_or_default().to_string_lossy();
+    (
+        name.clone().into_owned(),
+        shop.place.common_dir.join("worktrees").join(&*name),
+    )
+}
+
+/// Registers the worktree of a site whose branch is there. The caller holds the lock.
+pub(super) fn add(shop: &Workshop, site: &Site) -> Result<(), GitError> {
+    let by_git = || -> Result<(), GitError> {
+        let args = ["worktree", "add", "--no-checkout"].map(AsRef::as_ref);
+        let args = [&args[..], &[site.worktree.as_os_str(), site.branch.as_ref()]].concat();
+        // Its sparse checkout and configuration are taken over: those of the checkout that the user was in.
+        Git::bare(shop.place.origin()).run(&args).map(drop)
+    };
+    let (name, _) = registered_as(shop, site);
+    match &shop.checkout {
+        // libgit2 (1.9) says that a branch "is already checked out" as soon as it cannot look into any other worktree:
+        // one that vanishes at that moment, or one that is broken. git goes on.
+        Checkout::Libgit2 => add_worktree_without_checkout(&shop.place.common_dir, &name, &site.worktree, &site.branch)
+            .or_else(|e| by_git().map_err(|_| e)),
+        Checkout::GitProgram(_) => by_git(),
+    }
+}
+
+/// Writes the files of a registered worktree, as they are in `commit`, which its branch is at.
+pub(super) fn check_out(shop: &Workshop, site: &Site, commit: &str) -> Result<(), WorktreeError> {
+    match &shop.checkout {
+        Checkout::Libgit2 => checkout_libgit2(&site.worktree, commit),
+        Checkout::GitProgram(_) => checkout_program(shop, site),
+    }
 }
 
 fn make_branch(repository: &Repository, site: &Site) -> Result<(), WorktreeError> {
@@ -245,26 +264,16 @@ fn make_branch(repository: &Repository, site: &Site) -> Result<(), WorktreeError
     })
 }
 
-/// Deletes a branch that was just made, if nothing has been added to it.
-fn drop_branch(repository: &Repository, site: &Site) {
-    let name = format!("refs/heads/{}", site.branch);
-    if let Ok(mut reference) = repository.find_reference(&name)
-        && reference.target().is_some_and(|id| id.to_string() == site.base)
-    {
-        let _ = reference.delete();
-    }
-}
-
-fn checkout_libgit2(site: &Site) -> Result<(), WorktreeError> {
+fn checkout_libgit2(worktree: &Path, commit: &str) -> Result<(), WorktreeError> {
     let write = || -> Result<(), git2::Error> {
         // Just made by this process, no agent has seen it: its `.git` file is ours.
-        let repository = Repository::open(&site.worktree)?;
-        let commit = repository.find_commit(Oid::from_str(&site.base)?)?;
+        let repository = Repository::open(worktree)?;
+        let commit = repository.find_commit(Oid::from_str(commit)?)?;
         let mut as_it_stands = CheckoutBuilder::new();
         as_it_stands.force().disable_filters(true);
         repository.checkout_tree(commit.as_object(), Some(&mut as_it_stands))
     };
-    let doing = format!("cannot check out {}", site.worktree.display());
+    let doing = format!("cannot check out {}", worktree.display());
     Ok(write().map_err(GitError::libgit2(doing))?)
 }
 
@@ -276,41 +285,6 @@ fn checkout_program(shop: &Workshop, site: &Site) -> Result<(), WorktreeError> {
         .0
         .run(&["reset", "--hard", "--quiet", "--no-recurse-submodules"])?;
     Ok(())
-}
-
-/// Undoes a worktree that no agent has worked in: its files are those of the base, or a part of them.
-pub fn release(shop: &Workshop, site: &Site) -> Result<(), WorktreeError> {
-    let _lock = shop.lock()?;
-    let admin = shop.admin_dir(&site.worktree);
-    super::remove::move_to_trash(shop, &site.worktree, admin.as_deref())?;
-    drop_branch(&shop.repository()?, site);
-    Ok(())
-}
-
-/// [`release`] of a worktree that this process has just made, or begun to make, and that nobody else has seen; its room
-/// is given back, because something is short: in the trash a half checkout would keep the disk full.
-pub fn discard(shop: &Workshop, site: &Site) -> Result<(), WorktreeError> {
-    let _lock = shop.lock()?;
-    // First, since it may not be possible now, and the worktree has to be known as long as the branch is there.
-    let repository = shop.repository()?;
-    let admin = shop.admin_dir(&site.worktree);
-    clear(shop, &site.worktree, admin.as_deref())?;
-    drop_branch(&repository, site);
-    Ok(())
-}
-
-/// Removes what stands at a worktree that was just begun, through the trash. On a disk that is full to the last block
-/// not even a directory can be made there: then in place, the files first, because without them git itself sees that
-/// the worktree is gone.
-fn clear(shop: &Workshop, worktree: &Path, admin: Option<&Path>) -> Result<(), WorktreeError> {
-    let remove = |path: &Path| match fs::remove_dir_all(path) {
-        Err(e) if e.kind() != ErrorKind::NotFound => Err(WorktreeError::io("undo", path)(e)),
-        _ => Ok(()),
-    };
-    match super::remove::move_to_trash(shop, worktree, admin) {
-        Ok(trash) => remove(&trash),
-        Err(_) => [Some(worktree), admin].into_iter().flatten().try_for_each(remove),
-    }
 }
 
 #[cfg(test)]

@@ -31,10 +31,14 @@ pub enum Removal {
 
 /// Moves the worktree of a settled task, all of whose work is in the commit `head`, to the trash.
 pub fn remove(shop: &Workshop, site: &Site, head: Oid) -> Result<Removal, WorktreeError> {
-    let Some(admin) = shop.admin_dir(&site.worktree) else {
+    let _lock = shop.lock()?;
+    let found = shop.admin_dir(&site.worktree);
+    if let Some(trash) = begun(shop, site, found.as_deref())? {
+        return finish(shop, trash, found.as_deref(), head);
+    }
+    let Some(admin) = found else {
         return Ok(Removal::Kept("git no longer knows it as a worktree".into()));
     };
-    let _lock = shop.lock()?;
     let mut ignored = Vec::new();
     if is_real_dir(&site.worktree) {
         let found = View::open(shop, &site.worktree, Some(&admin), head, LONGEST)?.uncommitted()?;
@@ -47,6 +51,38 @@ pub fn remove(shop: &Workshop, site: &Site, head: Oid) -> Result<Removal, Worktr
         trash: move_to_trash(shop, &site.worktree, Some(&admin))?,
         ignored,
     })
+}
+
+/// Where the worktree of a site is in the trash already: its removal was cut off. `admin` is what git keeps about it, if
+/// that has not gone with it.
+fn begun(shop: &Workshop, site: &Site, admin: Option<&Path>) -> Result<Option<PathBuf>, WorktreeError> {
+    if fs::symlink_metadata(&site.worktree).is_ok() {
+        return Ok(None);
+    }
+    let prefix = trash_prefix(&site.worktree, shop.session);
+    let mut newest = None;
+    for trash in trashed(&shop.worktrees)? {
+        let named = trash
+            .file_name()
+            .is_some_and(|n| n.to_string_lossy().starts_with(&prefix));
+        let whole = is_real_dir(&trash.join("git"));
+        if named && is_real_dir(&trash.join("worktree")) && whole == admin.is_none() {
+            let at = fs::metadata(&trash).and_then(|m| m.modified());
+            newest = newest.max(Some((at.map_err(WorktreeError::io("read", &trash))?, trash)));
+        }
+    }
+    Ok(newest.map(|(_, trash)| trash))
+}
+
+/// Moves the rest, and looks at what is in the trash by now.
+fn finish(shop: &Workshop, trash: PathBuf, admin: Option<&Path>, head: Oid) -> Result<Removal, WorktreeError> {
+    let (worktree, git) = (trash.join("worktree"), trash.join("git"));
+    if let Some(admin) = admin {
+        fs::rename(admin, &git).map_err(WorktreeError::io("move to the trash", admin))?;
+    }
+    let found = View::open(shop, &worktree, Some(&git), head, LONGEST)?.uncommitted()?;
+    let ignored = inspect::names(&found.ignored);
+    Ok(Removal::Trashed { trash, ignored })
 }
 
 /// What is in the trash of a directory of worktrees. That directory may be the user's, and so may be what is called
@@ -69,6 +105,16 @@ pub fn trashed(worktrees: &Path) -> Result<Vec<PathBuf>, WorktreeError> {
 
 /// Moves a worktree and what git keeps about it to a new directory in the trash. The caller holds the lock.
 pub(super) fn move_to_trash(shop: &Workshop, worktree: &Path, admin: Option<&Path>) -> Result<PathBuf, WorktreeError> {
+    // The worktree first: one that git still lists without its files is recognised as gone by git itself.
+    put_away(shop, worktree, &[(Some(worktree), "worktree"), (admin, "git")])
+}
+
+/// Moves only what git keeps about a worktree there.
+pub(super) fn admin_to_trash(shop: &Workshop, worktree: &Path, admin: &Path) -> Result<PathBuf, WorktreeError> {
+    put_away(shop, worktree, &[(Some(admin), "git")])
+}
+
+fn put_away(shop: &Workshop, worktree: &Path, what: &[(Option<&Path>, &str)]) -> Result<PathBuf, WorktreeError> {
     let all = shop.worktrees.join(TRASH);
     atomic::private_dir(&all).map_err(WorktreeError::io("make", &all))?;
     let prefix = trash_prefix(worktree, shop.session);
@@ -78,11 +124,11 @@ pub(super) fn move_to_trash(shop: &Workshop, worktree: &Path, admin: Option<&Pat
         .permissions(private)
         .tempdir_in(&all);
     let trash = trash.map_err(WorktreeError::io("make a directory in", &all))?.keep();
-    // The worktree first: one that git still lists without its files is recognised as gone by git itself.
-    for (from, to) in [(Some(worktree), "worktree"), (admin, "git")] {
+    for (from, to) in what {
         let Some(from) = from.filter(|f| fs::symlink_metadata(f).is_ok()) else {
             continue;
         };
+        failpoint::passed("trash");
         failpoint::passed("rename");
         fs::rename(from, trash.join(to)).map_err(WorktreeError::io("move to the trash", from))?;
     }

@@ -13,12 +13,13 @@ use git2::{Oid, ReferenceType, Repository, Signature};
 use super::history::{self, leads_to};
 use super::inspect::{self, Head, Uncommitted};
 use super::pins::Pins;
+use super::recover::drop_claim;
 use super::view::{LONGEST, View};
 use super::{Workshop, WorktreeError};
 use crate::git::{self, Changes, GitError, changes_between, patiently};
 use crate::session::Site;
 use crate::store::{Shortage, failpoint};
-use crate::task::TaskSpec;
+use crate::task::{TaskId, TaskSpec};
 
 /// A task's work, committed.
 #[derive(Debug)]
@@ -70,11 +71,11 @@ pub fn settle(shop: &Workshop, site: &Site, task: &TaskSpec) -> Result<Settled, 
     let pin = shop.pin(&task.id, "head");
     let mut visited = history::visited(&repository, admin.as_deref(), &branch);
     visited.extend(tip);
-    // Of an attempt before this one: it may be kept nowhere else.
+    // What an earlier attempt had come to stays kept if this one went another way.
     visited.extend(repository.refname_to_id(&pin));
-    git::pin(&repository, &pin, &last.to_string())?;
     let left = history::beside(&repository, visited, [last, base]).map_err(doing())?;
-    pin_left(shop, &repository, task, &left, &mut report)?;
+    pin_left(shop, &repository, &task.id, &left, &mut report)?;
+    git::pin(&repository, &pin, &last.to_string())?;
     failpoint::passed("pinned");
     // Whatever has gone wrong, the commits are safe now.
     committed?;
@@ -90,24 +91,27 @@ pub fn settle(shop: &Workshop, site: &Site, task: &TaskSpec) -> Result<Settled, 
         ));
         report.keep("its last commit is not on its branch");
     }
+    // From here on the branch is known by what is pinned.
+    drop_claim(shop, &repository, &task.id);
     failpoint::passed("settled");
     Ok(Settled {
         head: last,
         changes: changes_between(&repository, base, last)?,
-        committed: made.is_some(),
+        committed: made.is_some() || is_of_leftovers(shop, &repository, last),
         notes: report.notes,
         keep: report.keep,
     })
 }
 
+/// What the user should know, as it comes up.
 #[derive(Default)]
 pub(super) struct Report {
-    notes: Vec<String>,
+    pub(super) notes: Vec<String>,
     keep: Option<String>,
 }
 
 impl Report {
-    fn note(&mut self, text: impl Into<String>) {
+    pub(super) fn note(&mut self, text: impl Into<String>) {
         self.notes.push(text.into());
     }
 
@@ -147,7 +151,7 @@ fn head_of(repository: &Repository, admin: Option<&Path>, branch: &str, report: 
 
 /// Puts the `.git` file of a worktree right when the agent had removed or replaced it: whoever looks into the
 /// worktree later should not find another repository. A repository in its place is left alone.
-fn check_git_file(worktree: &Path, admin: Option<&Path>, report: &mut Report) {
+pub(super) fn check_git_file(worktree: &Path, admin: Option<&Path>, report: &mut Report) {
     let path = worktree.join(".git");
     if inspect::is_real_dir(&path) {
         report.note("the agent had made a repository of its own there: what it has committed in that is on no branch");
@@ -211,6 +215,10 @@ pub(super) fn commit_leftovers(
         if parent.tree_id() == tree {
             return Ok(None);
         }
+        // A settling that was cut off has made it already.
+        if let Some(made) = made_before(shop, repository, task, &parent, tree) {
+            return Ok(Some(made));
+        }
         let who = Signature::now(&shop.identity.name, &shop.identity.email)?;
         let message = format!(
             "{}\n\nPleach-Task: {}\nPleach-Session: {}\n",
@@ -225,6 +233,27 @@ pub(super) fn commit_leftovers(
         report.note("the worktree's index is locked by a git that did not end well; it was left as it is");
     }
     Ok(made)
+}
+
+/// The commit of the same files on the same parent that is pinned already.
+fn made_before(
+    shop: &Workshop,
+    repository: &Repository,
+    task: &TaskSpec,
+    parent: &git2::Commit<'_>,
+    tree: Oid,
+) -> Option<Oid> {
+    let pinned = repository.find_reference(&shop.pin(&task.id, "head")).ok()?;
+    let commit = pinned.peel_to_commit().ok()?;
+    let same = commit.tree_id() == tree && commit.parent_ids().eq([parent.id()]);
+    same.then(|| commit.id())
+}
+
+/// Whether pleach made this commit, of what an agent of this session had left.
+fn is_of_leftovers(shop: &Workshop, repository: &Repository, commit: Oid) -> bool {
+    let trailer = format!("\nPleach-Session: {}\n", shop.session);
+    let found = repository.find_commit(commit);
+    found.is_ok_and(|c| c.message_bytes().ends_with(trailer.as_bytes()))
 }
 
 fn flag_repositories(found: &Uncommitted, view: &View, report: &mut Report) {
@@ -249,15 +278,15 @@ fn flag_repositories(found: &Uncommitted, view: &View, report: &mut Report) {
 }
 
 /// Pins what the agent had and has no longer, such as a commit that it amended.
-fn pin_left(
+pub(super) fn pin_left(
     shop: &Workshop,
     repository: &Repository,
-    task: &TaskSpec,
+    task: &TaskId,
     commits: &[Oid],
     report: &mut Report,
 ) -> Result<(), WorktreeError> {
     let doing = || GitError::libgit2("cannot compare the commits of a task");
-    let mut pins = Pins::read(shop, repository, &task.id).map_err(doing())?;
+    let mut pins = Pins::read(shop, repository, task).map_err(doing())?;
     for commit in commits {
         let name = pins.keep_dropped(*commit)?;
         if history::is_on_no_branch(repository, *commit).map_err(doing())? {

@@ -251,16 +251,14 @@ fn an_interrupted_session_and_the_agents_that_go_on() {
         &doc,
         "sessions",
         "warning",
-        &[short, "interrupted", "0 of 2 tasks", "pleach status"],
+        &[short, "interrupted", "0 of 2 tasks", "pleach resume"],
     );
-    let identity = fs::read(project.attempt_dir("a").join("identity.json")).expect("an identity");
-    let runner: Value = serde_json::from_slice(&identity).expect("JSON");
-    let kill = format!("kill {}", runner["pid"]);
+    let stop = format!("pleach stop {short}");
     assert_found(
         &doc,
         "sessions",
         "warning",
-        &["1 agent of", short, "without a supervisor", &kill],
+        &["1 agent of", short, "without a supervisor", &stop],
     );
     assert_found(
         &doc,

@@ -35,6 +35,7 @@ mod preflight;
 mod processes;
 mod recording;
 mod recover;
+mod resume;
 mod runner;
 mod schema;
 mod settling;

@@ -210,13 +210,18 @@ fn a_session_without_its_supervisor() {
         ("interrupted_status", &["status"][..]),
         ("interrupted_watch", &["watch"]),
         ("interrupted_wait", &["wait"]),
-        ("interrupted_stop", &["stop"]),
         ("interrupted_list", &["list"]),
         ("interrupted_overview", &["overview"]),
+        ("interrupted_resume", &["resume"]),
+        ("interrupted_stop", &["stop"]),
+        ("stopped_resume_sync", &["resume", "--sync", "--retry-failed"]),
+        ("resumed_resume", &["resume"]),
     ] {
+        if name == "stopped_resume_sync" {
+            project.open("gate");
+        }
         shown(&project, name, &whole(&project.run(arguments)));
     }
-    project.open("gate");
 }
 
 #[test]
@@ -294,8 +299,8 @@ fn the_help_of_every_command() {
     let project = Project::new();
     shown(&project, "help", &whole(&project.run(&["--help"])));
     for command in [
-        "run", "status", "results", "logs", "list", "overview", "watch", "wait", "stop", "recover", "plan", "clean",
-        "doctor", "demo",
+        "run", "status", "results", "logs", "list", "overview", "watch", "wait", "stop", "resume", "recover", "plan",
+        "clean", "doctor", "demo",
     ] {
         let name = format!("help_{command}");
         shown(&project, &name, &whole(&project.run(&[command, "--help"])));

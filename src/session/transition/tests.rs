@@ -4,22 +4,25 @@ use std::collections::BTreeMap;
 
 use super::*;
 use crate::session::fixture::{
-    MADE, bad_attempt, ended, good_attempt, good_settlement, kept, preparing, released, removed, session_ended,
-    session_started, settled, site, spec, started, state_after, success, task_id,
+    MADE, bad_attempt, ended, good_attempt, good_settlement, kept, lost, preparing, released, removed, retried,
+    session_ended, session_started, settled, site, spec, started, state_after, success, task_id,
 };
 use crate::session::{SessionEnd, SessionSpec};
 
 /// A task in each of its states, by the events that lead there, and what each event makes of it (`-`: refused).
 const MOVES: &str = "
-                    preparing released started ended    settled removed kept
-    pending         preparing -        -       -        -       -       -
-    preparing       preparing pending  running -        gone    -       -
-    running         -         -        -       settling -       -       -
-    settling        -         -        -       -        staying -       -
-    removing        -         -        -       -        -       trashed staying
-    trashed         -         -        -       -        -       -       -
-    staying         -         -        -       -        -       -       -
-    gone            -         -        -       -        -       -       -
+                    preparing released started ended    lost settled removed kept    retried
+    pending         preparing -        -       -        -    -       -       -       -
+    preparing       preparing pending  running -        -    gone    -       -       -
+    running         -         -        -       settling left -       -       -       -
+    left            preparing -        -       -        -    -       -       -       -
+    preparing-again preparing left     running -        -    staying -       -       -
+    settling        -         -        -       -        -    staying -       -       -
+    removing        -         -        -       -        -    -       trashed staying -
+    trashed         -         -        -       -        -    -       -       -       -
+    staying         -         -        -       -        -    -       -       -       -
+    gone            -         -        -       -        -    -       -       -       -
+    failed          -         -        -       -        -    -       -       -       left
 ";
 
 fn way_to(state: &str) -> Vec<EventKind> {
@@ -27,8 +30,8 @@ fn way_to(state: &str) -> Vec<EventKind> {
     way.truncate(match state {
         "pending" => 0,
         "preparing" | "gone" => 1,
-        "running" => 2,
-        "settling" | "staying" => 3,
+        "running" | "left" | "preparing-again" => 2,
+        "settling" | "staying" | "failed" => 3,
         "removing" => 4,
         "trashed" => 5,
         _ => panic!("{state}"),
@@ -36,6 +39,9 @@ fn way_to(state: &str) -> Vec<EventKind> {
     match state {
         "gone" => way.push(event("settled", WorktreeIntent::None)),
         "staying" => way.push(event("settled", WorktreeIntent::Keep("asked for".into()))),
+        "left" => way.push(lost("a", bad_attempt())),
+        "preparing-again" => way.extend([lost("a", bad_attempt()), preparing("a")]),
+        "failed" => way.push(settled("a", failed_settlement())),
         _ => {}
     }
     way
@@ -50,13 +56,23 @@ fn event(name: &str, intent: WorktreeIntent) -> EventKind {
         "settled" => settled("a", good_settlement(intent)),
         "removed" => removed("a"),
         "kept" => kept("a"),
+        "lost" => lost("a", bad_attempt()),
+        "retried" => retried("a"),
         _ => panic!("{name}"),
+    }
+}
+
+fn failed_settlement() -> Settlement {
+    Settlement {
+        outcome: Outcome::Failed,
+        ..good_settlement(WorktreeIntent::Keep("the task failed".into()))
     }
 }
 
 fn name_of(record: &TaskRecord) -> &'static str {
     match &record.state {
-        TaskState::Pending { .. } => "pending",
+        TaskState::Pending { site: None } => "pending",
+        TaskState::Pending { .. } => "left",
         TaskState::Preparing { .. } => "preparing",
         TaskState::Running { .. } => "running",
         TaskState::Settling { .. } => "settling",
@@ -87,14 +103,22 @@ fn a_task_moves_along_legal_moves_and_an_illegal_one_changes_nothing() {
         assert_eq!(row.len(), events.len(), "{line}");
         for (name, to) in events.iter().zip(row) {
             let mut state = state_after(&one_task(), &way_to(from));
-            assert_eq!(name_of(&state.tasks[0]), from);
+            match from {
+                "preparing-again" => assert_eq!(name_of(&state.tasks[0]), "preparing"),
+                "failed" => assert_eq!(name_of(&state.tasks[0]), "staying"),
+                _ => assert_eq!(name_of(&state.tasks[0]), from),
+            }
             let before = state.clone();
             // From preparing there is no work, so nothing to keep.
             let intent = match from {
                 "preparing" => WorktreeIntent::None,
                 _ => WorktreeIntent::Keep("asked for".into()),
             };
-            let result = apply(&mut state, &at(MADE + 60_000, event(name, intent)));
+            let kind = match name {
+                &"started" => started("a", before.tasks[0].attempts + 1),
+                name => event(name, intent),
+            };
+            let result = apply(&mut state, &at(MADE + 60_000, kind));
             if to == "-" {
                 assert!(
                     matches!(result, Err(IllegalMove::Task { .. })),
@@ -121,6 +145,29 @@ fn a_refusal_says_which_task_stands_where() {
         refused(&mut state, EventKind::Warned { task, text }),
         "there is no task b"
     );
+}
+
+#[test]
+fn a_task_that_is_tried_again_goes_on_where_it_was_and_costs_count_together() {
+    let cost = |usd| crate::task::AttemptOutcome {
+        cost_usd: Some(usd),
+        ..bad_attempt()
+    };
+    let mut events = way_to("running");
+    events.extend([
+        lost("a", cost(0.5)),
+        preparing("a"),
+        started("a", 2),
+        ended("a", cost(0.25)),
+    ]);
+    events.push(settled("a", failed_settlement()));
+    events.push(retried("a"));
+    let state = state_after(&one_task(), &events);
+    let record = &state.tasks[0];
+    assert_eq!(record.state, TaskState::Pending { site: Some(site("a")) });
+    assert_eq!((record.attempts, state.cost_usd), (2, Some(0.75)));
+    assert_eq!((record.settled_ms, record.stop_asked), (None, None));
+    assert_eq!(record.started_ms, Some(MADE + 1000));
 }
 
 #[test]
@@ -262,6 +309,8 @@ fn every_event_is_the_same_after_its_way_through_json() {
         now: false,
     });
     all.extend([ended("a", bad_attempt()), event("settled", WorktreeIntent::None)]);
+    all.extend([lost("a", bad_attempt()), retried("a")]);
+    all.push(EventKind::CostLimitSet { max_cost_usd: 2.5 });
     for kind in all {
         let event = at(MADE, kind);
         let text = serde_json::to_string(&event).unwrap();

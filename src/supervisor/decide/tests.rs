@@ -11,6 +11,7 @@ use crate::session::fixture::{
 };
 use crate::session::{Event, TaskState, apply};
 
+mod again;
 mod cost;
 mod stop;
 
@@ -341,7 +342,7 @@ impl Play {
                 task,
                 removal: Removal::Kept("it is in use".into()),
             },
-            Action::End { .. } | Action::Snapshot { .. } => unreachable!("it is never open"),
+            Action::End { .. } | Action::Snapshot { .. } | Action::TakeOver { .. } => unreachable!("it is never open"),
         }
     }
 

@@ -199,7 +199,7 @@ fn a_session_whose_tasks_were_stopped_by_name_is_completed() {
         _ => None,
     };
     let mut cut = good_attempt();
-    cut.verdict = crate::task::Verdict::Stopped;
+    cut.verdict = Verdict::Stopped;
     let kept = Settlement {
         worktree: WorktreeIntent::Keep("the task was stopped".into()),
         ..Settlement::stopped()
