@@ -121,17 +121,13 @@ impl Shared {
             Err(e) => return vec![format!("the refs that keep its work could not be looked at: {e}")],
         };
         let said = [
-            (restored.again, "and are there again"),
-            (restored.lost, "and what they named is gone"),
+            (restored.again, "were deleted while it ran, and are there again"),
+            (restored.lost, "were deleted while it ran, and what they named is gone"),
+            (restored.broken, "kept nothing whole after a git gc, and are deleted"),
         ];
         let said = said.into_iter().filter(|(refs, _)| !refs.is_empty());
-        said.map(|(refs, how)| {
-            format!(
-                "refs that keep its work were deleted while it ran, {how}: {}",
-                few(&refs)
-            )
-        })
-        .collect()
+        said.map(|(refs, how)| format!("refs that keep its work {how}: {}", few(&refs)))
+            .collect()
     }
 
     fn of_task(&self, task: usize) -> MutexGuard<'_, Keeping> {

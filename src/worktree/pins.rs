@@ -46,6 +46,24 @@ impl<'r> Pins<'r> {
         })
     }
 
+    /// The ref of the newest snapshot, and what it names, whether that is there or not.
+    pub(super) fn newest(
+        shop: &Workshop,
+        repository: &Repository,
+        task: &TaskId,
+    ) -> Result<Option<(String, Oid)>, git2::Error> {
+        let prefix = shop.pin(task, "");
+        let references = repository.references_glob(&format!("{prefix}{SNAPSHOT}/*"))?.flatten();
+        let read = |r: git2::Reference<'_>| {
+            let (name, target) = (r.name().ok()?.to_owned(), r.target()?);
+            Some((numbered(name.strip_prefix(&prefix)?)?.1, name, target))
+        };
+        Ok(references
+            .filter_map(read)
+            .max()
+            .map(|(_, name, target)| (name, target)))
+    }
+
     /// The commit of the newest snapshot.
     pub(super) fn last_snapshot(&self) -> Option<Oid> {
         self.found

@@ -10,7 +10,7 @@ use std::os::unix::fs::MetadataExt;
 use std::path::Path;
 use std::time::Duration;
 
-use git2::{Oid, Repository, Signature};
+use git2::{ErrorCode, Oid, Repository, Signature};
 
 use super::inspect::{self, is_real_dir};
 use super::pins::{Pins, SNAPSHOT};
@@ -43,18 +43,34 @@ pub fn keep(shop: &Workshop, site: &Site, task: &TaskId) -> Result<Option<Snapsh
     let base = Oid::from_str(&site.base).map_err(doing())?;
     let admin = shop.admin_dir(&site.worktree);
     let branch = format!("refs/heads/{}", site.branch);
-    let head = admin
-        .as_ref()
-        .and_then(|admin| inspect::head(&repository, admin)?.commit);
-    let tip = repository.refname_to_id(&branch).ok();
-    let start = history::start(&repository, admin.as_deref(), head.or(tip)).unwrap_or(base);
+    let tip = || repository.refname_to_id(&branch).ok();
+    let head = || {
+        let head = admin
+            .as_ref()
+            .and_then(|admin| inspect::head(&repository, admin)?.commit);
+        history::start(&repository, admin.as_deref(), head.or_else(tip)).unwrap_or(base)
+    };
+    let look = |start| files(shop, &site.worktree, admin.as_deref(), start);
+    let mut start = head();
+    let mut found = look(start);
+    for _ in 0..TRIES {
+        let before = std::mem::replace(&mut start, head());
+        if before == start {
+            break;
+        }
+        // The agent has committed meanwhile: what was seen may be of after that.
+        found = look(start);
+    }
+    drop_broken(shop, &repository, task)?;
     let mut pins = Pins::read(shop, &repository, task).map_err(doing())?;
     // What the agent has had before: git forgets it with the worktree.
     let mut visited = history::visited(&repository, admin.as_deref(), &branch);
-    visited.extend(tip);
-    pins.keep_visited(&visited, [start, base])?;
+    visited.extend(tip());
+    // When the files cannot be had the commits are kept all the same.
+    visited.extend(found.is_err().then_some(start));
+    pins.keep_visited(&visited, if found.is_err() { [base; 2] } else { [start, base] })?;
     let own = repository.find_commit(start).map_err(doing())?.tree_id();
-    let tree = files(shop, &site.worktree, admin.as_deref(), start)?.unwrap_or(own);
+    let tree = found?.unwrap_or(own);
     let same = |last: Oid| -> Result<bool, git2::Error> {
         let last = repository.find_commit(last)?;
         Ok(last.tree_id() == tree && last.parent_ids().eq([start]))
@@ -68,10 +84,10 @@ pub fn keep(shop: &Workshop, site: &Site, task: &TaskId) -> Result<Option<Snapsh
     }
     let commit = patiently(|| commit(shop, &repository, task, tree, start)).map_err(doing())?;
     let name = pins.keep(SNAPSHOT, commit)?;
-    if let Err(e) = check(shop, commit, start) {
-        // A `git gc` that lets nothing unnamed live has taken a part of it; a ref to what is not there breaks git.
-        let _ = repository.find_reference(&name).and_then(|mut made| made.delete());
-        return Err(e.into());
+    if is_broken(shop, &repository, commit)? {
+        drop_ref(&repository, &name)?;
+        let why = std::io::Error::other("a git gc that lets nothing unnamed live has taken a part of it");
+        return Err(GitError::io(format!("cannot keep {name}"))(why).into());
     }
     Ok(Some(Snapshot { name, commit }))
 }
@@ -83,9 +99,11 @@ pub struct Restored {
     pub again: Vec<String>,
     /// They could not be made again: what they named is gone, most of all.
     pub lost: Vec<String>,
+    /// A part of what they named is gone, and so are they.
+    pub broken: Vec<String>,
 }
 
-/// Makes those of `kept` anew whose refs somebody has deleted or moved.
+/// Makes those of `kept` anew whose refs somebody has deleted or moved, and deletes those that keep nothing whole.
 pub fn restore(shop: &Workshop, kept: &[Snapshot]) -> Result<Restored, WorktreeError> {
     let repository = shop.repository()?;
     let gone = |s: &&Snapshot| repository.refname_to_id(&s.name).ok() != Some(s.commit);
@@ -94,6 +112,12 @@ pub fn restore(shop: &Workshop, kept: &[Snapshot]) -> Result<Restored, WorktreeE
         match git::pin(&repository, &snapshot.name, &snapshot.commit.to_string()) {
             Ok(()) => restored.again.push(snapshot.name.clone()),
             Err(_) => restored.lost.push(snapshot.name.clone()),
+        }
+    }
+    for snapshot in kept.iter().filter(|s| !restored.lost.contains(&s.name)) {
+        if is_broken(shop, &repository, snapshot.commit)? {
+            drop_ref(&repository, &snapshot.name)?;
+            restored.broken.push(snapshot.name.clone());
         }
     }
     Ok(restored)
@@ -146,13 +170,41 @@ fn commit(shop: &Workshop, repository: &Repository, task: &TaskId, tree: Oid, pa
     repository.commit(None, &who, &who, &message, &tree, &[&parent])
 }
 
-/// Whether all of a commit is there.
-fn check(shop: &Workshop, commit: Oid, parent: Oid) -> Result<(), GitError> {
-    let (commit, parent) = (commit.to_string(), parent.to_string());
+/// Deletes the newest snapshot of a task if a part of it is gone: a `git gc` that lets nothing unnamed live may have
+/// begun before there was its ref. A ref to what is not there keeps nothing, and breaks git.
+fn drop_broken(shop: &Workshop, repository: &Repository, task: &TaskId) -> Result<(), WorktreeError> {
+    let newest = Pins::newest(shop, repository, task).map_err(GitError::libgit2("cannot read the refs"))?;
+    match newest {
+        Some((name, commit)) if is_broken(shop, repository, commit)? => drop_ref(repository, &name),
+        _ => Ok(()),
+    }
+}
+
+fn drop_ref(repository: &Repository, name: &str) -> Result<(), WorktreeError> {
+    let delete = || repository.find_reference(name)?.delete();
+    Ok(patiently(delete).map_err(GitError::libgit2(format!("cannot delete {name}")))?)
+}
+
+/// Whether a part of a snapshot is gone, or the commit that is its parent. That one is taken to be whole.
+fn is_broken(shop: &Workshop, repository: &Repository, snapshot: Oid) -> Result<bool, GitError> {
+    const SAID: [&str; 5] = ["bad object", "missing", "bad tree", "unable to read", "could not read"];
+    let found = match repository.find_commit(snapshot) {
+        Err(e) if e.code() == ErrorCode::NotFound => return Ok(true),
+        other => other.map_err(GitError::libgit2(format!("cannot read {snapshot}")))?,
+    };
+    let parent = found.parent_id(0).ok().map(|id| id.to_string());
     let git = Git::bare(&shop.place.common_dir)
         .with_variable("GIT_NO_LAZY_FETCH", "1")
         .with_variable("GIT_ALLOW_PROTOCOL", "none")
         .with_limit(LONGEST);
-    git.run(&["rev-list", "--objects", "--quiet", &commit, "--not", &parent])
-        .map(drop)
+    let snapshot = snapshot.to_string();
+    let mut args = vec!["rev-list", "--objects", "--quiet", &snapshot];
+    args.extend(parent.iter().flat_map(|parent| ["--not", parent]));
+    match git.run(&args) {
+        Ok(_) => Ok(false),
+        Err(GitError::Program { stderr, .. }) if SAID.iter().any(|said| stderr.to_lowercase().contains(said)) => {
+            Ok(true)
+        }
+        Err(e) => Err(e),
+    }
 }

@@ -347,7 +347,7 @@ fn all_commits_of_a_session_are_pinned() {
     let session = ended.mark();
     let session = session.trim();
     let pinned = |name: &str| project.git(&["rev-parse", &format!("refs/pleach/{session}/{name}")]);
-    assert_eq!(pinned("base"), project.git(&["rev-parse", "main"]));
+    assert_eq!(pinned("_base"), project.git(&["rev-parse", "main"]));
     for id in ["a", "b", "c"] {
         assert_eq!(
             pinned(&format!("{id}/head")),
