@@ -13,6 +13,7 @@
 compile_error!("pleach needs the processes, signals and file locks of a Unix system: it runs on Linux and macOS");
 
 pub mod agent;
+pub mod clean;
 pub mod cli;
 pub mod commands;
 pub mod doctor;

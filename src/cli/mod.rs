@@ -1,5 +1,6 @@
 //! The command line: types for clap. Nothing is decided here.
 
+mod clean;
 mod values;
 
 use std::path::PathBuf;
@@ -8,6 +9,7 @@ use std::time::Duration;
 use clap::error::{ContextKind, ContextValue};
 use clap::{Args, Parser, Subcommand, ValueEnum};
 
+pub use clean::CleanArgs;
 pub use values::{Parallel, parse_cost, parse_duration, parse_parallel, parse_size, parse_time_limit};
 
 /// Run many Claude Code agents side by side in one repository, each on a branch of its own
@@ -65,6 +67,8 @@ pub enum Command {
     Stop(StopArgs),
     /// Show in which order the branches of a session merge, and which conflict
     Plan(SessionArgs),
+    /// Remove what sessions that are over have left, where nothing is lost by it
+    Clean(CleanArgs),
     /// Check what pleach needs here, and say what to do about it; changes nothing
     Doctor(DoctorArgs),
     /// Show it all on a small repository in a temporary directory

@@ -1,6 +1,8 @@
 //! One verb per file: reads its arguments, calls the domain, prints through `report`.
 
 mod attend;
+mod clean;
+mod confirm;
 mod demo;
 mod doctor;
 mod dry_run;
@@ -54,6 +56,7 @@ pub fn dispatch(cli: Cli) -> Result<u8, Error> {
         Command::Wait(args) => wait::run(&context, &args),
         Command::Stop(args) => stop::run(&context, &args),
         Command::Plan(args) => plan::run(&context, &args),
+        Command::Clean(args) => clean::run(&context, &args),
         Command::Doctor(args) => doctor::run(&context, &args),
         Command::Demo => demo::run(&context),
         Command::Supervisor { dir } => Ok(supervisor::main(&dir).map(|()| exit::DONE)?),

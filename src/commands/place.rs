@@ -8,7 +8,8 @@ use super::Context;
 use crate::error::Error;
 use crate::git::{self, Place};
 use crate::session::{
-    self, SessionError, SessionSpec, StatusDocument, Stored, TaskRecord, TaskState, document, find, read_json,
+    self, SessionError, SessionSpec, StatusDocument, Stored, TaskRecord, TaskState, TaskStatusName, document, find,
+    read_json,
 };
 use crate::store::atomic::{self, Durability};
 use crate::store::lock;
@@ -119,6 +120,14 @@ pub(super) fn status_of(stored: &Stored) -> StatusDocument {
         live(&stored.paths, stored.held, record)
     });
     note_torn(&mut doc, recorded.torn, stored.held);
+    // What was kept may have been removed since: by clean, or by the user.
+    for task in doc
+        .tasks
+        .iter_mut()
+        .filter(|task| task.status == TaskStatusName::Completed)
+    {
+        task.worktree.take_if(|path| path.symlink_metadata().is_err());
+    }
     doc
 }
 

@@ -4,22 +4,15 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
 use std::io;
 use std::path::{Path, PathBuf};
-use std::time::{Duration, SystemTime};
 
 use super::repository::Seen;
 use super::{Check, Finding, Subject};
+use crate::clean::half_made;
 use crate::session::{Stored, TaskRecord, TaskState, WorktreeFate};
-use crate::store::lock;
-use crate::store::paths::{HALF_MADE_PREFIX, SessionPaths, VIEW_PREFIX};
 use crate::store::usage::Usage;
-use crate::words::{bytes, count, few, quote};
+use crate::words::{bytes, count, few};
 use crate::worktree::naming::TRASH;
 use crate::worktree::trashed;
-
-/// Something half made that is younger may be in the making: a session is there at once.
-const MAKING: Duration = Duration::from_secs(60);
-/// A look at a worktree may take as long as git may: ten minutes.
-const LOOKING: Duration = Duration::from_secs(15 * 60);
 
 /// Why a worktree is there.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -47,11 +40,11 @@ pub(super) fn look(subject: &Subject, seen: Option<&Seen<'_>>, sessions: &[Store
         trash(parent, &mut usage, found);
     }
     let mut half = Vec::new();
-    if let Some(results) = &subject.results {
-        half_made(results, &mut half, found);
-    }
-    if let Some(seen) = seen {
-        half_made(&seen.place.common_dir.join("pleach"), &mut half, found);
+    let pleach = seen.map(|seen| seen.place.common_dir.join("pleach"));
+    for dir in subject.results.iter().chain(&pleach) {
+        let (here, unseen) = half_made(dir);
+        half.extend(here);
+        found.extend(unseen.into_iter().map(|what| Check::Leftovers.unseen(what)));
     }
     found.extend(judge_half_made(&half));
     found.extend(
@@ -120,10 +113,12 @@ fn worktrees(known: &BTreeMap<PathBuf, Why>, usage: &mut Usage, found: &mut Vec<
                 .warning(format!(
                     "{number} of interrupted sessions ({size}), perhaps with work that is in no commit: {names}"
                 ))
-                .hint("look at each with git status, keep what you need, and then: git worktree remove PATH"),
+                .hint(
+                    "pleach clean SESSION removes those that have nothing uncommitted, and says what the others have",
+                ),
             _ => Check::Leftovers
                 .note(format!("{number} of settled tasks ({size}): {names}"))
-                .hint("pleach status SESSION says why each was kept; after a look: git worktree remove PATH"),
+                .hint("pleach status SESSION says why each was kept; to remove them: pleach clean --all"),
         });
     }
 }
@@ -171,11 +166,6 @@ fn trash(parent: &Path, usage: &mut Usage, found: &mut Vec<Finding>) {
         return;
     }
     let size = bytes(ours.iter().map(|p| usage.count(p)).sum());
-    let all = fs::read_dir(&dir).map_or(0, Iterator::count);
-    let how = match all == ours.len() {
-        true => format!("rm -r {}", quote(&dir)),
-        false => format!("remove them from {} by hand; other things are there too", quote(&dir)),
-    };
     found.push(
         Check::Leftovers
             .note(format!(
@@ -183,59 +173,16 @@ fn trash(parent: &Path, usage: &mut Usage, found: &mut Vec<Finding>) {
                 count(ours.len(), "worktree"),
                 dir.display()
             ))
-            .hint(format!(
-                "nothing empties it; when you miss no file that git ignored in them: {how}"
-            )),
+            .hint(
+                "each goes after 24 hours; when you miss no file that git ignored in them: pleach clean --empty-trash",
+            ),
     );
-}
-
-/// What nobody is making any more, of what is only there for a moment.
-fn half_made(dir: &Path, half: &mut Vec<PathBuf>, found: &mut Vec<Finding>) {
-    let entries = match fs::read_dir(dir) {
-        // Not there, or a file: that is said with the sessions.
-        Err(e) if matches!(e.kind(), io::ErrorKind::NotFound | io::ErrorKind::NotADirectory) => return,
-        Err(e) => return found.push(Check::Leftovers.unseen(format!("cannot read {}: {e}", dir.display()))),
-        Ok(entries) => entries,
-    };
-    let now = SystemTime::now();
-    for entry in entries.flatten() {
-        let name = entry.file_name();
-        let Some(patience) = patience(&name.to_string_lossy()) else {
-            continue;
-        };
-        // Gone meanwhile: it was in the making.
-        let Ok(modified) = entry.metadata().and_then(|m| m.modified()) else {
-            continue;
-        };
-        let path = entry.path();
-        let held = match lock::is_held(&SessionPaths::new(&path).lock()) {
-            Ok(held) => held,
-            Err(e) if e.kind() == io::ErrorKind::NotADirectory => false,
-            Err(e) => {
-                found.push(Check::Leftovers.unseen(format!("cannot look at {}: {e}", path.display())));
-                continue;
-            }
-        };
-        if !held && now.duration_since(modified).unwrap_or_default() >= patience {
-            half.push(path);
-        }
-    }
-}
-
-/// How long something with this name may be in the making; none when it is no such thing.
-fn patience(name: &str) -> Option<Duration> {
-    match name {
-        _ if name.starts_with(HALF_MADE_PREFIX) => Some(MAKING),
-        _ if name.starts_with(VIEW_PREFIX) => Some(LOOKING),
-        _ => None,
-    }
 }
 
 fn judge_half_made(half: &[PathBuf]) -> Option<Finding> {
     if half.is_empty() {
         return None;
     }
-    let quoted: Vec<String> = half.iter().map(quote).collect();
     let names: Vec<String> = half.iter().map(|h| h.display().to_string()).collect();
     let (what, are) = match half.len() {
         1 => ("1 entry".to_owned(), "is"),
@@ -247,10 +194,7 @@ fn judge_half_made(half: &[PathBuf]) -> Option<Finding> {
                 "{what} of something that was killed {are} left, half made: {}",
                 few(&names)
             ))
-            .hint(format!(
-                "no agent ever ran with them, and nothing needs them: rm -r {}",
-                quoted.join(" ")
-            )),
+            .hint("no agent ever ran with them, and nothing needs them: pleach clean"),
     )
 }
 
@@ -259,24 +203,13 @@ mod tests {
     use super::*;
 
     #[test]
-    fn what_is_half_made_is_known_by_its_name() {
-        for (name, expected) in [
-            (".new-Ab12", Some(MAKING)),
-            ("view-Ab12", Some(LOOKING)),
-            ("results", None),
-            ("session-1", None),
-            ("repo.lock", None),
-        ] {
-            assert_eq!(patience(name), expected, "{name}");
-        }
+    fn what_is_half_made_is_named() {
         assert_eq!(judge_half_made(&[]), None);
         let half = ["/a b/.new-1".into(), "/view-2".into()];
         let finding = judge_half_made(&half).unwrap();
+        assert!(finding.message.ends_with("/a b/.new-1, /view-2"), "{finding:?}");
         assert!(
-            finding
-                .hint
-                .as_deref()
-                .is_some_and(|h| h.ends_with("rm -r '/a b/.new-1' /view-2")),
+            finding.hint.as_deref().is_some_and(|h| h.ends_with(": pleach clean")),
             "{finding:?}"
         );
     }

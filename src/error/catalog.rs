@@ -190,6 +190,13 @@ pub enum Error {
     #[error("cannot ask the supervisor to stop, in {}: {source}", directory.display())]
     StopNotAsked { directory: PathBuf, source: io::Error },
 
+    /// Neither a terminal nor `-y`.
+    #[error("nobody can be asked here whether that is meant: this is no terminal")]
+    NobodyToAsk,
+    /// Its supervisor lives.
+    #[error("session {session} is at work: nothing of it can be removed")]
+    SessionAtWork { session: String },
+
     /// Said in the supervisor's log.
     #[error("{0}")]
     SupervisorFailed(SupervisorError),
@@ -309,6 +316,9 @@ impl Error {
                 "ask as the user who may write there: ls -ld {}",
                 quote(directory)
             )),
+
+            Self::NobodyToAsk => refused("see what it would do with --dry-run, and then do it without being asked: -y"),
+            Self::SessionAtWork { session } => refused(format!("end it first: pleach stop {session}")),
 
             Self::SupervisorFailed(_) => broken("mend that, and run the tasks that are left in a new session"),
             Self::RunnerFailed { .. } => broken("mend that, and run the task in a new session"),

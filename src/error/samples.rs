@@ -35,6 +35,15 @@ pub(super) fn all() -> Vec<(&'static str, Vec<Error>)> {
                 source: denied(),
             }],
         ),
+        (
+            "Cleaning up",
+            vec![
+                Error::NobodyToAsk,
+                Error::SessionAtWork {
+                    session: SESSION[..8].into(),
+                },
+            ],
+        ),
         ("In the log of a supervisor (`supervisor.log`)", background()),
     ]
 }

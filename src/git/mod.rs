@@ -7,12 +7,14 @@
 mod changes;
 mod drivers;
 mod program;
+mod refs;
 mod register;
 mod repository;
 
 pub use changes::{Changes, changes_between};
 pub use drivers::{Drivers, drivers, without_foreign};
 pub use program::{Git, LOCAL_VARIABLES, TO_TELL, Version, version};
+pub use refs::delete_refs;
 pub use register::add_worktree_without_checkout;
 pub use repository::{Base, Identity, Place, base_of, dirty_warning, identity, open, patiently, pin, place_of};
 

@@ -21,7 +21,7 @@ pub use memory::{available_memory, installed_memory, swap_space};
 pub use spawn::{
     become_subreaper, keep_files_from_children, own_program, spawn_bound_to_parent, spawn_without_terminal, take_stdin,
 };
-pub use tree::{end_marked, kill_descendants, signal_group};
+pub use tree::{end_marked, is_any_alive, is_any_in, kill_descendants, signal_group};
 pub use usage::{Usage, cpu_percent, usage_below};
 
 /// The environment variable that marks every process of an attempt; its value is the attempt's uuid.

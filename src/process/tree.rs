@@ -6,6 +6,7 @@
 
 use std::collections::HashSet;
 use std::io;
+use std::path::Path;
 use std::time::{Duration, Instant};
 
 use rustix::process::{Pid, Signal, WaitOptions, kill_process, kill_process_group, wait};
@@ -93,6 +94,28 @@ pub fn end_marked(attempt: &str) -> io::Result<(usize, Vec<i32>)> {
         seen_none = left.is_empty();
         std::thread::sleep(LOOK_AGAIN);
     }
+}
+
+/// Of each attempt whether some process carries its mark.
+pub fn is_any_alive(attempts: &[String]) -> io::Result<Vec<bool>> {
+    if attempts.is_empty() {
+        return Ok(Vec::new());
+    }
+    let table = table::all()?;
+    let carries = |attempt: &String| {
+        let mark = format!("{ATTEMPT_MARK}={attempt}");
+        (table.iter().filter(|e| !e.zombie)).any(|e| table::was_started_with(e.pid, &mark))
+    };
+    Ok(attempts.iter().map(carries).collect())
+}
+
+/// Whether some process that can be seen is in a directory, or below it. Where the system has no way to tell, one is.
+pub fn is_any_in(directory: &Path) -> io::Result<bool> {
+    if !cfg!(target_os = "linux") {
+        return Ok(true);
+    }
+    let is_in = |pid: i32| std::fs::read_link(format!("/proc/{pid}/cwd")).is_ok_and(|cwd| cwd.starts_with(directory));
+    Ok(table::all()?.iter().any(|e| !e.zombie && is_in(e.pid)))
 }
 
 fn kill(pid: i32) -> bool {

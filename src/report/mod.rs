@@ -4,6 +4,7 @@
 //! from tasks and agents is escaped before it reaches a terminal.
 
 mod bars;
+mod clean;
 mod columns;
 mod doctor;
 mod dry_run;
@@ -28,6 +29,7 @@ use std::io::{self, IsTerminal, Write};
 
 use serde::Serialize;
 
+pub use clean::{CleanDocument, CleanItem, Cleaning};
 pub use doctor::{Diagnosis, diagnosis};
 pub use dry_run::{Argv, DryRun, DryTask, dry_run};
 pub use follow::Progress;
@@ -78,6 +80,12 @@ pub fn json<T: Serialize>(value: &T) -> io::Result<()> {
 pub fn note(text: &str) {
     // Nobody left to tell.
     let _ = writeln!(io::stderr().lock(), "{text}");
+}
+
+/// Prints a question, whose answer is typed behind it.
+pub fn ask(text: &str) -> io::Result<()> {
+    let mut err = io::stderr().lock();
+    err.write_all(escape(text).as_bytes()).and_then(|()| err.flush())
 }
 
 /// Prints a warning.

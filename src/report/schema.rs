@@ -4,7 +4,7 @@
 
 use schemars::{Schema, schema_for};
 
-use super::{Diagnosis, DryRun, ListDocument, LogsDocument, Overview, PlanDocument, ResultsDocument};
+use super::{CleanDocument, Diagnosis, DryRun, ListDocument, LogsDocument, Overview, PlanDocument, ResultsDocument};
 use crate::session::StatusDocument;
 
 /// The name of each query, and the schema of what it prints with `--json`.
@@ -17,6 +17,7 @@ pub fn schemas() -> Vec<(&'static str, Schema)> {
         ("logs", schema_for!(LogsDocument)),
         ("overview", schema_for!(Overview)),
         ("doctor", schema_for!(Diagnosis)),
+        ("clean", schema_for!(CleanDocument)),
         ("dry-run", schema_for!(DryRun)),
     ]
 }

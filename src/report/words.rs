@@ -76,9 +76,11 @@ pub fn program() -> String {
 pub fn looking_there(hint: &str, results_option: Option<&Path>) -> String {
     let Some(dir) = results_option else { return hint.into() };
     let option = format!("--results-dir {}", quote(dir));
-    ["list", "run", "status"].iter().fold(hint.to_owned(), |hint, verb| {
-        hint.replace(&format!("pleach {verb}"), &format!("pleach {option} {verb}"))
-    })
+    ["clean", "list", "run", "status"]
+        .iter()
+        .fold(hint.to_owned(), |hint, verb| {
+            hint.replace(&format!("pleach {verb}"), &format!("pleach {option} {verb}"))
+        })
 }
 
 /// Commands to copy, one a line, with what each is for behind it; or before it, if a terminal has no room there.

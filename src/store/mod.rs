@@ -11,6 +11,7 @@ pub mod lock;
 pub mod path_json;
 pub mod paths;
 pub mod tail;
+pub mod tree;
 pub mod usage;
 pub mod watch;
 

@@ -8,6 +8,8 @@ pub const SESSION_PREFIX: &str = "session-";
 pub const HALF_MADE_PREFIX: &str = ".new-";
 /// How a git dir of our own begins, through which a worktree is looked at.
 pub const VIEW_PREFIX: &str = "view-";
+/// How the name of a session's directory begins while it is being deleted: no reader looks at it.
+pub const GOING_PREFIX: &str = ".trash-";
 
 /// The directory of one session and the names in it.
 #[derive(Clone, Debug, PartialEq, Eq)]

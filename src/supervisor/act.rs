@@ -1,6 +1,7 @@
 //! Carries out what was decided, each thing beside the loop, and reports back through its channel.
 
 use std::collections::HashMap;
+use std::io::{Write, stderr};
 use std::sync::Arc;
 
 use tokio::sync::mpsc::{UnboundedReceiver, UnboundedSender, unbounded_channel};
@@ -10,6 +11,7 @@ use uuid::Uuid;
 use super::attempt::{self, Word};
 use super::decide::{Action, Input, NewAttempt, NoWorktree};
 use super::runner_request::runner_request;
+use crate::clean;
 use crate::git;
 use crate::session::{KEPT_ON_REQUEST, SessionSpec, SessionState, Settlement, Site, TaskRecord, WorktreeIntent};
 use crate::store::atomic;
@@ -55,6 +57,18 @@ impl Hands {
             let shop = shared.shop.as_ref();
             if let Some(text) = shop.and_then(|shop| git::dirty_warning(&shop.place, &shop.drivers)) {
                 shared.tell(Input::Warning(text));
+            }
+        });
+    }
+
+    /// Frees, in its own time, what is past its time. What cannot be freed stays for the next one: it is no affair of
+    /// this session, and is only said in the log.
+    pub(super) fn empty_trash(&self) {
+        let shared = self.shared.clone();
+        spawn_blocking(move || {
+            let Some(shop) = &shared.shop else { return };
+            for what in clean::in_passing(&shop.place, &shop.worktrees) {
+                let _ = writeln!(stderr(), "{what}");
             }
         });
     }

@@ -120,6 +120,7 @@ async fn supervise(paths: &SessionPaths, signals: [tokio::signal::unix::Signal; 
     };
     let mut hands = Hands::new(paths.clone(), recorder.spec.clone(), shop, sender.clone());
     hands.look_at_checkout();
+    hands.empty_trash();
     request::watch(paths, sender.clone());
     forward_signals(signals, sender);
     let mut batch: Vec<Input> = Vec::new();

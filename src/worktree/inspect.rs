@@ -8,6 +8,7 @@ use std::path::{Path, PathBuf};
 use git2::{Oid, Repository};
 
 use crate::git::{Git, GitError};
+use crate::words::few;
 
 /// The paths of a worktree that are in no commit, by kind; relative to it.
 #[derive(Debug, Default, PartialEq, Eq)]
@@ -20,6 +21,19 @@ pub(super) struct Uncommitted {
     pub nested: Vec<Vec<u8>>,
     /// What git ignores; a directory counts once and ends with a slash.
     pub ignored: Vec<Vec<u8>>,
+}
+
+impl Uncommitted {
+    /// Why its worktree cannot go, if it cannot.
+    pub(super) fn why_not(&self) -> Option<String> {
+        if self.changed.is_empty() && self.nested.is_empty() {
+            return None;
+        }
+        let mut paths = names(&self.changed);
+        paths.extend(names(&self.nested));
+        paths.dedup();
+        Some(format!("it has uncommitted files: {}", few(&paths)))
+    }
 }
 
 /// Asks git what is uncommitted. Submodules are not looked into.

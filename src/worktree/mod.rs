@@ -1,10 +1,12 @@
 //! The place where a task works: a worktree and a branch of its own, from making them to putting them away.
 //!
 //! `naming` decides where (pure), `provision` makes, `settle` commits what the agent left and pins it, `remove`
-//! moves a worktree to the trash; both look through a `view`. Called by the supervisor. Nothing here forces, and
+//! moves a worktree to the trash, `clear` does that long after the task; they look through a `view`. Called by the
+//! supervisor and by `clean`. Nothing here forces, and
 //! nothing that an agent may have planted is run: git dir, common dir and work tree are always named, hooks, fsmonitor
 //! and fetching are off, drivers only as they were when the session started.
 
+mod clear;
 mod history;
 mod inspect;
 pub mod naming;
@@ -18,6 +20,7 @@ use std::path::{Path, PathBuf};
 use git2::Repository;
 use uuid::Uuid;
 
+pub use clear::{Clear, Standing, branch_at, clear, keep, keep_branch, standing, users_of_branch};
 pub use provision::{Checkout, choose_checkout, provision, release};
 pub use remove::{Removal, remove, trashed};
 pub use settle::{Settled, settle};

@@ -59,6 +59,19 @@ pub fn is_trashed(name: &str) -> bool {
         && worktree.is_some_and(|w| !w.is_empty())
 }
 
+/// How the name of something in the trash begins that is being deleted. No branch has such a name.
+const GOING: char = '~';
+
+/// The name of something in the trash from when on it is deleted.
+pub fn going(name: &str) -> String {
+    format!("{GOING}{name}")
+}
+
+/// Whether the deletion of something in the trash has begun.
+pub fn is_going(name: &str) -> bool {
+    name.starts_with(GOING) && is_trashed(name)
+}
+
 /// The branch and worktree meant for each task. `exists` says whether a branch is there already; it is not asked of
 /// ids that are uuids, which are new, so that ten thousand of them cost nothing.
 pub fn places(
@@ -150,7 +163,9 @@ mod tests {
         let session = Uuid::from_u128(0x1234_abcd_0000_0000_0000_0000_0000_0000);
         let prefix = trash_prefix(Path::new("/w/main-task-a.b"), session);
         assert_eq!(prefix, "main-task-a.b.1234abcd.");
-        assert!(is_trashed(&format!("{prefix}Xy12Zk")));
+        let name = format!("{prefix}Xy12Zk");
+        assert!(is_trashed(&name) && !is_going(&name));
+        assert!(is_trashed(&going(&name)) && is_going(&going(&name)));
         for other in [
             "notes",
             "a.b.c",

@@ -38,12 +38,8 @@ pub fn remove(shop: &Workshop, site: &Site, head: Oid) -> Result<Removal, Worktr
     let mut ignored = Vec::new();
     if is_real_dir(&site.worktree) {
         let found = View::open(shop, &site.worktree, Some(&admin), head)?.uncommitted()?;
-        if !found.changed.is_empty() || !found.nested.is_empty() {
-            let mut paths = inspect::names(&found.changed);
-            paths.extend(inspect::names(&found.nested));
-            paths.dedup();
-            paths.truncate(3);
-            return Ok(Removal::Kept(format!("it has uncommitted files: {}", paths.join(", "))));
+        if let Some(why) = found.why_not() {
+            return Ok(Removal::Kept(why));
         }
         ignored = inspect::names(&found.ignored);
     }

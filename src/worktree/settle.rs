@@ -95,7 +95,7 @@ pub fn settle(shop: &Workshop, site: &Site, task: &TaskSpec) -> Result<Settled, 
 }
 
 #[derive(Default)]
-struct Report {
+pub(super) struct Report {
     notes: Vec<String>,
     keep: Option<String>,
 }
@@ -171,7 +171,7 @@ fn check_git_file(worktree: &Path, admin: Option<&Path>, report: &mut Report) {
 }
 
 /// Commits what is uncommitted on top of `parent`, on no branch yet. `None` when there is nothing.
-fn commit_leftovers(
+pub(super) fn commit_leftovers(
     shop: &Workshop,
     repository: &Repository,
     site: &Site,

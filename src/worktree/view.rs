@@ -19,6 +19,7 @@ use super::{Workshop, WorktreeError};
 use crate::git::{Git, GitError};
 use crate::store::atomic;
 use crate::store::paths::VIEW_PREFIX;
+use crate::words::few;
 
 /// How long git may take. It waits for ever where an agent has put a pipe in the place of a file that git reads, such as
 /// `.gitignore`; to stage the largest of worktrees takes minutes.
@@ -211,6 +212,28 @@ impl View {
     pub(super) fn populated(&self) -> Vec<Vec<u8>> {
         let holds_files = |path: &&Vec<u8>| fs::read_dir(self.inside(path)).is_ok_and(|mut dir| dir.next().is_some());
         self.links.iter().filter(holds_files).cloned().collect()
+    }
+
+    /// Why a worktree must stay whose files cannot all be committed, if it must.
+    pub(super) fn why_not(&self, found: &Uncommitted) -> Option<String> {
+        let populated = self.populated();
+        let nested = || {
+            found
+                .nested
+                .iter()
+                .chain(&self.repositories)
+                .cloned()
+                .collect::<Vec<_>>()
+        };
+        match () {
+            () if self.foreign_filters => Some("git filters were configured during the run".into()),
+            () if !nested().is_empty() => {
+                let names = few(&inspect::names(&nested()));
+                Some(format!("it holds another git repository: {names}"))
+            }
+            () if !populated.is_empty() => Some(format!("it holds submodules: {}", few(&inspect::names(&populated)))),
+            () => None,
+        }
     }
 
     fn inside(&self, path: &[u8]) -> PathBuf {

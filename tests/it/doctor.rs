@@ -315,13 +315,18 @@ fn what_is_left_over_is_counted() {
         &doc,
         "leftovers",
         "note",
-        &["1 worktree of settled tasks", "KiB", "main-task-kept"],
+        &["1 worktree of settled tasks", "KiB", "main-task-kept", "pleach clean"],
     );
     assert_found(
         &doc,
         "leftovers",
         "note",
-        &["1 worktree in the trash", "KiB", "rm -r ", "repo.pleach/.trash"],
+        &[
+            "1 worktree in the trash",
+            "KiB",
+            "clean --empty-trash",
+            "repo.pleach/.trash",
+        ],
     );
     assert_found(
         &doc,
@@ -333,7 +338,7 @@ fn what_is_left_over_is_counted() {
         &doc,
         "leftovers",
         "note",
-        &["3 entries", "half made", half[0], half[1], "rm -r "],
+        &["3 entries", "half made", half[0], half[1], "pleach clean"],
     );
     assert!(!doc.to_string().contains("young"), "{doc:#}");
     let text = project.run(&["doctor"]).out();
@@ -344,10 +349,10 @@ fn what_is_left_over_is_counted() {
     lock.lock().expect("take it");
     project.sh("touch -d '1 hour ago' .git/pleach/results/.new-old");
     assert_found(&doctor(&project, &[]), "leftovers", "note", &["2 entries", "half made"]);
-    // What is the user's in the trash is not to be removed.
+    // What is the user's in the trash does not count.
     fs::create_dir(project.worktrees().join(".trash/mine")).expect("make a directory");
     let doc = doctor(&project, &[]);
-    assert_found(&doc, "leftovers", "note", &["1 worktree in the trash", "other things"]);
+    assert_found(&doc, "leftovers", "note", &["1 worktree in the trash"]);
 }
 
 #[test]

@@ -85,6 +85,7 @@ fn all_hold(project: &Project) {
     // Both give the state of the session; the exit code is not what this is about.
     let waited = project.run(&["wait", "--timeout", "0s", "--json"]);
     assert_valid("status", &waited.json());
+    hold(project, "clean", &["clean", "--all", "--dry-run"]);
     let tried = project.run(&["run", "--dry-run", "--json", "--agent", "scripted", "-p", "@say a"]);
     assert_valid("dry-run", &tried.json());
 }

@@ -121,6 +121,32 @@ fn a_limit_of_costs() {
 }
 
 #[test]
+fn what_is_cleaned() {
+    let project = Project::new();
+    project.write(".gitignore", "*.log\n");
+    project.git(&["add", "."]);
+    project.git(&["commit", "-qm", "ignore"]);
+    let tasks = [
+        ("merged", "@write a.txt one"),
+        ("open", "@write b.txt two\n@write b.log hi\n@fail no"),
+        ("dirty", "@write c.txt three\n@fail no"),
+    ];
+    let ended = project.session(&tasks, &["--max-parallel", "1"]);
+    let id = ended.status["session_id"].as_str().expect("an id");
+    project.git(&["merge", "-q", "--no-edit", "main-task-merged"]);
+    fs::write(project.worktree("dirty").join("new.txt"), "mine").expect("write a file");
+    for (name, arguments) in [
+        ("clean_dry_run", &["clean", "--dry-run"][..]),
+        ("clean", &["clean", "-y"]),
+        ("clean_all", &["clean", "-y", "--all"]),
+        ("clean_discard", &["clean", "-y", "--discard", id]),
+        ("clean_nothing", &["clean", "-y"]),
+    ] {
+        shown(&project, name, &whole(&project.run(arguments)));
+    }
+}
+
+#[test]
 fn where_nothing_has_run_yet() {
     let project = Project::new();
     for (name, arguments) in [
@@ -239,7 +265,8 @@ fn the_help_of_every_command() {
     let project = Project::new();
     shown(&project, "help", &whole(&project.run(&["--help"])));
     for command in [
-        "run", "status", "results", "logs", "list", "overview", "watch", "wait", "stop", "plan", "doctor", "demo",
+        "run", "status", "results", "logs", "list", "overview", "watch", "wait", "stop", "plan", "clean", "doctor",
+        "demo",
     ] {
         let name = format!("help_{command}");
         shown(&project, &name, &whole(&project.run(&[command, "--help"])));
@@ -280,6 +307,8 @@ fn settings(project: &Project) -> Settings {
         // File systems do not agree on what a small file takes, and paths are not everywhere as long.
         (r"(?m)^disk .*$", "disk        SIZES"),
         (r" +# ", "  # "),
+        (r"(?m)^session [0-9a-f]{8}$", "session SESSION"),
+        (r"(\.trash/[a-z-]+)\.[0-9a-f]{8}\.\w{6}", "$1.SESSION.OWN"),
     ] {
         settings.add_filter(pattern, name);
     }
