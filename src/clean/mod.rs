@@ -7,6 +7,7 @@
 
 mod age;
 mod carry_out;
+mod claims;
 mod discarded;
 mod leftovers;
 mod passing;

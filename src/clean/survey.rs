@@ -1,6 +1,6 @@
 //! Looks at what there is: the sessions with their worktrees and branches, the trash, and what is half made.
 
-use std::collections::{BTreeSet, HashMap};
+use std::collections::BTreeSet;
 use std::fs;
 use std::path::{Path, PathBuf};
 
@@ -9,6 +9,7 @@ use uuid::Uuid;
 use walkdir::WalkDir;
 
 use super::age::Time;
+use super::claims::Claims;
 use super::trash::{self, Trashed};
 use super::vanished::{self, Vanished};
 use super::{Ignored, Request, Scope, discarded, half_made};
@@ -172,7 +173,7 @@ pub(super) fn without_record(grounds: &Grounds) -> Result<Vec<Vanished>, Worktre
         Err(_) => return Ok(Vec::new()),
     };
     let claims = Claims::of(sessions.iter());
-    vanished::look(grounds, |path| claims.0.keys().any(|(worktree, _)| worktree == path))
+    vanished::look(grounds, |path| claims.knows(path))
 }
 
 /// What goes whichever sessions are meant.
@@ -473,36 +474,4 @@ fn unkept(repository: &Repository, facts: &SessionFacts) -> Result<usize, git2::
         }
     }
     Ok(walk.count())
-}
-
-/// Whose a worktree and a branch are when more than one session knows them: the same ids in two runs, or a session that
-/// was cut off before it learnt that somebody has the branch already.
-struct Claims(HashMap<(PathBuf, String), (Strength, Uuid)>);
-
-/// The strongest has it: one at work, else the newest that had an agent there.
-type Strength = (bool, bool, u64);
-
-impl Claims {
-    fn of<'a>(sessions: impl Iterator<Item = &'a Stored>) -> Self {
-        let mut claims = HashMap::new();
-        for stored in sessions {
-            let spec = &stored.recorded.spec;
-            for record in &stored.recorded.state.tasks {
-                let Some(site) = record.site() else { continue };
-                let strength = (stored.held, record.attempts > 0, spec.created_ms);
-                let own = (strength, spec.session_id);
-                let entry = claims.entry(key(site)).or_insert(own);
-                *entry = own.max(*entry);
-            }
-        }
-        Self(claims)
-    }
-
-    fn is_of(&self, site: &Site, session: Uuid) -> bool {
-        self.0.get(&key(site)).is_some_and(|(_, owner)| *owner == session)
-    }
-}
-
-fn key(site: &Site) -> (PathBuf, String) {
-    (site.worktree.clone(), site.branch.clone())
 }
