@@ -32,8 +32,6 @@ pub(super) enum Input {
     Removed { task: usize, removal: Removal },
     /// Somebody wants the session to stop.
     StopAsked { now: bool },
-    /// Somebody wants the session to go on.
-    GoOn(GoOn),
     /// The user should know this of a task.
     Note { task: usize, text: String },
     /// The user should know.
@@ -128,7 +126,6 @@ pub(super) fn decide(spec: &SessionSpec, state: &SessionState, input: Input) -> 
         Input::Released { task } => (vec![EventKind::TaskReleased { task: id(task) }], vec![]),
         Input::Removed { task, removal } => (vec![removed(id(task), removal)], vec![]),
         Input::StopAsked { now } => stop(state, now),
-        Input::GoOn(wanted) => go_on(state, &wanted),
         Input::Note { task, text } => {
             let task = Some(id(task));
             (vec![EventKind::Warned { task, text }], vec![])
@@ -188,7 +185,7 @@ fn lost(state: &SessionState, task: usize, outcome: AttemptOutcome) -> (Vec<Even
 }
 
 /// What is changed for a session that goes on.
-fn go_on(state: &SessionState, wanted: &GoOn) -> (Vec<EventKind>, Vec<Action>) {
+pub(super) fn go_on(state: &SessionState, wanted: &GoOn) -> Vec<EventKind> {
     let limit = wanted
         .max_cost_usd
         .map(|max_cost_usd| EventKind::CostLimitSet { max_cost_usd });
@@ -197,7 +194,7 @@ fn go_on(state: &SessionState, wanted: &GoOn) -> (Vec<EventKind>, Vec<Action>) {
         .iter()
         .filter(|task| wanted.retry_failed && task.is_unsuccessful());
     let retried = failed.map(|task| EventKind::TaskRetried { task: task.id.clone() });
-    (limit.into_iter().chain(retried).collect(), vec![])
+    limit.into_iter().chain(retried).collect()
 }
 
 /// Whether the session is at its end.

@@ -57,6 +57,15 @@ pub fn left_behind(paths: &SessionPaths) -> Vec<PathBuf> {
         .collect()
 }
 
+/// What is wanted of a supervisor that begins, and the files that say so: to be removed once that is durable.
+pub(super) fn wanted(paths: &SessionPaths) -> Vec<(PathBuf, GoOn)> {
+    let read = |path: PathBuf| match serde_json::from_slice(&fs::read(&path).ok()?) {
+        Ok(Request::GoOn(wanted)) => Some((path, wanted)),
+        _ => None,
+    };
+    left_behind(paths).into_iter().filter_map(read).collect()
+}
+
 /// Takes up what is there already.
 pub(super) fn take_up_all(paths: &SessionPaths, sender: &UnboundedSender<Input>) {
     take_up(&paths.requests(), sender);
@@ -83,7 +92,8 @@ fn take_up(dir: &Path, sender: &UnboundedSender<Input>) -> bool {
         let text = fs::read(&path).unwrap_or_default();
         let input = match serde_json::from_slice(&text) {
             Ok(Request::Stop(Stop { now })) => Input::StopAsked { now },
-            Ok(Request::GoOn(wanted)) => Input::GoOn(wanted),
+            // Those are for one that begins.
+            Ok(Request::GoOn(_)) => continue,
             Err(e) => Input::Warning(format!("a request could not be read: {}: {e}", path.display())),
         };
         let _ = fs::remove_file(&path);
