@@ -50,10 +50,7 @@ pub(super) fn run(context: &Context, args: &ResumeArgs) -> Result<u8, Error> {
     check_limit(&state, &id, args.max_cost)?;
     check_place(&paths, &spec)?;
     check_agent(&spec)?;
-    for path in old {
-        // It may have been taken up meanwhile.
-        let _ = std::fs::remove_file(path);
-    }
+    forget(old);
     let wanted = GoOn {
         retry_failed: args.retry_failed,
         max_cost_usd: args.max_cost,
@@ -76,14 +73,24 @@ pub(super) fn run(context: &Context, args: &ResumeArgs) -> Result<u8, Error> {
     }
 }
 
+/// Removes requests to an earlier supervisor.
+fn forget(requests: Vec<PathBuf>) {
+    for path in requests {
+        // It may have been taken up before the end.
+        let _ = std::fs::remove_file(path);
+    }
+}
+
 /// Starts a supervisor for a session that was interrupted, only to stop it. False when somebody else has taken it over
 /// meanwhile, who can be asked.
 pub(super) fn take_over_to_stop(paths: &SessionPaths, spec: &SessionSpec, stop: &Stop) -> Result<bool, Error> {
+    let old = left_behind(paths);
     let held = match hold(paths, spec) {
         Err(Error::SessionHeld { .. }) => return Ok(false),
         other => other?,
     };
     check_place(paths, spec)?;
+    forget(old);
     ask_to_stop(paths, stop).map_err(|source| Error::StopNotAsked {
         directory: paths.requests(),
         source,

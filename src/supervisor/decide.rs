@@ -46,8 +46,6 @@ pub(super) enum Input {
     SnapshotDue { task: usize, number: u32 },
     /// Somebody wants the session, or some of its tasks, to stop.
     StopAsked(Stop),
-    /// Somebody wants the session to go on.
-    GoOn(GoOn),
     /// The user should know.
     Warning(String),
     /// The user should know, of a task.
@@ -179,7 +177,6 @@ pub(super) fn decide(spec: &SessionSpec, state: &SessionState, input: Input) -> 
             (vec![], snapshot.into_iter().collect())
         }
         Input::StopAsked(stop) => stopping::asked(spec, state, &stop),
-        Input::GoOn(wanted) => go_on(state, &wanted),
         Input::Warning(text) => (vec![EventKind::Warned { task: None, text }], vec![]),
         Input::TaskWarning { task, text } => {
             let task = Some(id(task));
@@ -240,7 +237,7 @@ fn lost(state: &SessionState, task: usize, outcome: AttemptOutcome) -> (Vec<Even
 }
 
 /// What is changed for a session that goes on.
-fn go_on(state: &SessionState, wanted: &GoOn) -> (Vec<EventKind>, Vec<Action>) {
+pub(super) fn go_on(state: &SessionState, wanted: &GoOn) -> Vec<EventKind> {
     let limit = wanted
         .max_cost_usd
         .map(|max_cost_usd| EventKind::CostLimitSet { max_cost_usd });
@@ -249,7 +246,7 @@ fn go_on(state: &SessionState, wanted: &GoOn) -> (Vec<EventKind>, Vec<Action>) {
         .iter()
         .filter(|task| wanted.retry_failed && task.is_unsuccessful());
     let retried = failed.map(|task| EventKind::TaskRetried { task: task.id.clone() });
-    (limit.into_iter().chain(retried).collect(), vec![])
+    limit.into_iter().chain(retried).collect()
 }
 
 /// Whether the session is at its end.

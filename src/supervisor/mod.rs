@@ -22,6 +22,7 @@ mod request;
 mod runner_request;
 mod takeover;
 
+use std::fs;
 use std::io::{self, Write};
 use std::path::Path;
 use std::time::Duration;
@@ -38,7 +39,7 @@ pub use request::{GoOn, Stop, ask_to_go_on, ask_to_stop, left_behind};
 pub use runner_request::runner_request;
 
 use act::Hands;
-use decide::{Action, Input, decide, finish, never_started, schedule};
+use decide::{Action, Input, decide, finish, go_on, never_started, schedule};
 use gate::Gate;
 use record::Recorder;
 use recover::recover;
@@ -149,8 +150,18 @@ fn begin(paths: &SessionPaths) -> Result<Begun, SupervisorError> {
         let text = "the last line of the journal was torn, and was cut off".into();
         recorder.add(EventKind::Warned { task: None, text })?;
     }
-    if before.is_some() {
+    let asked = request::wanted(paths);
+    for (_, wanted) in &asked {
+        for event in go_on(&recorder.state, wanted) {
+            recorder.add(event)?;
+        }
+    }
+    if before.is_some() || !asked.is_empty() {
         recorder.commit()?;
+    }
+    for (path, _) in asked {
+        // Whoever resumes the session removes what is left of this.
+        let _ = fs::remove_file(path);
     }
     Ok(Begun {
         recorder,
@@ -197,11 +208,11 @@ async fn supervise(
         hands.look_at_checkout();
     } else {
         batch = go_on_from(&mut hands, &recorder, paths, before.as_ref());
-        // Before any task starts: one of them may be to start none.
-        request::take_up_all(paths, &sender);
-        while let Ok(input) = inputs.try_recv() {
-            batch.push(input);
-        }
+    }
+    // Before any task starts: one of them may be to start none.
+    request::take_up_all(paths, &sender);
+    while let Ok(input) = inputs.try_recv() {
+        batch.push(input);
     }
     request::watch(paths, sender.clone()).map_err(SupervisorError::io("cannot watch for requests"))?;
     forward_signals(signals, sender);

@@ -64,14 +64,15 @@ impl From<&Stop> for Request {
     }
 }
 
-impl From<Request> for Input {
-    fn from(request: Request) -> Self {
-        let (tasks, now, grace_ms) = match request {
-            Request::GoOn(wanted) => return Self::GoOn(wanted),
-            Request::Stop { now, grace_ms } => (None, now, grace_ms),
-            Request::StopTasks { tasks, now, grace_ms } => (Some(tasks), now, grace_ms),
+impl Request {
+    /// The request to stop that it is, if it is one.
+    fn stop(self) -> Option<Stop> {
+        let (tasks, now, grace_ms) = match self {
+            Self::GoOn(_) => return None,
+            Self::Stop { now, grace_ms } => (None, now, grace_ms),
+            Self::StopTasks { tasks, now, grace_ms } => (Some(tasks), now, grace_ms),
         };
-        Self::StopAsked(Stop { tasks, now, grace_ms })
+        Some(Stop { tasks, now, grace_ms })
     }
 }
 
@@ -94,6 +95,15 @@ pub fn left_behind(paths: &SessionPaths) -> Vec<PathBuf> {
         .map(|entry| entry.path())
         .filter(|path| path.extension().is_some_and(|e| e == "json"))
         .collect()
+}
+
+/// What is wanted of a supervisor that begins, and the files that say so: to be removed once that is durable.
+pub(super) fn wanted(paths: &SessionPaths) -> Vec<(PathBuf, GoOn)> {
+    let read = |path: PathBuf| match serde_json::from_slice(&fs::read(&path).ok()?) {
+        Ok(Request::GoOn(wanted)) => Some((path, wanted)),
+        _ => None,
+    };
+    left_behind(paths).into_iter().filter_map(read).collect()
 }
 
 /// Takes up what is there already.
@@ -121,8 +131,10 @@ fn take_up(dir: &Path, sender: &UnboundedSender<Input>) -> bool {
             continue;
         }
         let text = fs::read(&path).unwrap_or_default();
-        let input = match serde_json::from_slice::<Request>(&text) {
-            Ok(request) => request.into(),
+        let input = match serde_json::from_slice::<Request>(&text).map(Request::stop) {
+            Ok(Some(stop)) => Input::StopAsked(stop),
+            // Those are for one that begins.
+            Ok(None) => continue,
             Err(e) => Input::Warning(format!("a request could not be read: {}: {e}", path.display())),
         };
         let _ = fs::remove_file(&path);
@@ -138,10 +150,7 @@ mod tests {
     use super::*;
 
     fn read(text: &str) -> Option<Stop> {
-        match serde_json::from_str::<Request>(text).ok()?.into() {
-            Input::StopAsked(stop) => Some(stop),
-            _ => None,
-        }
+        serde_json::from_str::<Request>(text).ok()?.stop()
     }
 
     #[test]

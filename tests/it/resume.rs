@@ -229,6 +229,67 @@ fn a_supervisor_killed_while_it_prepares_leaves_nothing_that_is_not_undone() {
     }
 }
 
+/// Kills a session's supervisor at the `nth` passage of a point, and each one that takes it over one passage later than
+/// the one before, until one comes to the end; gives how often it was killed.
+fn killed_again_and_again(project: &Project, point: &str, nth: usize, file: &str) -> usize {
+    let mut arguments = vec!["run", "--agent", "scripted", "--max-parallel", "2", file];
+    for killed in 0..60 {
+        let kill = format!("{point}:{}@supervisor", nth + killed);
+        let mut command = project.pleach_command(&arguments);
+        let ran = Ran(command.env("PLEACH_TEST_KILL", kill).output().expect("run pleach"));
+        // It may be killed before it is ready.
+        assert!(matches!(ran.code(), 0 | 3), "{ran:?}");
+        let status = project.until("the end of the supervisor", |project| {
+            let status = project.query(&["status"]);
+            (status["supervisor"]["alive"] == false).then_some(status)
+        });
+        if status["overall_status"] == "completed" {
+            return killed;
+        }
+        arguments = vec!["resume"];
+    }
+    panic!("it comes to no end: {point}:{nth}");
+}
+
+#[test]
+fn a_session_whose_supervisors_are_killed_at_every_step_comes_to_its_end() {
+    for point in ["fsync", "rename"] {
+        for nth in 1.. {
+            let project = Project::new();
+            project.open("gate");
+            let ids = ["a", "b", "c"];
+            let prompts = ids.map(|id| works(&project, id));
+            let tasks: Vec<(&str, &str)> = ids.into_iter().zip(prompts.iter().map(String::as_str)).collect();
+            let file = project.tasks(&tasks);
+            let killed = killed_again_and_again(&project, point, nth, &file);
+            let status = project.query(&["status"]);
+            assert_eq!(status["overall_status"], "completed", "{point}:{nth}: {status:#}");
+            for id in ids {
+                assert_eq!(task(&status, id)["outcome"], "succeeded", "{point}:{nth}: {status:#}");
+                assert_eq!(
+                    project.show(&format!("main-task-{id}:{id}.txt")),
+                    "done\n",
+                    "{point}:{nth}"
+                );
+                let commits = project.git(&["rev-list", "--count", &format!("main..main-task-{id}")]);
+                assert_eq!(commits, "1\n", "{point}:{nth}");
+            }
+            let journal = project.journal();
+            let ended = |id: &str| {
+                let of = |record: &&Value| record["event"] == "attempt_ended" && record["task"] == id;
+                journal.iter().filter(of).count()
+            };
+            assert!(ids.iter().all(|id| ended(id) == 1), "{point}:{nth}: {journal:#?}");
+            assert_eq!(project.git(&["worktree", "list"]).lines().count(), 1, "{point}:{nth}");
+            assert_eq!(project.agents(), [""; 0]);
+            // Once with nobody killed it has been every one of them.
+            if killed == 0 {
+                break;
+            }
+        }
+    }
+}
+
 #[test]
 fn what_somebody_else_made_under_the_name_of_a_task_is_left_alone() {
     let project = Project::new();

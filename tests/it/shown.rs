@@ -328,6 +328,7 @@ fn settings(project: &Project) -> Settings {
         (r"\b[0-9a-f]{10}\b", "COMMIT"),
         (r"PLEACH ([a-z]+) [0-9a-f]{8}\b", "PLEACH $1 SESSION"),
         (r"(?m)^[0-9a-f]{8}  ", "SESSION   "),
+        (r"\bsession [0-9a-f]{8}\b", "session SESSION"),
         (r"pleach-demo-\w{6}", "pleach-demo-NAME"),
         (r"\d{4}-\d\d-\d\d \d\d:\d\d", "DATE"),
         (r"\d\d:\d\d:\d\d", "CLOCK"),

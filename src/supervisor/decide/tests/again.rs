@@ -113,6 +113,10 @@ fn a_session_goes_on_as_it_is_asked_to() {
             retry_failed,
             max_cost_usd,
         };
-        assert_eq!(decided(&events, Input::GoOn(wanted)), (expected, vec![]));
+        let spec = spec(&["a", "b"]);
+        let state = state_after(&spec, &events);
+        let decided = go_on(&state, &wanted);
+        assert_eq!(decided, expected);
+        state_after(&spec, &[&events[..], &decided].concat());
     }
 }
