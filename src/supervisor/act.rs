@@ -2,8 +2,6 @@
 
 use std::collections::HashMap;
 use std::sync::Arc;
-use std::thread::sleep;
-use std::time::Duration;
 
 use tokio::sync::mpsc::{UnboundedReceiver, UnboundedSender, unbounded_channel};
 use tokio::task::spawn_blocking;
@@ -11,6 +9,7 @@ use uuid::Uuid;
 
 use super::attempt::{self, Word};
 use super::decide::{Action, Input, NewAttempt, NoWorktree, Short};
+use super::files::Files;
 use super::runner_request::runner_request;
 use crate::git;
 use crate::session::{
@@ -35,6 +34,7 @@ struct Shared {
     paths: SessionPaths,
     spec: SessionSpec,
     shop: Option<Workshop>,
+    files: Files,
     sender: UnboundedSender<Input>,
 }
 
@@ -49,6 +49,7 @@ impl Hands {
             paths,
             spec,
             shop,
+            files: Files::default(),
             sender,
         });
         Self {
@@ -142,9 +143,11 @@ impl Shared {
     fn provision(&self, task: usize, site: Option<&Site>) {
         let result = match self.shop.as_ref().zip(site) {
             None => Ok(()),
-            Some((shop, site)) => worktree::provision(shop, site).map_err(|e| match (e.error, e.shortage) {
-                (WorktreeError::Taken(what), _) => NoWorktree::Taken(what),
-                (error, shortage) => without(error.to_string(), shortage),
+            Some((shop, site)) => self.files.turn().map_err(NoWorktree::Short).and_then(|_turn| {
+                worktree::provision(shop, site).map_err(|e| match (e.error, e.shortage) {
+                    (WorktreeError::Taken(what), None) => NoWorktree::Taken(what),
+                    (error, shortage) => without(error.to_string(), shortage),
+                })
             }),
         };
         self.tell(Input::Provisioned { task, result });
@@ -154,14 +157,15 @@ impl Shared {
     fn undo(&self, record: &TaskRecord, shortage: Option<Shortage>) -> Result<(), WorktreeError> {
         match self.shop.as_ref().zip(record.site()) {
             Some((shop, site)) if record.attempts == 0 => match shortage {
-                Some(_) => patiently(|| worktree::discard(shop, site)),
-                None => patiently(|| worktree::release(shop, site)),
+                Some(_) => worktree::discard(shop, site),
+                None => worktree::release(shop, site),
             },
             _ => Ok(()),
         }
     }
 
     fn release(&self, task: usize, record: &TaskRecord) {
+        let _turn = self.files.turn();
         if let Err(e) = self.undo(record, None) {
             self.tell(Input::Warning(format!(
                 "the worktree of {} could not be undone: {e}",
@@ -251,14 +255,18 @@ impl Shared {
             settlement.notes.push(error);
         }
         if let Some((shop, site)) = self.shop.as_ref().zip(record.site()) {
-            match worktree::settle(shop, site, &self.spec.tasks[task]) {
+            let settled = self.files.turn().map_err(|short| (short.error, Some(short.of)));
+            let settled = settled.and_then(|_turn| {
+                let places = [shop.place.common_dir.as_path(), &shop.worktrees];
+                worktree::settle(shop, site, &self.spec.tasks[task])
+                    .map_err(|e| (e.to_string(), Shortage::behind(&e, &places)))
+            });
+            match settled {
                 Ok(settled) => self.work_done(&mut settlement, settled),
-                Err(e) => {
+                Err((error, of)) => {
                     settlement.outcome = Outcome::Failed;
                     settlement.reason = Some(FailureReason::Settling);
-                    let error = format!("its work could not be committed: {e}");
-                    let written = [shop.place.common_dir.as_path(), &shop.worktrees];
-                    let of = Shortage::behind(&e, &written);
+                    let error = format!("its work could not be committed: {error}");
                     short = of.map(|of| Short {
                         of,
                         error: error.clone(),
@@ -288,8 +296,11 @@ impl Shared {
         let head = record.settlement().and_then(|s| s.head.as_ref());
         let head = head.and_then(|id| git2::Oid::from_str(id).ok());
         let removal = match self.shop.as_ref().zip(record.site()).zip(head) {
-            Some(((shop, site), head)) => worktree::remove(shop, site, head)
-                .unwrap_or_else(|e| Removal::Kept(format!("it could not be moved: {e}"))),
+            Some(((shop, site), head)) => match self.files.turn() {
+                Ok(_turn) => worktree::remove(shop, site, head)
+                    .unwrap_or_else(|e| Removal::Kept(format!("it could not be moved: {e}"))),
+                Err(short) => Removal::Kept(format!("it could not be moved: {}", short.error)),
+            },
             None => Removal::Kept("it has no worktree".into()),
         };
         self.tell(Input::Removed { task, removal });
@@ -301,19 +312,6 @@ fn without(error: String, shortage: Option<Shortage>) -> NoWorktree {
         Some(of) => NoWorktree::Short(Short { of, error }),
         None => NoWorktree::Failed(error),
     }
-}
-
-/// Undoes something, again and again for a while as long as what that needs is lacking.
-fn patiently(undo: impl Fn() -> Result<(), WorktreeError>) -> Result<(), WorktreeError> {
-    const TIMES: u32 = 60;
-    const PAUSE: Duration = Duration::from_secs(1);
-    for _ in 1..TIMES {
-        match undo() {
-            Err(e) if Shortage::of(&e).is_some() => sleep(PAUSE),
-            other => return other,
-        }
-    }
-    undo()
 }
 
 fn came_to(verdict: &Verdict) -> (Outcome, Option<FailureReason>, Option<String>) {

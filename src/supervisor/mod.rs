@@ -8,6 +8,7 @@
 mod act;
 mod attempt;
 mod decide;
+mod files;
 mod gate;
 mod launch;
 mod places;

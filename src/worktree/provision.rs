@@ -10,6 +10,8 @@ use std::fs;
 use std::io::ErrorKind;
 use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
+use std::thread::sleep;
+use std::time::Duration;
 
 use git2::build::CheckoutBuilder;
 use git2::{ErrorCode, ObjectType, Oid, Repository, Tree};
@@ -165,24 +167,28 @@ pub fn provision(shop: &Workshop, site: &Site) -> Result<(), Unmade> {
         shortage: Shortage::behind(&error, &[&shop.worktrees, &shop.place.common_dir]),
         error,
     };
-    atomic::private_dir(&shop.worktrees)
-        .map_err(WorktreeError::io("make", &shop.worktrees))
-        .and_then(|()| register(shop, site))
-        .map_err(unmade)?;
-    let written = match &shop.checkout {
-        Checkout::Libgit2 => checkout_libgit2(site),
-        Checkout::GitProgram(_) => checkout_program(shop, site),
+    let mut is_ours = false;
+    let mut make = || {
+        atomic::private_dir(&shop.worktrees).map_err(WorktreeError::io("make", &shop.worktrees))?;
+        register(shop, site, &mut is_ours)?;
+        match &shop.checkout {
+            Checkout::Libgit2 => checkout_libgit2(site),
+            Checkout::GitProgram(_) => checkout_program(shop, site),
+        }
     };
-    written.map_err(unmade).inspect_err(|unmade| {
-        // The first error is the one to tell; what cannot be undone is recognised by the journal later.
-        let _ = match unmade.shortage {
-            Some(_) => discard(shop, site),
-            None => release(shop, site),
-        };
+    make().map_err(unmade).inspect_err(|unmade| {
+        if is_ours {
+            // The first error is the one to tell; what cannot be undone is recognised by the journal later.
+            let _ = match unmade.shortage {
+                Some(_) => discard(shop, site),
+                None => release(shop, site),
+            };
+        }
     })
 }
 
-fn register(shop: &Workshop, site: &Site) -> Result<(), WorktreeError> {
+/// `is_ours` says afterwards whether something was made.
+fn register(shop: &Workshop, site: &Site, is_ours: &mut bool) -> Result<(), WorktreeError> {
     let _lock = shop.lock()?;
     if fs::symlink_metadata(&site.worktree).is_ok() {
         return Err(WorktreeError::Taken(site.worktree.display().to_string()));
@@ -199,6 +205,7 @@ fn register(shop: &Workshop, site: &Site) -> Result<(), WorktreeError> {
     }
     let repository = shop.repository()?;
     make_branch(&repository, site)?;
+    *is_ours = true;
     let by_git = || -> Result<(), GitError> {
         let args = ["worktree", "add", "--no-checkout"].map(AsRef::as_ref);
         let args = [&args[..], &[site.worktree.as_os_str(), site.branch.as_ref()]].concat();
@@ -208,19 +215,19 @@ fn register(shop: &Workshop, site: &Site) -> Result<(), WorktreeError> {
         // libgit2 (1.9) says that a branch "is already checked out" as soon as it cannot look into any other worktree:
         // one that vanishes at that moment, or one that is broken. git goes on.
         Checkout::Libgit2 => add_worktree_without_checkout(&shop.place.common_dir, &name, &site.worktree, &site.branch)
-            .or_else(|e| by_git().map_err(|_| e)),
+            .or_else(|first| by_git().map_err(|second| if Shortage::of(&second).is_some() { second } else { first })),
         Checkout::GitProgram(_) => by_git(),
     };
-    if let Err(e) = added {
-        // Neither was there before.
-        let half = [&site.worktree, &all.join(&name)];
-        if half.into_iter().any(|path| fs::symlink_metadata(path).is_ok()) {
-            let _ = clear(shop, half[0], Some(half[1]));
-        }
-        drop_branch(&repository, site);
-        return Err(e.into());
-    }
-    Ok(())
+    Ok(added?)
+}
+
+/// Where git keeps what belongs to the worktree, also when that is only half made.
+fn admin_of(shop: &Workshop, site: &Site) -> Option<PathBuf> {
+    let named = || {
+        let named = shop.place.common_dir.join("worktrees").join(site.worktree.file_name()?);
+        (named.is_dir() && !named.join("gitdir").exists()).then_some(named)
+    };
+    shop.admin_dir(&site.worktree).or_else(named)
 }
 
 /// The git dir whose sparse checkout and configuration git takes over: that of the checkout the user was in.
@@ -243,13 +250,14 @@ fn make_branch(repository: &Repository, site: &Site) -> Result<(), WorktreeError
 }
 
 /// Deletes a branch that was just made, if nothing has been added to it.
-fn drop_branch(repository: &Repository, site: &Site) {
+fn drop_branch(repository: &Repository, site: &Site) -> Result<(), GitError> {
     let name = format!("refs/heads/{}", site.branch);
-    if let Ok(mut reference) = repository.find_reference(&name)
-        && reference.target().is_some_and(|id| id.to_string() == site.base)
-    {
-        let _ = reference.delete();
-    }
+    let drop = || match repository.find_reference(&name) {
+        Ok(mut reference) if reference.target().is_some_and(|id| id.to_string() == site.base) => reference.delete(),
+        Err(e) if e.code() != ErrorCode::NotFound => Err(e),
+        _ => Ok(()),
+    };
+    patiently(drop).map_err(GitError::libgit2(format!("cannot undo the branch {}", site.branch)))
 }
 
 fn checkout_libgit2(site: &Site) -> Result<(), WorktreeError> {
@@ -278,36 +286,46 @@ fn checkout_program(shop: &Workshop, site: &Site) -> Result<(), WorktreeError> {
 /// Undoes a worktree that no agent has worked in: its files are those of the base, or a part of them.
 pub fn release(shop: &Workshop, site: &Site) -> Result<(), WorktreeError> {
     let _lock = shop.lock()?;
-    let admin = shop.admin_dir(&site.worktree);
-    super::remove::move_to_trash(shop, &site.worktree, admin.as_deref())?;
-    drop_branch(&shop.repository()?, site);
-    Ok(())
-}
-
-/// [`release`] of a worktree that this process has just made, or begun to make, and that nobody else has seen; its room
-/// is given back, because something is short: in the trash a half checkout would keep the disk full.
-pub fn discard(shop: &Workshop, site: &Site) -> Result<(), WorktreeError> {
-    let _lock = shop.lock()?;
-    // First, since it may not be possible now, and the worktree has to be known as long as the branch is there.
-    let repository = shop.repository()?;
-    let admin = shop.admin_dir(&site.worktree);
-    clear(shop, &site.worktree, admin.as_deref())?;
-    drop_branch(&repository, site);
-    Ok(())
-}
-
-/// Removes what stands at a worktree that was just begun, through the trash. On a disk that is full to the last block
-/// not even a directory can be made there: then in place, the files first, because without them git itself sees that
-/// the worktree is gone.
-fn clear(shop: &Workshop, worktree: &Path, admin: Option<&Path>) -> Result<(), WorktreeError> {
-    let remove = |path: &Path| match fs::remove_dir_all(path) {
-        Err(e) if e.kind() != ErrorKind::NotFound => Err(WorktreeError::io("undo", path)(e)),
-        _ => Ok(()),
-    };
-    match super::remove::move_to_trash(shop, worktree, admin) {
-        Ok(trash) => remove(&trash),
-        Err(_) => [Some(worktree), admin].into_iter().flatten().try_for_each(remove),
+    let admin = admin_of(shop, site);
+    let half = [Some(site.worktree.as_path()), admin.as_deref()];
+    if half
+        .into_iter()
+        .flatten()
+        .any(|path| fs::symlink_metadata(path).is_ok())
+    {
+        super::remove::move_to_trash(shop, &site.worktree, admin.as_deref())?;
     }
+    Ok(drop_branch(&shop.repository()?, site)?)
+}
+
+/// [`release`] of a worktree that this process has just made, or begun to make, and that nobody else has worked in, for
+/// want of something. It is removed in place: in the trash a half checkout would keep the disk full, and on a disk that
+/// is full to the last block not even a directory can be made there. As long as something is lacking for that, too, it
+/// is tried again for a while.
+pub fn discard(shop: &Workshop, site: &Site) -> Result<(), WorktreeError> {
+    const TIMES: u32 = 60;
+    const PAUSE: Duration = Duration::from_secs(1);
+    let places = [shop.worktrees.as_path(), &shop.place.common_dir];
+    for _ in 1..TIMES {
+        match remove_now(shop, site) {
+            Err(e) if Shortage::behind(&e, &places).is_some() => sleep(PAUSE),
+            other => return other,
+        }
+    }
+    remove_now(shop, site)
+}
+
+fn remove_now(shop: &Workshop, site: &Site) -> Result<(), WorktreeError> {
+    let _lock = shop.lock()?;
+    let admin = admin_of(shop, site);
+    // The files first: without them git itself sees that the worktree is gone.
+    for path in [Some(site.worktree.as_path()), admin.as_deref()].into_iter().flatten() {
+        match fs::remove_dir_all(path) {
+            Err(e) if e.kind() != ErrorKind::NotFound => return Err(WorktreeError::io("undo", path)(e)),
+            _ => {}
+        }
+    }
+    Ok(drop_branch(&shop.repository()?, site)?)
 }
 
 #[cfg(test)]
