@@ -230,3 +230,106 @@ fn free(options: &SessionOptions, directories: &[PathBuf]) -> Free {
         files: None,
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::session::fixture::{good_attempt, good_settlement, spec, state_after};
+    use crate::session::{Settlement, WorktreeIntent};
+    use crate::task::FailureReason;
+
+    fn short(of: Shortage) -> Input {
+        let error = "no".into();
+        Input::Provisioned {
+            task: 0,
+            result: Err(NoWorktree::Short(Short { of, error })),
+        }
+    }
+
+    fn why(event: Option<EventKind>) -> Option<Option<String>> {
+        event.map(|event| match event {
+            EventKind::Waiting { why } => why,
+            other => panic!("{other:?}"),
+        })
+    }
+
+    #[test]
+    fn after_each_failure_it_waits_longer_up_to_a_limit_and_says_so_once() {
+        let spec = spec(&["a", "b"]);
+        let mut gate = Gate::new(&spec, Path::new("/"));
+        let mut now = Instant::now();
+        let mut events = Vec::new();
+        for seconds in [1, 2, 4, 8, 16, 30, 30] {
+            // Two of the same round.
+            gate.notice(&short(Shortage::Disk), now);
+            gate.notice(&short(Shortage::Disk), now);
+            let state = state_after(&spec, &events);
+            let said = gate.look(&spec, &state, now);
+            assert_eq!(why(said.clone()), Some(Some("disk: no".into())));
+            events.extend(said);
+            assert_eq!(gate.look(&spec, &state_after(&spec, &events), now), None);
+            let due = gate.due().unwrap();
+            assert_eq!((due - now).as_secs(), seconds);
+            now = due;
+            let goes_on = gate.look(&spec, &state_after(&spec, &events), now);
+            assert_eq!(why(goes_on.clone()), Some(None));
+            events.extend(goes_on);
+        }
+        // What works in between makes the next failure a first one.
+        let outcome = good_attempt();
+        gate.notice(&Input::AttemptEnded { task: 0, outcome }, now);
+        gate.notice(&short(Shortage::Files), now);
+        gate.look(&spec, &state_after(&spec, &events), now);
+        assert_eq!(gate.due(), Some(now + LOOK_AGAIN));
+    }
+
+    #[test]
+    fn what_could_not_be_committed_is_tried_when_the_time_has_come_or_at_once_when_it_is_to_stop() {
+        let spec = spec(&["a"]);
+        let now = Instant::now();
+        let unsettled = Input::Unsettled {
+            task: 0,
+            short: Short {
+                of: Shortage::Disk,
+                error: "no".into(),
+            },
+            settlement: Settlement::failed(FailureReason::Settling, "no"),
+        };
+        let running = state_after(&spec, &[]);
+        let stops = state_after(&spec, &[EventKind::StopAsked { now: false }]);
+        for (state, at, again) in [
+            (&running, now, vec![]),
+            (&running, now + LOOK_AGAIN, vec![0]),
+            (&stops, now, vec![0]),
+        ] {
+            let mut gate = Gate::new(&spec, Path::new("/"));
+            gate.notice(&unsettled, now);
+            assert_eq!(gate.settle_again(state, at), again);
+            assert_eq!(gate.unsettled.len(), 1 - again.len());
+        }
+        let mut gate = Gate::new(&spec, Path::new("/"));
+        gate.notice(&unsettled, now);
+        let settlement = good_settlement(WorktreeIntent::None);
+        gate.notice(&Input::Settled { task: 0, settlement }, now + LOOK_AGAIN);
+        assert!(gate.back_off.is_none());
+    }
+
+    #[test]
+    fn who_has_nothing_to_start_waits_for_nothing() {
+        let mut spec = spec(&["a"]);
+        spec.options.min_free_disk_bytes = u64::MAX;
+        let mut gate = Gate::new(&spec, Path::new("/"));
+        let now = Instant::now();
+        let waits = gate.look(&spec, &state_after(&spec, &[]), now);
+        assert!(
+            why(waits.clone())
+                .flatten()
+                .is_some_and(|why| why.starts_with("disk: "))
+        );
+        let stop = EventKind::StopAsked { now: false };
+        let events: Vec<EventKind> = waits.into_iter().chain([stop]).collect();
+        let goes = gate.look(&spec, &state_after(&spec, &events), now);
+        assert_eq!(why(goes), Some(None));
+        assert_eq!(gate.due(), None);
+    }
+}

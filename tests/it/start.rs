@@ -370,6 +370,7 @@ fn a_signal_as_soon_as_the_session_is_named_stops_it_too() {
     }
 }
 
+// Row 13: twenty invocations at once on one repository.
 #[test]
 fn twenty_sessions_at_the_same_moment_share_nothing() {
     let project = Project::new();

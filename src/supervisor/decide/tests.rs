@@ -12,6 +12,7 @@ use crate::session::fixture::{
 use crate::session::{Event, apply};
 
 mod cost;
+mod short;
 
 const STOP: EventKind = EventKind::StopAsked { now: false };
 const STOP_NOW: EventKind = EventKind::StopAsked { now: true };
