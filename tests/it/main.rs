@@ -9,6 +9,7 @@ mod claude_stub;
 mod cost;
 mod damaged;
 mod demo;
+mod disk_full;
 mod doctor;
 mod doctor_agent;
 mod doctor_repository;
