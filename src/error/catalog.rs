@@ -314,7 +314,7 @@ impl Error {
             Self::NoPlaceForResults => refused("name one: --results-dir DIR"),
             Self::NoPlaceForAgents => refused("name a directory for state: export XDG_STATE_HOME=DIR"),
             Self::AgentPlacesUnusable { directory, .. } => refused(format!(
-                "see who may write there, or name another directory for state with XDG_STATE_HOME: ls -ld {}",
+                "set XDG_STATE_HOME to another directory, or see who may write there: ls -ld {}",
                 quote(directory)
             )),
             Self::SessionUnwritable(_) => {

@@ -177,7 +177,7 @@ fn start() -> Vec<Error> {
         Error::NoPlaceForResults,
         Error::NoPlaceForAgents,
         Error::AgentPlacesUnusable {
-            directory: "/home/me/.local/state/pleach/agents-host".into(),
+            directory: "/home/me/.local/state/pleach/agents-a".into(),
             source: denied(),
         },
         SessionError::Unwritable {

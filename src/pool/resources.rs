@@ -3,6 +3,7 @@
 use std::path::PathBuf;
 
 use crate::session::SessionOptions;
+use crate::store::FILES_OF_ONE;
 use crate::words::bytes;
 
 /// What is free at a moment.
@@ -12,6 +13,8 @@ pub struct Free {
     pub disks: Vec<(PathBuf, u64)>,
     /// Bytes of memory, where the system tells.
     pub memory: Option<u64>,
+    /// Files that the supervisor can still open, where there is a limit.
+    pub files: Option<u64>,
 }
 
 /// What there is too little of.
@@ -21,6 +24,16 @@ pub enum Lack {
     Disk(PathBuf),
     /// Memory.
     Memory,
+    /// Files that can be opened.
+    Files,
+}
+
+impl Free {
+    /// How many tasks there are files for, besides those that are prepared now.
+    pub fn tasks(&self, preparing: usize) -> usize {
+        let tasks = self.files.map_or(u64::MAX, |files| files / FILES_OF_ONE);
+        usize::try_from(tasks).unwrap_or(usize::MAX).saturating_sub(preparing)
+    }
 }
 
 /// What another task would have to wait for, and why in words. The words have the numbers of this moment.
@@ -35,10 +48,14 @@ pub fn lacking(free: &Free, options: &SessionOptions) -> Option<(Lack, String)> 
         return Some((Lack::Disk(dir.clone()), why));
     }
     let least = options.min_free_memory_bytes;
-    let free = free.memory.filter(|free| *free < least)?;
-    let (free, least) = (bytes(free), bytes(least));
-    let why = format!("memory: {free} available, {least} needed (--min-free-memory)");
-    Some((Lack::Memory, why))
+    if let Some(free) = free.memory.filter(|free| *free < least) {
+        let (free, least) = (bytes(free), bytes(least));
+        let why = format!("memory: {free} available, {least} needed (--min-free-memory)");
+        return Some((Lack::Memory, why));
+    }
+    let files = free.files.filter(|files| *files < FILES_OF_ONE)?;
+    let why = format!("open files: the supervisor may open only {files} more (ulimit -n)");
+    Some((Lack::Files, why))
 }
 
 #[cfg(test)]
@@ -50,7 +67,8 @@ mod tests {
         let mut options = spec(&["a"]).options;
         (options.min_free_disk_bytes, options.min_free_memory_bytes) = (1 << 30, 512 << 20);
         let disks = disks.iter().map(|(dir, free)| (PathBuf::from(dir), *free)).collect();
-        lacking(&Free { disks, memory }, &options)
+        let files = None;
+        lacking(&Free { disks, memory, files }, &options)
     }
 
     #[test]
@@ -77,7 +95,16 @@ mod tests {
         let free = Free {
             disks: vec![("/w".into(), 0)],
             memory: Some(0),
+            files: Some(FILES_OF_ONE),
         };
         assert_eq!(lacking(&free, &options), None);
+        assert_eq!(
+            (free.tasks(0), free.tasks(1), Free::default().tasks(9)),
+            (1, 0, usize::MAX - 9)
+        );
+        let files = Some(FILES_OF_ONE - 1);
+        let (lack, why) = lacking(&Free { files, ..free }, &options).unwrap();
+        assert_eq!(lack, Lack::Files);
+        assert_eq!(why, "open files: the supervisor may open only 15 more (ulimit -n)");
     }
 }

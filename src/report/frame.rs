@@ -188,8 +188,12 @@ fn parts(doc: &StatusDocument, moment: &Moment, running: usize) -> Vec<Part> {
         (cost, None) => cost.unwrap_or_default(),
     };
     let seconds = (moment.now_ms / 1000).saturating_sub(doc.start_time);
-    // The numbers scroll above.
-    let awaited = doc.waiting_for.as_ref().and_then(|why| why.split(": ").next());
+    // All of it scrolls above, with the numbers.
+    let awaited = doc
+        .waiting_for
+        .as_ref()
+        .map(|why| why.split(": ").next().unwrap_or_default());
+    let awaited = awaited.map(|why| why.split(" among ").next().unwrap_or_default());
     let (left, matters) = match (moment.stopping, awaited) {
         (true, _) => ("stopping".into(), 6),
         (false, Some(awaited)) => (format!("waits for {awaited}"), 8),

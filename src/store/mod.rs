@@ -17,4 +17,4 @@ pub mod usage;
 pub mod watch;
 
 pub use clock::now_ms;
-pub use shortage::Shortage;
+pub use shortage::{FILES_OF_ONE, Shortage, free_files};

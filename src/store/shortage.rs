@@ -5,12 +5,13 @@
 //! git does not always say why a file could not be written: then the disk itself is asked.
 
 use std::error::Error;
-use std::fs::File;
+use std::fs;
 use std::io;
 use std::path::Path;
 
 use rustix::fs::statvfs;
 use rustix::io::Errno;
+use rustix::process::{Resource, getrlimit};
 use serde::{Deserialize, Serialize};
 
 /// Something that there is not enough of now.
@@ -75,12 +76,12 @@ impl Shortage {
         said.filter_map(known).next()
     }
 
-    /// [`Shortage::of`], and where the error does not say, whether the disk that was written to is full, or no file can
-    /// be opened.
+    /// [`Shortage::of`], and where the error does not say, whether the disk that was written to is full, or hardly a file
+    /// more can be opened: libgit2 takes one that it cannot open for one that is not there.
     pub fn behind(error: &(dyn Error + 'static), written: &[&Path]) -> Option<Self> {
         let full = || written.iter().any(|path| is_full(path)).then_some(Self::Disk);
-        let no_file = || File::open("/").err().and_then(|e| Self::of(&e));
-        Self::of(error).or_else(full).or_else(no_file)
+        let few = || free_files().is_some_and(|n| n < FILES_OF_ONE).then_some(Self::Files);
+        Self::of(error).or_else(full).or_else(few)
     }
 
     /// In words, after "waits for".
@@ -97,6 +98,24 @@ impl Shortage {
     pub fn named(name: &str) -> Option<Self> {
         let all = [Self::Disk, Self::Files, Self::Processes, Self::Memory];
         all.into_iter().find(|shortage| shortage.name() == name)
+    }
+}
+
+/// How many files one task may have open in this process while it is prepared or settled.
+pub const FILES_OF_ONE: u64 = 16;
+
+/// How many more files this process can open; `None` without a limit, or where that cannot be counted.
+pub fn free_files() -> Option<u64> {
+    let most = getrlimit(Resource::Nofile).current?;
+    let open = if cfg!(target_os = "linux") {
+        "/proc/self/fd"
+    } else {
+        "/dev/fd"
+    };
+    match fs::read_dir(open) {
+        // One of them is open only for this look.
+        Ok(files) => Some((most + 1).saturating_sub(files.count() as u64)),
+        Err(e) => Shortage::of(&e).map(|_| 0),
     }
 }
 

@@ -3,8 +3,6 @@
 use std::collections::HashMap;
 use std::io::{Write, stderr};
 use std::sync::{Arc, Mutex};
-use std::thread::sleep;
-use std::time::Duration;
 
 use tokio::sync::mpsc::{UnboundedReceiver, UnboundedSender, unbounded_channel};
 use tokio::task::spawn_blocking;
@@ -12,6 +10,7 @@ use uuid::Uuid;
 
 use super::attempt::{self, Word};
 use super::decide::{Action, Input, NewAttempt, NoWorktree, Short};
+use super::files::Files;
 use super::keeping::Keeping;
 use super::runner_request::runner_request;
 use super::takeover::{self, Ended};
@@ -39,6 +38,7 @@ pub(super) struct Shared {
     paths: SessionPaths,
     pub(super) spec: SessionSpec,
     pub(super) shop: Option<Workshop>,
+    files: Files,
     sender: UnboundedSender<Input>,
     /// What is known of each task's snapshots; held while its worktree is looked into.
     pub(super) keeping: Vec<Mutex<Keeping>>,
@@ -59,6 +59,7 @@ impl Hands {
             refs: Mutex::default(),
             spec,
             shop,
+            files: Files::default(),
             sender,
         });
         shared.remember_refs();
@@ -181,21 +182,20 @@ impl Shared {
     fn provision(&self, task: usize, record: &TaskRecord, site: Option<&Site>) {
         let result = match self.shop.as_ref().zip(site) {
             None => Ok(()),
-            Some((shop, site)) if record.attempts > 0 => match worktree::again(shop, site, &record.id) {
-                Ok(notes) => {
+            Some((shop, site)) => self.files.turn().map_err(NoWorktree::Short).and_then(|_turn| {
+                if record.attempts > 0 {
+                    let again = worktree::again(shop, site, &record.id);
+                    let notes = again.map_err(|e| without(e.to_string(), shop.shortage_behind(&e)))?;
                     for text in notes {
                         self.tell(Input::TaskWarning { task, text });
                     }
-                    Ok(())
+                    return Ok(());
                 }
-                Err(e) => Err(without(e.to_string(), shop.shortage_behind(&e))),
-            },
-            Some((shop, site)) => {
                 worktree::provision(shop, site, &record.id).map_err(|e| match (e.error, e.shortage) {
-                    (WorktreeError::Taken(what), _) => NoWorktree::Taken(what),
+                    (WorktreeError::Taken(what), None) => NoWorktree::Taken(what),
                     (error, shortage) => without(error.to_string(), shortage),
                 })
-            }
+            }),
         };
         self.tell(Input::Provisioned { task, result });
     }
@@ -204,8 +204,8 @@ impl Shared {
     fn undo(&self, record: &TaskRecord, shortage: Option<Shortage>) -> Result<(), WorktreeError> {
         match self.shop.as_ref().zip(record.site()) {
             Some((shop, site)) if record.attempts == 0 => match shortage {
-                Some(_) => patiently(|| worktree::discard(shop, site, &record.id)),
-                None => patiently(|| worktree::release(shop, site, &record.id)),
+                Some(_) => worktree::discard(shop, site, &record.id),
+                None => worktree::release(shop, site, &record.id),
             },
             _ => Ok(()),
         }
@@ -226,6 +226,7 @@ impl Shared {
     fn release(&self, task: usize, record: &TaskRecord) {
         // After a crash: a runner that never had the word may be about to end.
         takeover::await_unheard(&self.paths.attempt(record.id.as_ref(), record.attempts + 1));
+        let _turn = self.files.turn();
         if let Err(e) = self.undo(record, None) {
             self.tell(Input::Warning(format!(
                 "the worktree of {} could not be undone: {e}",
@@ -318,14 +319,17 @@ impl Shared {
         if let Some((shop, site)) = self.shop.as_ref().zip(record.site()) {
             // A snapshot that is under way is waited for: two that look at one worktree would both be slower.
             settlement.notes.extend(self.no_more_snapshots(task, shop, site));
-            match worktree::settle(shop, site, &self.spec.tasks[task]) {
+            let settled = self.files.turn().map_err(|short| (short.error, Some(short.of)));
+            let settled = settled.and_then(|_turn| {
+                worktree::settle(shop, site, &self.spec.tasks[task])
+                    .map_err(|e| (e.to_string(), shop.shortage_behind(&e)))
+            });
+            match settled {
                 Ok(settled) => self.work_done(&mut settlement, settled),
-                Err(e) => {
+                Err((error, of)) => {
                     settlement.outcome = Outcome::Failed;
                     settlement.reason = Some(FailureReason::Settling);
-                    let error = format!("its work could not be committed: {e}");
-                    let written = [shop.place.common_dir.as_path(), &shop.worktrees];
-                    let of = Shortage::behind(&e, &written);
+                    let error = format!("its work could not be committed: {error}");
                     short = of.map(|of| Short {
                         of,
                         error: error.clone(),
@@ -359,8 +363,11 @@ impl Shared {
         let head = record.settlement().and_then(|s| s.head.as_ref());
         let head = head.and_then(|id| git2::Oid::from_str(id).ok());
         let removal = match self.shop.as_ref().zip(record.site()).zip(head) {
-            Some(((shop, site), head)) => worktree::remove(shop, site, head)
-                .unwrap_or_else(|e| Removal::Kept(format!("it could not be moved: {e}"))),
+            Some(((shop, site), head)) => match self.files.turn() {
+                Ok(_turn) => worktree::remove(shop, site, head)
+                    .unwrap_or_else(|e| Removal::Kept(format!("it could not be moved: {e}"))),
+                Err(short) => Removal::Kept(format!("it could not be moved: {}", short.error)),
+            },
             None => Removal::Kept("it has no worktree".into()),
         };
         self.tell(Input::Removed { task, removal });
@@ -372,19 +379,6 @@ fn without(error: String, shortage: Option<Shortage>) -> NoWorktree {
         Some(of) => NoWorktree::Short(Short { of, error }),
         None => NoWorktree::Failed(error),
     }
-}
-
-/// Undoes something, again and again for a while as long as what that needs is lacking.
-fn patiently(undo: impl Fn() -> Result<(), WorktreeError>) -> Result<(), WorktreeError> {
-    const TIMES: u32 = 60;
-    const PAUSE: Duration = Duration::from_secs(1);
-    for _ in 1..TIMES {
-        match undo() {
-            Err(e) if Shortage::of(&e).is_some() => sleep(PAUSE),
-            other => return other,
-        }
-    }
-    undo()
 }
 
 fn came_to(verdict: &Verdict) -> (Outcome, Option<FailureReason>, Option<String>) {

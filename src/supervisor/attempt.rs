@@ -2,12 +2,14 @@
 
 use std::io;
 use std::process::Stdio;
+use std::time::Duration;
 
 use rustix::process::{Pid, kill_process};
 use tokio::io::{AsyncBufReadExt, AsyncWriteExt, BufReader};
 use tokio::process::{Child, Command};
 use tokio::sync::mpsc::UnboundedReceiver;
 use tokio::task::spawn_blocking;
+use tokio::time::sleep;
 
 use super::decide::NewAttempt;
 use crate::process::{end_lost, hand, own_program};
@@ -144,8 +146,16 @@ impl Waiting {
 
     /// What the runner wrote down; or that it is lost, after all that its agent has left behind is ended.
     async fn outcome(&self, paths: &AttemptPaths) -> AttemptOutcome {
+        /// How long it waits until it can read it.
+        const TRY_AGAIN: Duration = Duration::from_secs(1);
         let path = paths.outcome();
-        match read_json::<AttemptOutcome>(&path) {
+        let read = loop {
+            match read_json::<AttemptOutcome>(&path) {
+                Err(e) if Shortage::of(&e).is_some() => sleep(TRY_AGAIN).await,
+                read => break read,
+            }
+        };
+        match read {
             Ok(outcome) => outcome,
             Err(e) => {
                 let mark = self.attempt.id.to_string();

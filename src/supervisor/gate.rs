@@ -16,9 +16,9 @@ use super::places;
 use crate::pool;
 use crate::pool::resources::{Free, Lack, lacking};
 use crate::process::available_memory;
-use crate::session::{EventKind, SessionOptions, SessionSpec, SessionState};
-use crate::store::Shortage;
+use crate::session::{EventKind, SessionOptions, SessionSpec, SessionState, TaskState};
 use crate::store::lock::Lock;
+use crate::store::{Shortage, free_files};
 use crate::task::AgentEnd;
 
 /// How often it is looked again.
@@ -36,6 +36,8 @@ pub(super) struct Gate {
     looked: Instant,
     /// Places that are held for tasks which start now.
     pub places: Vec<Lock>,
+    /// For how many tasks there are files.
+    files_for: usize,
     /// Tasks whose work could not be committed.
     unsettled: Vec<usize>,
 }
@@ -62,6 +64,7 @@ impl Gate {
             back_off: None,
             looked: Instant::now(),
             places: Vec::new(),
+            files_for: 0,
             unsettled: Vec::new(),
         }
     }
@@ -124,7 +127,12 @@ impl Gate {
     /// Looks whether tasks may start, and gives the event of a change.
     pub(super) fn look(&mut self, spec: &SessionSpec, state: &SessionState, now: Instant) -> Option<EventKind> {
         self.looked = now;
-        let found = self.waits_for(spec, pool::ready(state, &spec.options).len(), now);
+        let preparing = state
+            .tasks
+            .iter()
+            .filter(|t| matches!(t.state, TaskState::Preparing { .. }));
+        let tasks = (pool::ready(state, &spec.options).len(), preparing.count());
+        let found = self.waits_for(spec, tasks, now);
         let (cause, why) = found.unzip();
         // The state too: it may have been forgotten with a supervisor.
         let is_said = state.waiting_for.is_some() == cause.is_some();
@@ -135,7 +143,12 @@ impl Gate {
         Some(EventKind::Waiting { why })
     }
 
-    fn waits_for(&mut self, spec: &SessionSpec, ready: usize, now: Instant) -> Option<(Cause, String)> {
+    fn waits_for(
+        &mut self,
+        spec: &SessionSpec,
+        (ready, preparing): (usize, usize),
+        now: Instant,
+    ) -> Option<(Cause, String)> {
         let back_off = self.back_off.as_ref().filter(|b| b.until > now);
         if let Some(BackOff { short, .. }) = back_off.filter(|_| ready > 0 || !self.unsettled.is_empty()) {
             self.places.clear();
@@ -145,13 +158,20 @@ impl Gate {
             self.places.clear();
             return None;
         }
-        if let Some((lack, why)) = lacks(&spec.options, &self.directories) {
+        let free = Free {
+            files: free_files(),
+            ..free(&spec.options, &self.directories)
+        };
+        if let Some((lack, why)) = lacking(&free, &spec.options) {
             self.places.clear();
             return Some((Cause::Lack(lack), why));
         }
+        self.files_for = free.tasks(preparing);
+        let ready = ready.min(self.files_for);
         let all = spec.options.agents_of_all.as_ref()?;
         let error = places::take(all, ready, &mut self.places).err();
-        if !self.places.is_empty() {
+        // Without files for them none would start.
+        if !self.places.is_empty() || ready == 0 {
             return None;
         }
         let mut why = format!(
@@ -168,7 +188,7 @@ impl Gate {
     pub(super) fn most(&self, spec: &SessionSpec) -> usize {
         match spec.options.agents_of_all {
             Some(_) => self.places.len(),
-            None => usize::MAX,
+            None => self.files_for,
         }
     }
 
@@ -191,22 +211,125 @@ fn directories(spec: &SessionSpec, results: &Path) -> Vec<PathBuf> {
 
 /// What the tasks of a session that keeps its results there would wait for now, in words.
 pub fn would_wait(spec: &SessionSpec, results: &Path) -> Option<String> {
-    lacks(&spec.options, &directories(spec, results)).map(|(_, why)| why)
+    let free = free(&spec.options, &directories(spec, results));
+    lacking(&free, &spec.options).map(|(_, why)| why)
 }
 
-fn lacks(options: &SessionOptions, directories: &[PathBuf]) -> Option<(Lack, String)> {
+/// What is free of what is asked for.
+fn free(options: &SessionOptions, directories: &[PathBuf]) -> Free {
     let free = |dir: &PathBuf| {
         let there = dir.ancestors().find(|p| p.is_dir())?;
         let disk = statvfs(there).ok()?;
         Some((dir.clone(), disk.f_bavail.saturating_mul(disk.f_frsize)))
     };
-    let disks = match options.min_free_disk_bytes {
-        0 => Vec::new(),
-        _ => directories.iter().filter_map(free).collect(),
-    };
-    let memory = match options.min_free_memory_bytes {
-        0 => None,
-        _ => available_memory(),
-    };
-    lacking(&Free { disks, memory }, options)
+    let wanted = |least: u64| least > 0;
+    let disks = directories.iter().filter(|_| wanted(options.min_free_disk_bytes));
+    Free {
+        disks: disks.filter_map(free).collect(),
+        memory: available_memory().filter(|_| wanted(options.min_free_memory_bytes)),
+        files: None,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::session::fixture::{good_attempt, good_settlement, spec, state_after};
+    use crate::session::{Settlement, WorktreeIntent};
+    use crate::task::FailureReason;
+
+    fn short(of: Shortage) -> Input {
+        let error = "no".into();
+        Input::Provisioned {
+            task: 0,
+            result: Err(NoWorktree::Short(Short { of, error })),
+        }
+    }
+
+    fn why(event: Option<EventKind>) -> Option<Option<String>> {
+        event.map(|event| match event {
+            EventKind::Waiting { why } => why,
+            other => panic!("{other:?}"),
+        })
+    }
+
+    #[test]
+    fn after_each_failure_it_waits_longer_up_to_a_limit_and_says_so_once() {
+        let spec = spec(&["a", "b"]);
+        let mut gate = Gate::new(&spec, Path::new("/"));
+        let mut now = Instant::now();
+        let mut events = Vec::new();
+        for seconds in [1, 2, 4, 8, 16, 30, 30] {
+            // Two of the same round.
+            gate.notice(&short(Shortage::Disk), now);
+            gate.notice(&short(Shortage::Disk), now);
+            let state = state_after(&spec, &events);
+            let said = gate.look(&spec, &state, now);
+            assert_eq!(why(said.clone()), Some(Some("disk: no".into())));
+            events.extend(said);
+            assert_eq!(gate.look(&spec, &state_after(&spec, &events), now), None);
+            let due = gate.due().unwrap();
+            assert_eq!((due - now).as_secs(), seconds);
+            now = due;
+            let goes_on = gate.look(&spec, &state_after(&spec, &events), now);
+            assert_eq!(why(goes_on.clone()), Some(None));
+            events.extend(goes_on);
+        }
+        // What works in between makes the next failure a first one.
+        let outcome = good_attempt();
+        gate.notice(&Input::AttemptEnded { task: 0, outcome }, now);
+        gate.notice(&short(Shortage::Files), now);
+        gate.look(&spec, &state_after(&spec, &events), now);
+        assert_eq!(gate.due(), Some(now + LOOK_AGAIN));
+    }
+
+    #[test]
+    fn what_could_not_be_committed_is_tried_when_the_time_has_come_or_at_once_when_it_is_to_stop() {
+        let spec = spec(&["a"]);
+        let now = Instant::now();
+        let unsettled = Input::Unsettled {
+            task: 0,
+            short: Short {
+                of: Shortage::Disk,
+                error: "no".into(),
+            },
+            settlement: Settlement::failed(FailureReason::Settling, "no"),
+        };
+        let running = state_after(&spec, &[]);
+        let stops = state_after(&spec, &[EventKind::StopAsked { now: false }]);
+        for (state, at, again) in [
+            (&running, now, vec![]),
+            (&running, now + LOOK_AGAIN, vec![0]),
+            (&stops, now, vec![0]),
+        ] {
+            let mut gate = Gate::new(&spec, Path::new("/"));
+            gate.notice(&unsettled, now);
+            assert_eq!(gate.settle_again(state, at), again);
+            assert_eq!(gate.unsettled.len(), 1 - again.len());
+        }
+        let mut gate = Gate::new(&spec, Path::new("/"));
+        gate.notice(&unsettled, now);
+        let settlement = good_settlement(WorktreeIntent::None);
+        gate.notice(&Input::Settled { task: 0, settlement }, now + LOOK_AGAIN);
+        assert!(gate.back_off.is_none());
+    }
+
+    #[test]
+    fn who_has_nothing_to_start_waits_for_nothing() {
+        let mut spec = spec(&["a"]);
+        spec.options.min_free_disk_bytes = u64::MAX;
+        let mut gate = Gate::new(&spec, Path::new("/"));
+        let now = Instant::now();
+        let waits = gate.look(&spec, &state_after(&spec, &[]), now);
+        assert!(
+            why(waits.clone())
+                .flatten()
+                .is_some_and(|why| why.starts_with("disk: "))
+        );
+        let stop = EventKind::StopAsked { now: false };
+        let events: Vec<EventKind> = waits.into_iter().chain([stop]).collect();
+        let goes = gate.look(&spec, &state_after(&spec, &events), now);
+        assert_eq!(why(goes), Some(None));
+        assert_eq!(gate.due(), None);
+    }
 }

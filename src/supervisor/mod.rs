@@ -11,6 +11,7 @@
 mod act;
 mod attempt;
 mod decide;
+mod files;
 mod gate;
 mod keeping;
 mod launch;

@@ -15,7 +15,7 @@ use git2::{ErrorCode, ObjectType, Oid, Repository, Tree};
 use rustix::fs::Mode;
 use rustix::process::umask;
 
-use super::recover::{clear_away, discard, drop_branch, drop_claim, release};
+use super::recover::{discard, drop_claim, release};
 use super::{MADE, Workshop, WorktreeError};
 use crate::git::{self, Git, GitError, add_worktree_without_checkout, patiently};
 use crate::session::Site;
@@ -166,23 +166,28 @@ pub fn provision(shop: &Workshop, site: &Site, task: &TaskId) -> Result<(), Unma
         shortage: shop.shortage_behind(&error),
         error,
     };
-    atomic::private_dir(&shop.worktrees)
-        .map_err(WorktreeError::io("make", &shop.worktrees))
-        .and_then(|()| register(shop, site, task))
-        .map_err(unmade)?;
-    failpoint::passed("registered");
-    let written = check_out(shop, site, &site.base);
-    failpoint::passed("checked-out");
-    written.map_err(unmade).inspect_err(|unmade| {
-        // The first error is the one to tell; what cannot be undone is recognised by the journal later.
-        let _ = match unmade.shortage {
-            Some(_) => discard(shop, site, task),
-            None => release(shop, site, task),
-        };
+    let mut is_ours = false;
+    let mut make = || {
+        atomic::private_dir(&shop.worktrees).map_err(WorktreeError::io("make", &shop.worktrees))?;
+        register(shop, site, task, &mut is_ours)?;
+        failpoint::passed("registered");
+        check_out(shop, site, &site.base)?;
+        failpoint::passed("checked-out");
+        Ok(())
+    };
+    make().map_err(unmade).inspect_err(|unmade| {
+        if is_ours {
+            // The first error is the one to tell; what cannot be undone is recognised by the journal later.
+            let _ = match unmade.shortage {
+                Some(_) => discard(shop, site, task),
+                None => release(shop, site, task),
+            };
+        }
     })
 }
 
-fn register(shop: &Workshop, site: &Site, task: &TaskId) -> Result<(), WorktreeError> {
+/// `is_ours` says afterwards whether something was made.
+fn register(shop: &Workshop, site: &Site, task: &TaskId, is_ours: &mut bool) -> Result<(), WorktreeError> {
     let _lock = shop.lock()?;
     if fs::symlink_metadata(&site.worktree).is_ok() {
         return Err(WorktreeError::Taken(site.worktree.display().to_string()));
@@ -203,18 +208,9 @@ fn register(shop: &Workshop, site: &Site, task: &TaskId) -> Result<(), WorktreeE
         drop_claim(shop, &repository, task);
         return Err(e);
     }
+    *is_ours = true;
     failpoint::passed("branched");
-    if let Err(e) = add(shop, site) {
-        // Neither was there before.
-        let half = [&site.worktree, &admin];
-        if half.into_iter().any(|path| fs::symlink_metadata(path).is_ok()) {
-            let _ = clear_away(shop, half[0], Some(half[1]));
-        }
-        let _ = drop_branch(shop, &repository, site);
-        drop_claim(shop, &repository, task);
-        return Err(e.into());
-    }
-    Ok(())
+    Ok(add(shop, site)?)
 }
 
 /// The name under which git knows a worktree, unless it had to choose another, and what it keeps about it.
@@ -239,7 +235,7 @@ pub(super) fn add(shop: &Workshop, site: &Site) -> Result<(), GitError> {
         // libgit2 (1.9) says that a branch "is already checked out" as soon as it cannot look into any other worktree:
         // one that vanishes at that moment, or one that is broken. git goes on.
         Checkout::Libgit2 => add_worktree_without_checkout(&shop.place.common_dir, &name, &site.worktree, &site.branch)
-            .or_else(|e| by_git().map_err(|_| e)),
+            .or_else(|first| by_git().map_err(|second| if Shortage::of(&second).is_some() { second } else { first })),
         Checkout::GitProgram(_) => by_git(),
     }
 }

@@ -8,9 +8,10 @@
 use std::fs;
 use std::io::ErrorKind;
 use std::path::{Path, PathBuf};
-use std::time::SystemTime;
+use std::thread::sleep;
+use std::time::{Duration, SystemTime};
 
-use git2::Repository;
+use git2::{ErrorCode, Repository};
 use uuid::Uuid;
 
 use super::inspect::{is_real_dir, path_of, small_file};
@@ -36,17 +37,38 @@ pub fn release(shop: &Workshop, site: &Site, task: &TaskId) -> Result<(), Worktr
     Ok(())
 }
 
-/// [`release`] of a worktree that this process has just made, or begun to make, and that nobody else has seen; its room
-/// is given back, because something is short: in the trash a half checkout would keep the disk full.
+/// [`release`] of a worktree that this process has just made, or begun to make, and that nobody else has worked in, for
+/// want of something. It is removed in place: in the trash a half checkout would keep the disk full, and on a disk that
+/// is full to the last block not even a directory can be made there. As long as something is lacking for that, too, it
+/// is tried again for a while.
 pub fn discard(shop: &Workshop, site: &Site, task: &TaskId) -> Result<(), WorktreeError> {
-    let _lock = shop.lock()?;
-    // First, since it may not be possible now, and the worktree has to be known as long as the branch is there.
-    let repository = shop.repository()?;
-    if is_claimed(shop, &repository, site, task) {
-        clear_away(shop, &site.worktree, own_admin(shop, site).as_deref())?;
-        drop_branch(shop, &repository, site)?;
-        drop_claim(shop, &repository, task);
+    const TIMES: u32 = 60;
+    const PAUSE: Duration = Duration::from_secs(1);
+    for _ in 1..TIMES {
+        match discard_now(shop, site, task) {
+            Err(e) if shop.shortage_behind(&e).is_some() => sleep(PAUSE),
+            other => return other,
+        }
     }
+    discard_now(shop, site, task)
+}
+
+fn discard_now(shop: &Workshop, site: &Site, task: &TaskId) -> Result<(), WorktreeError> {
+    let _lock = shop.lock()?;
+    let repository = shop.repository()?;
+    if !is_claimed(shop, &repository, site, task) {
+        return Ok(());
+    }
+    let admin = own_admin(shop, site);
+    // The files first: without them git itself sees that the worktree is gone.
+    for path in [Some(site.worktree.as_path()), admin.as_deref()].into_iter().flatten() {
+        match fs::remove_dir_all(path) {
+            Err(e) if e.kind() != ErrorKind::NotFound => return Err(WorktreeError::io("undo", path)(e)),
+            _ => {}
+        }
+    }
+    drop_branch(shop, &repository, site)?;
+    drop_claim(shop, &repository, task);
     Ok(())
 }
 
@@ -54,20 +76,6 @@ pub fn discard(shop: &Workshop, site: &Site, task: &TaskId) -> Result<(), Worktr
 fn is_claimed(shop: &Workshop, repository: &Repository, site: &Site, task: &TaskId) -> bool {
     let claim = repository.refname_to_id(&shop.pin(task, MADE));
     claim.is_ok_and(|at| at.to_string() == site.base)
-}
-
-/// Removes what stands at a worktree that was just begun, through the trash. On a disk that is full to the last block
-/// not even a directory can be made there: then in place, the files first, because without them git itself sees that
-/// the worktree is gone.
-pub(super) fn clear_away(shop: &Workshop, worktree: &Path, admin: Option<&Path>) -> Result<(), WorktreeError> {
-    let remove = |path: &Path| match fs::remove_dir_all(path) {
-        Err(e) if e.kind() != ErrorKind::NotFound => Err(WorktreeError::io("undo", path)(e)),
-        _ => Ok(()),
-    };
-    match move_to_trash(shop, worktree, admin) {
-        Ok(trash) => remove(&trash),
-        Err(_) => [Some(worktree), admin].into_iter().flatten().try_for_each(remove),
-    }
 }
 
 /// Moves to the trash what there is of a worktree that was being made. The caller holds the lock, and knows that it was.
@@ -114,6 +122,7 @@ pub(super) fn drop_branch(shop: &Workshop, repository: &Repository, site: &Site)
     }
     let delete = || match repository.find_reference(&name) {
         Ok(mut branch) if branch.target().is_some_and(|id| id.to_string() == site.base) => branch.delete(),
+        Err(e) if e.code() != ErrorCode::NotFound => Err(e),
         _ => Ok(()),
     };
     patiently(delete).map_err(GitError::libgit2(format!("cannot undo the branch {}", site.branch)))?;

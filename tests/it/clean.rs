@@ -190,7 +190,7 @@ fn it_asks_on_a_terminal_and_no_answer_is_no() {
     }
 }
 
-// Row 48: between the question and the answer the user goes on working.
+// Fault 48: between the question and the answer the user goes on working.
 #[test]
 fn what_changed_since_it_was_shown_stays() {
     let project = Project::new();
@@ -223,7 +223,7 @@ fn what_changed_since_it_was_shown_stays() {
     }
 }
 
-// Row 34: what git ignores is named with its size before it goes, and is in the trash then.
+// Fault 34: what git ignores is named with its size before it goes, and is in the trash then.
 #[test]
 fn ignored_files_are_named_and_survive_in_the_trash() {
     let project = Project::new();
@@ -249,7 +249,7 @@ fn ignored_files_are_named_and_survive_in_the_trash() {
     assert_eq!(fs::metadata(kept.join("big.bin")).expect("it is there").len(), 10 << 30);
 }
 
-// Row 48: what is only ignored goes to the trash, what is detached is pinned, what is unmerged or uncommitted stays.
+// Fault 48: what is only ignored goes to the trash, what is detached is pinned, what is unmerged or uncommitted stays.
 #[test]
 fn work_that_nothing_else_keeps_stays_or_is_kept_first() {
     let project = Project::new();

@@ -96,7 +96,7 @@ fn a_discarded_run_is_gone_and_its_commits_are_kept_for_a_week() {
     ] {
         assert_eq!(kept(file).as_deref().map(str::trim), Some(content), "{file}");
     }
-    // Row 12: after six days nothing goes, after eight all, and a clock that was wrong begins anew.
+    // Fault 12: after six days nothing goes, after eight all, and a clock that was wrong begins anew.
     let count = pins(&project, &id).len();
     for days in [6, 365, -365] {
         discarded_ago(&project, &id, days);
@@ -137,7 +137,7 @@ fn the_next_supervisor_lets_go_of_what_is_past_its_time() {
     project.until("the end of all", |p| p.processes().is_empty().then_some(()));
     assert_eq!(trash(&project), entries[1..]);
     assert!(pins(&project, &id).is_empty());
-    // Row 12: the time of the last begins anew.
+    // Fault 12: the time of the last begins anew.
     let age = fs::metadata(&entries[2])
         .and_then(|m| m.modified())
         .expect("a date")

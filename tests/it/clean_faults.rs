@@ -10,7 +10,7 @@ use crate::support::Project;
 /// What git says of a file that is not there.
 const NOTHING: &str = "";
 
-// Row 47: a session that is at work is refused when it is named, and stays else.
+// Fault 47: a session that is at work is refused when it is named, and stays else.
 #[test]
 fn a_live_session_and_a_live_agent_are_left_alone() {
     let project = Project::new();
@@ -43,7 +43,7 @@ fn a_live_session_and_a_live_agent_are_left_alone() {
     project.until("the agent has ended", |p| p.agents().is_empty().then_some(()));
 }
 
-// Row 47: whoever cleans again and again while tasks run takes nothing from them.
+// Fault 47: whoever cleans again and again while tasks run takes nothing from them.
 #[test]
 fn cleaning_again_and_again_while_tasks_run() {
     let project = Project::new();
@@ -137,7 +137,7 @@ fn what_an_interrupted_session_has_goes_only_when_it_is_named_and_nothing_is_los
     assert!(kept, "{pinned}");
 }
 
-// Row 36: what was cut off while it was made is known from the journal, and goes.
+// Fault 36: what was cut off while it was made is known from the journal, and goes.
 #[test]
 fn a_half_made_worktree_goes() {
     for point in ["branched:1", "registered:1", "checked-out:1"] {

@@ -16,10 +16,12 @@ use rustix::process::{Pid, Signal, geteuid, kill_process};
 use serde_json::{Value, json};
 use tempfile::TempDir;
 
+mod injected;
 mod observed;
 pub mod picture;
 mod terminal;
 
+pub use injected::{Injected, SmallDisk, limit};
 pub use observed::{Ended, Process, Ran, assert_same, contents};
 pub use terminal::{CTRL_C, CTRL_Z, Left, Terminal};
 

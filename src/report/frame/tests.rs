@@ -99,6 +99,20 @@ fn a_session_at_its_beginning_at_its_end_and_while_it_stops() {
         "2/2 settled  1 succeeded  1 failed  0 running  $0.50  2 m 05 s\n"
     );
     assert_eq!(line(&[], &MOMENT, 40), "0/0 settled  0 running  2 m 05 s\n");
+    for (why, said) in [
+        ("disk: 3 MiB free in /w, 1.0 GiB needed (--min-free-disk)", "disk"),
+        (
+            "a free place among the 4 agents of this machine (PLEACH_MAX_AGENTS)",
+            "a free place",
+        ),
+    ] {
+        let mut waits = document(&[Pending, Pending]);
+        waits.waiting_for = Some(why.into());
+        assert_eq!(
+            shown(&waits, &MOMENT, 80, 24),
+            format!("0/2 settled  0 running  2 waiting  2 m 05 s  waits for {said}\n")
+        );
+    }
     let stopping = Moment {
         stopping: true,
         ..MOMENT

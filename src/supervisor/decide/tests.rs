@@ -13,6 +13,7 @@ use crate::session::{Event, TaskState, apply};
 
 mod again;
 mod cost;
+mod short;
 mod stop;
 
 const STOP: EventKind = EventKind::StopAsked { now: false };
