@@ -14,6 +14,7 @@ mod doctor_agent;
 mod doctor_repository;
 mod dry_run;
 mod errors;
+mod formats;
 mod hostile;
 mod input;
 mod leaving;
