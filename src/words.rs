@@ -2,6 +2,7 @@
 
 use std::borrow::Cow;
 use std::fmt::Display;
+use std::os::unix::ffi::OsStrExt;
 use std::path::Path;
 use std::time::Duration;
 
@@ -68,15 +69,36 @@ pub fn few(items: &[impl Display]) -> String {
     }
 }
 
-/// A path or word as a shell takes it.
+/// A path or word as a shell takes it. What is no text, or would do something to a terminal, is spelt in the form
+/// `$'\377'` that bash, zsh and ksh read: as it is it could not be shown, and the command would be another one.
 pub fn quote(text: impl AsRef<Path>) -> String {
-    let text = text.as_ref().to_string_lossy();
-    // Only a NUL cannot be quoted, and no path has one.
-    shlex::try_quote(&text).map_or_else(|_| text.to_string(), Cow::into_owned)
+    let path = text.as_ref();
+    let acts = |c: char| {
+        c.is_control() && !matches!(c, '\n' | '\t') || matches!(c, '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}')
+    };
+    match path.to_str().filter(|text| !text.contains(acts)) {
+        // Only a NUL cannot be quoted, and no path has one.
+        Some(text) => shlex::try_quote(text).map_or_else(|_| text.to_owned(), Cow::into_owned),
+        None => spelt(path.as_os_str().as_bytes()),
+    }
+}
+
+fn spelt(bytes: &[u8]) -> String {
+    let mut word = String::from("$'");
+    for &byte in bytes {
+        match byte {
+            b'\'' | b'\\' => word.extend(['\\', char::from(byte)]),
+            b' '..=b'~' => word.push(char::from(byte)),
+            _ => word.push_str(&format!("\\{byte:03o}")),
+        }
+    }
+    word + "'"
 }
 
 #[cfg(test)]
 mod tests {
+    use std::ffi::OsStr;
+
     use super::*;
 
     #[test]
@@ -90,6 +112,10 @@ mod tests {
     fn words_for_a_shell() {
         assert_eq!(quote("/a/b"), "/a/b");
         assert_eq!(quote("/a b"), "'/a b'");
+        assert_eq!(quote("/a\nb"), "'/a\nb'");
+        assert_eq!(quote("/it's\u{1b}[31m\\ä"), r"$'/it\'s\033[31m\\\303\244'");
+        assert_eq!(quote("\u{202e}"), r"$'\342\200\256'");
+        assert_eq!(quote(OsStr::from_bytes(b"/a\xff")), r"$'/a\377'");
     }
 
     #[test]

@@ -87,6 +87,24 @@ fn unsafe_is_only_where_a_system_or_library_call_needs_it() {
     assert!(!found.is_empty(), "the word is not found where it is");
 }
 
+// Fault 12: what decides does not look at the wall clock: only the store does, for what is shown, and the doctor.
+#[test]
+fn the_wall_clock_is_read_in_one_place() {
+    let found = lines_with(|code| is_word(code, "SystemTime"));
+    for (source, line) in &found {
+        let allowed = ["store/clock.rs", "doctor/"]
+            .iter()
+            .any(|place| source.starts_with(place));
+        assert!(allowed, "src/{source}:{line} reads the wall clock");
+    }
+    assert!(!found.is_empty(), "the word is not found where it is");
+    let decides = ["pool/", "session/transition", "supervisor/decide"];
+    for (source, line) in lines_with(|code| is_word(code, "now_ms")) {
+        let pure = decides.iter().any(|place| source.starts_with(place));
+        assert!(!pure, "src/{source}:{line} decides by the wall clock");
+    }
+}
+
 #[test]
 fn the_sources_are_read_as_the_compiler_reads_them() {
     let text = r##"

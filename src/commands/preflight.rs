@@ -11,6 +11,7 @@ use uuid::Uuid;
 use super::Context;
 use super::place::{results_dir, set_path};
 use crate::agent::claude::LONGEST_PROMPT;
+use crate::agent::obeyed;
 use crate::cli::{Agent, Parallel, RunArgs, parse_parallel};
 use crate::error::Error;
 use crate::git::{self, Base, OLDEST_TO_PLAN, OLDEST_TO_RUN, Place};
@@ -57,6 +58,12 @@ pub(super) fn prepare(context: &Context, args: &RunArgs, tasks: Vec<TaskSpec>) -
         repository = Some(found);
     }
     let agent = agent_spec(context, args)?;
+    if agent.kind == AgentKind::Claude {
+        warnings.extend(obeyed(|file| match (&repository, &opened) {
+            (Some(spec), Some(opened)) => git::file_in(opened, &spec.base.commit, file),
+            _ => std::fs::read(context.directory.join(file)).ok(),
+        }));
+    }
     if let Some(index) = tasks.iter().position(|t| t.prompt.len() >= LONGEST_PROMPT) {
         return Err(Error::TaskTooLong { number: index + 1 });
     }

@@ -7,7 +7,8 @@ use std::time::Duration;
 use super::repository::Seen;
 use super::{Agent, Check, Finding, Level, Subject, login};
 use crate::agent::claude::{SESSION_VARIABLES, TESTED_VERSION};
-use crate::git::LOCAL_VARIABLES;
+use crate::agent::obeyed;
+use crate::git::{LOCAL_VARIABLES, file_in};
 use crate::process::{Brief, ask_briefly};
 use crate::words::quote;
 
@@ -37,6 +38,11 @@ pub(super) fn look(subject: &Subject, seen: Option<&Seen<'_>>, found: &mut Vec<F
     let asked = ask_briefly(&mut version_command(program, &subject.directory), LIMIT);
     let said = asked.map_err(|e| e.to_string()).and_then(said);
     found.push(version(program, *is_claude_code, &said));
+    let obeyed = obeyed(|file| match seen {
+        Some(seen) => file_in(seen.repository, "HEAD", file),
+        None => std::fs::read(subject.directory.join(file)).ok(),
+    });
+    found.extend(obeyed.map(|what| Check::Agent.note(what)));
     login::look(subject, seen, found);
 }
 

@@ -12,6 +12,7 @@ use serde_json::Value;
 
 use super::repository::Seen;
 use super::{Check, Finding, Subject, set_path};
+use crate::git::file_in;
 
 /// Variables that are an account by being set.
 const SECRETS: [&str; 3] = ["ANTHROPIC_API_KEY", "ANTHROPIC_AUTH_TOKEN", "CLAUDE_CODE_OAUTH_TOKEN"];
@@ -108,10 +109,8 @@ fn read(path: &Path) -> Result<Option<Value>, String> {
 
 /// The settings that agents find in their worktrees: those of the commit.
 fn committed_settings(seen: &Seen<'_>) -> Option<Value> {
-    let tree = seen.repository.head().ok()?.peel_to_tree().ok()?;
-    let entry = tree.get_path(Path::new(".claude/settings.json")).ok()?;
-    let blob = seen.repository.find_blob(entry.id()).ok()?;
-    serde_json::from_slice(blob.content()).ok()
+    let text = file_in(seen.repository, "HEAD", ".claude/settings.json")?;
+    serde_json::from_slice(&text).ok()
 }
 
 /// Where an account comes from, in words.

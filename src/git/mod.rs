@@ -14,7 +14,9 @@ pub use changes::{Changes, changes_between};
 pub use drivers::{Drivers, drivers, without_foreign};
 pub use program::{Git, LOCAL_VARIABLES, TO_TELL, Version, version};
 pub use register::add_worktree_without_checkout;
-pub use repository::{Base, Identity, Place, base_of, dirty_warning, identity, open, patiently, pin, place_of};
+pub use repository::{
+    Base, Identity, Place, base_of, dirty_warning, file_in, identity, open, patiently, pin, place_of,
+};
 
 /// The oldest git that `run` works with.
 pub const OLDEST_TO_RUN: Version = Version(2, 30);

@@ -54,6 +54,14 @@ pub struct Identity {
     pub configured: bool,
 }
 
+/// The content of a file in a commit; none when it is not there, or no file.
+pub fn file_in(repository: &Repository, commit: &str, path: &str) -> Option<Vec<u8>> {
+    let tree = repository.revparse_single(commit).ok()?.peel_to_tree().ok()?;
+    let entry = tree.get_path(Path::new(path)).ok()?;
+    let blob = repository.find_blob(entry.id()).ok()?;
+    Some(blob.content().to_vec())
+}
+
 /// Opens the repository that `dir` is in. `None` when it is in none.
 pub fn open(dir: &Path) -> Result<Option<Repository>, GitError> {
     let none: [&Path; 0] = [];

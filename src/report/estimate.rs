@@ -158,4 +158,19 @@ mod tests {
         }
         assert_eq!(words(None), "time left not known yet");
     }
+
+    // Fault 12: after the clock has jumped, tasks seem to have taken a year, or no time at all.
+    #[test]
+    fn a_clock_that_jumps_makes_a_guess_no_worse_than_wrong() {
+        use Task::{Pending, Running, Succeeded};
+        const YEAR: f64 = 365.0 * 24.0 * 3600.0;
+        for (tasks, text) in [
+            (&[Succeeded(0.0), Running(0.0), Pending][..], "time left not known yet"),
+            (&[Succeeded(10.0), Running(YEAR), Pending], "time left not known yet"),
+            (&[Succeeded(YEAR), Running(0.0)], "about 8760 h 00 m left"),
+            (&[Succeeded(f64::MAX), Running(1.0)], "time left not known yet"),
+        ] {
+            assert_eq!(words(time_left(&document(tasks), Some(1), false)), text, "{tasks:?}");
+        }
+    }
 }

@@ -291,9 +291,12 @@ fn bad_texts_are_refused_before_anything_is_made() {
 #[test]
 fn ids_that_are_no_part_of_a_branch_name_are_refused() {
     let project = Project::new();
-    let long = "a".repeat(65);
+    let (long, longest) = ("a".repeat(65), "a".repeat(252));
+    // The same letter in both of its forms: they would be the same name for some file systems.
+    let twins = ["\u{e9}", "e\u{301}"];
     for id in [
-        "", "a b", "a/b", "../a", "-a", ".a", "_a", "a..b", "a.", "a.lock", "a.LOCK", "é", "a\n", "@", &long,
+        "", "a b", "a/b", "../a", "../../x", "-a", "-x", ".a", "_a", "a..b", "a.", "a.lock", "a.LOCK", "a\n", "@",
+        "a\u{0}", twins[0], twins[1], &long, &longest,
     ] {
         let tasks = json!({ "prompts": ["good", { "id": id, "prompt": "p" }] }).to_string();
         let ran = project.run_with_input(&["run", "--agent", "scripted"], tasks.as_bytes());

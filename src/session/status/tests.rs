@@ -7,7 +7,7 @@ use crate::session::fixture::{
     MADE, bad_attempt, ended, good_settlement, kept, preparing, session_ended, session_started, settled, spec, started,
     state_after, success, task_id,
 };
-use crate::session::{EventKind, Settlement, WorktreeIntent};
+use crate::session::{Event, EventKind, Settlement, WorktreeIntent, apply};
 use crate::task::AttemptOutcome;
 
 fn live() -> Live {
@@ -248,4 +248,54 @@ fn names_stay_what_scripts_know() {
     let text = serde_json::to_string(&doc).unwrap();
     assert!(text.starts_with("{\"schema\":1,"), "{text}");
     assert_eq!(serde_json::from_str::<StatusDocument>(&text).unwrap(), doc);
+}
+
+// Fault 12: the wall clock jumps a year, back or ahead, between any two events.
+#[test]
+fn a_clock_that_jumps_makes_no_time_negative() {
+    const YEAR_MS: u64 = 365 * 24 * 3_600_000;
+    let events = [
+        vec![session_started()],
+        success("a"),
+        vec![preparing("b"), session_ended()],
+    ]
+    .concat();
+    for jump in 1..events.len() {
+        for ahead in [false, true] {
+            let spec = spec(&["a", "b"]);
+            let mut state = SessionState::new(&spec);
+            for (index, kind) in events.iter().enumerate() {
+                let at_ms = match (index < jump, ahead) {
+                    (true, _) => MADE + 1000 * index as u64,
+                    (false, true) => MADE + YEAR_MS,
+                    (false, false) => MADE - YEAR_MS,
+                };
+                let kind = kind.clone();
+                apply(&mut state, &Event { at_ms, kind }).unwrap();
+            }
+            let doc = document(&spec, &state, false, |_| None);
+            assert_eq!(doc.overall_status, OverallStatus::Completed, "{jump}");
+            for duration in doc.tasks.iter().filter_map(|t| t.duration) {
+                let longest = if ahead { YEAR_MS / 1000 } else { 10 };
+                assert!((0.0..=longest as f64).contains(&duration), "{jump} {ahead}: {duration}");
+            }
+            // What an agent took is measured by a clock that does not jump.
+            assert_eq!(state.tasks[0].attempts_ms, 1000);
+        }
+    }
+    // One that runs, started in what is the future by now.
+    let ahead = state_at(now_ms() + YEAR_MS);
+    assert_eq!(
+        document(&spec(&["a"]), &ahead, true, |_| None).tasks[0].duration,
+        Some(0.0)
+    );
+}
+
+/// One task, whose agent started at that time.
+fn state_at(at_ms: u64) -> SessionState {
+    let mut state = SessionState::new(&spec(&["a"]));
+    for kind in [session_started(), preparing("a"), started("a", 1)] {
+        apply(&mut state, &Event { at_ms, kind }).unwrap();
+    }
+    state
 }
