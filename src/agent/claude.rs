@@ -108,6 +108,7 @@ mod tests {
         assert_eq!(args[..3], ["-p", "--permission-mode", "plan"]);
     }
 
+    // Fault 40: a prompt that begins with a slash.
     #[test]
     fn a_slash_is_never_first() {
         for (prompt, sent) in [

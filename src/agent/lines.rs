@@ -68,6 +68,7 @@ impl Lines {
 mod tests {
     use super::*;
 
+    // Fault 23: a line that is too long is marked as such.
     #[test]
     fn pieces_become_lines_and_one_that_is_too_long_is_counted() {
         let mut lines = Lines::default();

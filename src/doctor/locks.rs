@@ -133,6 +133,7 @@ mod tests {
     use super::super::Level;
     use super::*;
 
+    // Fault 35: a lock is stale when it is old.
     #[test]
     fn old_locks_are_warned_of_and_young_ones_noted() {
         let path = Path::new("/a b/.git/index.lock");

@@ -47,6 +47,7 @@ fn boot_id() -> String {
 mod tests {
     use super::*;
 
+    // Fault 4: a process is more than its pid.
     #[test]
     fn this_process_is_named_by_pid_start_and_boot() {
         let me = ProcessIdentity::current();

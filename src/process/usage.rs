@@ -110,6 +110,7 @@ mod tests {
         assert_eq!(found, [usage(131, 390), usage(0, 0), None]);
     }
 
+    // Fault 4: the pid belongs to another process by now.
     #[test]
     fn a_pid_that_another_process_has_by_now_is_not_taken_for_the_runner() {
         let table = [entry(10, 1, 0, 0, 0), entry(11, 10, 5, 5, 0)];

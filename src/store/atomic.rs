@@ -79,6 +79,7 @@ mod tests {
     use super::*;
     use std::os::unix::fs::PermissionsExt;
 
+    // Fault 51: files are private.
     #[test]
     fn replaces_with_private_mode_and_leaves_no_other_file() {
         let dir = tempfile::tempdir().unwrap();
@@ -90,6 +91,7 @@ mod tests {
         assert_eq!(std::fs::read_dir(dir.path()).unwrap().count(), 1);
     }
 
+    // Fault 51: directories are private.
     #[test]
     fn directories_are_private() {
         let dir = tempfile::tempdir().unwrap();

@@ -221,6 +221,7 @@ mod tests {
         assert!(!reader.has_torn_tail());
     }
 
+    // Fault 5: the journal is cut at every byte.
     #[test]
     fn a_journal_cut_at_any_byte_gives_its_whole_lines() {
         let text = b"{\"schema\":1,\"version\":\"0\"}\n11\n22\n";

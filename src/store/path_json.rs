@@ -74,6 +74,7 @@ mod tests {
         path: PathBuf,
     }
 
+    // Fault 46: such a path in JSON.
     #[test]
     fn utf8_is_a_string_and_other_bytes_survive() {
         for (bytes, json) in [

@@ -131,6 +131,7 @@ mod tests {
         }
     }
 
+    // Fault 37: what is no id is refused.
     #[test]
     fn every_other_id_is_refused_in_words() {
         let long = "a".repeat(LONGEST_ID + 1);
@@ -164,6 +165,7 @@ mod tests {
         assert_eq!(TaskId::parse(one.as_str()), Ok(one));
     }
 
+    // Fault 37: ids in recorded sessions are checked too.
     #[test]
     fn a_recorded_id_is_checked_when_it_is_read() {
         let id: TaskId = serde_json::from_str("\"a.b\"").unwrap();

@@ -288,6 +288,7 @@ mod tests {
         assert_eq!(error.to_string(), "standard input: it is larger than 64 MiB");
     }
 
+    // Fault 38: each is refused with line and column.
     #[test]
     fn hostile_files_are_refused_with_the_place_and_a_hint() {
         for (name, words, hint) in [

@@ -299,6 +299,7 @@ mod tests {
         assert_eq!(parse(text.as_bytes()).unwrap().len(), 2);
     }
 
+    // Fault 38: nesting without end.
     #[test]
     fn no_depth_of_nesting_does_harm() {
         for (open, close) in [("[", "]"), (r#"{"a":"#, "}")] {

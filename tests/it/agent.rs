@@ -130,6 +130,8 @@ fn the_working_rules_name_the_branch_and_the_agent_stands_in_its_worktree() {
     assert_eq!(project.show("main-task-rules:cwd.txt"), format!("{}\n", cwd.display()));
 }
 
+// Fault 39: a prompt of 3 MB.
+// Fault 40: prompts that look like options or commands.
 #[test]
 fn a_prompt_goes_to_standard_input_and_is_never_read_as_an_argument() {
     let project = Project::new();
@@ -154,6 +156,7 @@ fn a_prompt_goes_to_standard_input_and_is_never_read_as_an_argument() {
     }
 }
 
+// Fault 39: such a prompt that nobody reads.
 #[test]
 fn an_agent_that_does_not_read_its_prompt_is_not_waited_for() {
     let project = Project::new();

@@ -321,6 +321,7 @@ fn what_a_succeeded_task_left_running_is_ended() {
     assert_eq!(project.show("main-task-leaves:mark.txt"), ended.mark());
 }
 
+// Fault 40: a slash, with the real CLI.
 #[test]
 fn a_prompt_that_begins_with_a_slash_reaches_the_model() {
     let Some(project) = ClaudeProject::new() else {

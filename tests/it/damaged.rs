@@ -82,6 +82,7 @@ fn an_unreadable_session_is_listed_with_the_reason_and_the_list_goes_on() {
     assert_eq!(content(&project), before);
 }
 
+// Fault 5: any other bad line is refused by its number.
 #[test]
 fn asking_for_an_unreadable_session_names_file_and_line() {
     let project = Project::new();
@@ -118,6 +119,7 @@ fn an_unreadable_session_that_is_the_newest_is_not_passed_over() {
     assert_eq!(project.query(&["list"])["sessions"].as_array().map(Vec::len), Some(2));
 }
 
+// Fault 5: the last line is torn.
 #[test]
 fn a_torn_last_line_is_left_out_with_a_warning() {
     const TORN: &[Damage] = &[

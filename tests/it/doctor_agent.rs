@@ -114,6 +114,7 @@ fn root_is_told_the_ways_out() {
     assert_eq!(complaints(&doc, "agent"), [""; 0], "{doc:#}");
 }
 
+// Fault 51: keys are not shown.
 #[test]
 fn an_account_is_looked_for_without_being_shown() {
     let mut project = healthy(Project::new());

@@ -127,6 +127,7 @@ fn a_repository_that_libgit2_cannot_open() {
     }
 }
 
+// Fault 18: submodules are named.
 #[test]
 fn what_is_unusual_about_a_repository_is_said_with_what_it_means() {
     let mut project = healthy(Project::new());
@@ -167,6 +168,7 @@ fn what_is_unusual_about_a_repository_is_said_with_what_it_means() {
     }
 }
 
+// Fault 17: a partial clone.
 #[test]
 fn a_partial_clone_works_as_far_as_its_files_are_there() {
     let project = healthy(Project::new());
@@ -258,6 +260,7 @@ fn how_worktrees_are_checked_out_and_why() {
     assert_found(&doctor(&project, &[]), "checkout", "note", &["a sparse checkout"]);
 }
 
+// Fault 35: stale locks are named with their age.
 #[test]
 fn stale_locks_and_worktrees_that_are_gone() {
     let project = healthy(Project::new());

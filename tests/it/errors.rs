@@ -143,6 +143,7 @@ fn before_anything_is_started() {
     assert_said("no-place-for-results", &ran(list.env_remove("HOME")), &["HOME"]);
 }
 
+// Fault 11: the results cannot be written.
 #[test]
 fn who_may_not_write_the_results_is_told_where() {
     let project = Project::unprivileged();

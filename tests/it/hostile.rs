@@ -48,6 +48,12 @@ fn project() -> Project {
     project
 }
 
+// Fault 14: the worktree is deleted.
+// Fault 15: the task's branch is deleted.
+// Fault 27: the worktree or its .git file is deleted by the agent.
+// Fault 29: another branch is checked out, or none.
+// Fault 30: refs are deleted.
+// Fault 32: repositories are nested.
 #[test]
 fn whatever_an_agent_does_to_its_worktree_its_work_is_kept_and_the_user_told() {
     let project = project();
@@ -113,6 +119,7 @@ fn whatever_an_agent_does_to_its_worktree_its_work_is_kept_and_the_user_told() {
     }
 }
 
+// Fault 31: history is rewritten.
 #[test]
 fn commits_that_an_agent_drops_are_pinned() {
     let make = "echo 1 >c; git add c; git commit -qm dropped";
@@ -192,6 +199,7 @@ fetching |  | git config remote.e.promisor true; git config remote.e.url $C; git
 const MISSING: &str =
     r"printf 'a\r\n' >t; git update-index --add --cacheinfo 100644,1234567890123456789012345678901234567890,t";
 
+// Fault 28: git files are swapped, and traps are planted.
 #[test]
 fn nothing_that_an_agent_plants_is_run() {
     for line in TRAPS.trim().lines() {
@@ -242,6 +250,7 @@ fn nothing_that_an_agent_plants_is_run() {
     }
 }
 
+// Fault 28: a merge driver is planted.
 #[test]
 fn a_merge_driver_that_an_agent_plants_is_not_run_by_the_plan() {
     let project = project();

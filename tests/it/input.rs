@@ -178,6 +178,7 @@ fn a_given_id_names_the_branch_and_an_absent_one_is_a_uuid() {
     }
 }
 
+// Fault 38: files of tasks that cannot be taken.
 #[test]
 fn bad_files_are_refused_before_anything_is_made() {
     let project = Project::new();
@@ -288,6 +289,7 @@ fn bad_texts_are_refused_before_anything_is_made() {
     }
 }
 
+// Fault 37: ids that lead elsewhere, twins in Unicode, 252 characters.
 #[test]
 fn ids_that_are_no_part_of_a_branch_name_are_refused() {
     let project = Project::new();
@@ -305,6 +307,7 @@ fn ids_that_are_no_part_of_a_branch_name_are_refused() {
     }
 }
 
+// Fault 37: twins that differ in case.
 #[test]
 fn an_id_is_given_once_whatever_its_case_and_in_whichever_file() {
     let project = Project::new();

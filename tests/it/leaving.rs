@@ -37,6 +37,7 @@ fn outcomes(project: &Project) -> (Value, Vec<Value>) {
     )
 }
 
+// Fault 44: Ctrl-C once.
 #[test]
 fn the_first_ctrl_c_stops_with_grace() {
     let project = Project::new();
@@ -68,6 +69,7 @@ fn catches_interrupts(pid: Pid) -> bool {
     mask.is_some_and(|mask| mask & 1 << (Signal::INT.as_raw() - 1) != 0)
 }
 
+// Fault 44: Ctrl-C while it starts.
 #[test]
 fn a_ctrl_c_while_the_session_starts_stops_it_and_is_no_error() {
     if !cfg!(target_os = "linux") {
@@ -91,6 +93,7 @@ fn a_ctrl_c_while_the_session_starts_stops_it_and_is_no_error() {
     assert_eq!(project.query(&["status"])["overall_status"], "stopped");
 }
 
+// Fault 44: Ctrl-C twice.
 #[test]
 fn the_second_ctrl_c_kills_at_once() {
     let project = Project::new();
@@ -110,6 +113,7 @@ fn the_second_ctrl_c_kills_at_once() {
     assert_eq!(project.agents(), Vec::<String>::new());
 }
 
+// Fault 42: the terminal goes away under `run --sync`.
 #[test]
 fn a_terminal_that_goes_away_leaves_the_session_alone() {
     let project = Project::new();
@@ -140,6 +144,7 @@ fn a_terminal_that_goes_away_leaves_the_session_alone() {
     });
 }
 
+// Fault 43: Ctrl-Z in `run --sync`.
 #[test]
 fn a_stopped_run_goes_on_and_its_session_never_stopped() {
     let project = Project::new();
@@ -156,6 +161,7 @@ fn a_stopped_run_goes_on_and_its_session_never_stopped() {
     assert!(left.text.contains("\nsucceeded   1  "), "{}", left.text);
 }
 
+// Fault 42: SIGHUP under nohup.
 #[test]
 fn what_was_started_with_nohup_outlives_its_terminal() {
     let project = Project::new();
@@ -171,6 +177,7 @@ fn what_was_started_with_nohup_outlives_its_terminal() {
     assert!(out.contains("completed, 1 of 1 task settled"), "{out}");
 }
 
+// Fault 43: Ctrl-Z where nobody could continue it.
 #[test]
 fn where_nobody_could_continue_it_ctrl_z_does_nothing() {
     let project = Project::new();

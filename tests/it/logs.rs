@@ -86,6 +86,7 @@ fn a_plain_text_agent_is_shown_as_it_printed() {
     assert_eq!(shown.err(), "task plain failed: exit: exited with code 3: unfinished\n");
 }
 
+// Fault 24: escapes in every kind of event.
 #[test]
 fn what_an_agent_sends_is_never_done_to_the_terminal() {
     let project = Project::new();
@@ -176,6 +177,7 @@ fn what_was_over_the_limit_and_what_was_torn_by_it_is_said() {
     assert_eq!(kinds, ["start", "text", "unreadable", "line"]);
 }
 
+// Fault 23: such a line is shown.
 #[test]
 fn a_line_of_any_length_needs_little_memory() {
     let project = Project::new();

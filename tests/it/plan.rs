@@ -136,6 +136,7 @@ fn renames_are_followed_as_git_follows_them() {
     ]);
 }
 
+// Fault 20: the target has moved on when the plan is made.
 #[test]
 fn a_target_that_moved_on_is_what_is_merged_into() {
     show_true(&[
@@ -214,6 +215,7 @@ fn a_target_that_moved_on_is_what_is_merged_into() {
     ]);
 }
 
+// Fault 15: the branch is gone when the plan is made.
 #[test]
 fn a_branch_that_is_gone_or_holds_nothing_is_said_and_not_merged() {
     show_true(&[
@@ -364,6 +366,7 @@ fn names_are_printed_as_a_shell_takes_them() {
     ]);
 }
 
+// Fault 16: the plan is made for a detached HEAD.
 #[test]
 fn a_detached_head_is_a_target_too() {
     show_true(&[Case {

@@ -73,6 +73,7 @@ fn repository_of(format: &str) -> Option<Project> {
     Some(project)
 }
 
+// Fault 16: an unborn HEAD is refused.
 #[test]
 fn a_repository_with_a_commit_is_needed() {
     let project = Project::empty();
@@ -108,6 +109,7 @@ fn without_worktrees_no_repository_is_needed() {
     assert_eq!(status["tasks"][0]["outcome"], "succeeded", "{status:#}");
 }
 
+// Fault 17: what cannot be opened is refused up front.
 #[test]
 fn a_repository_that_libgit2_cannot_open_is_refused() {
     for format in ["--object-format=sha256", "--ref-format=reftable"] {
@@ -300,6 +302,7 @@ fn another_user_than_root_needs_no_sandbox() {
     assert_eq!(answer(&project), "unset");
 }
 
+// Fault 21: the checkout has edits.
 #[test]
 fn agents_start_from_the_commit_and_a_dirty_checkout_is_a_warning() {
     let project = Project::new();

@@ -134,6 +134,7 @@ fn a_time_out_asks_the_agent_to_end_and_lets_it_tidy_up() {
     assert_eq!(project.show("main-task-tidy:tidy.txt"), "tidy\n");
 }
 
+// Fault 26: SIGTERM is ignored.
 #[test]
 fn after_a_time_out_nothing_is_left_of_an_agent_that_ignores_sigterm() {
     let project = Project::new();
@@ -147,6 +148,7 @@ fn after_a_time_out_nothing_is_left_of_an_agent_that_ignores_sigterm() {
     assert!(ended.task("deaf")["notes"].to_string().contains("left behind"));
 }
 
+// Fault 25: a daemon holds the output open.
 #[test]
 fn after_a_good_end_nothing_is_left_of_an_agent_not_even_what_holds_its_output_open() {
     let project = Project::new();
@@ -173,6 +175,7 @@ fn hides_and_waits(project: &Project) -> String {
     format!("@write a.txt x\n{}{}", hide(project), wait_for_ever(project))
 }
 
+// Fault 2: the agent is killed.
 #[test]
 fn a_killed_agent_fails_its_task_and_takes_its_processes_with_it() {
     let project = Project::new();
@@ -214,6 +217,7 @@ fn the_attempt_of_a_killed_runner_is_lost_and_no_process_with_its_mark_is_left()
     assert_eq!(project.show("main-task-lost:a.txt"), "x\n");
 }
 
+// Fault 1: the supervisor is killed.
 #[test]
 fn runner_and_agent_outlive_a_killed_supervisor_and_the_session_is_interrupted() {
     let project = Project::new();
@@ -266,6 +270,7 @@ fn runner_and_agent_outlive_a_killed_supervisor_and_the_session_is_interrupted()
     assert_eq!(project.journal().last().expect("a record")["event"], "attempt_started");
 }
 
+// Fault 3: everything is killed.
 #[test]
 fn after_all_were_killed_the_work_is_there_and_another_session_runs() {
     // When its runner is killed the kernel ends the agent.

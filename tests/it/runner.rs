@@ -147,6 +147,7 @@ fn a_request_that_cannot_be_read_is_refused_before_anything_starts() {
     }
 }
 
+// Fault 22: output over the cap.
 #[test]
 fn what_is_over_the_cap_is_dropped_and_said_and_the_stream_is_judged_all_the_same() {
     let project = Project::new();
@@ -199,6 +200,7 @@ fn memory_for(project: &Project, bytes: u64, options: &[&str], start: impl FnOnc
     peak >> 10
 }
 
+// Fault 23: a line without an end.
 #[test]
 fn a_line_of_100_mb_needs_no_memory() {
     let project = Project::new();
@@ -210,6 +212,7 @@ fn a_line_of_100_mb_needs_no_memory() {
     assert!(peak < 100, "{peak} MiB");
 }
 
+// Fault 23: an event of the stream that is too long.
 #[test]
 fn an_event_of_15_mb_that_is_passed_over_needs_no_memory() {
     let project = Project::new();
@@ -224,6 +227,7 @@ fn an_event_of_15_mb_that_is_passed_over_needs_no_memory() {
     assert!(peak < 100, "{peak} MiB");
 }
 
+// Fault 22: floods on both streams.
 #[test]
 fn an_agent_is_not_held_up_by_100_mb_of_lines_nor_by_a_flood_on_its_other_stream() {
     let project = Project::new();
@@ -249,6 +253,7 @@ fn an_agent_is_not_held_up_by_100_mb_of_lines_nor_by_a_flood_on_its_other_stream
     assert_eq!(outcome["output_bytes"], 100_000_000);
 }
 
+// Fault 24: any bytes are raw on disk and escaped on screen.
 #[test]
 fn any_bytes_are_kept_as_they_are_and_cannot_do_anything_to_a_terminal() {
     let project = Project::new();
@@ -374,6 +379,7 @@ fn outcome_journal_and_status_tell_the_same() {
     assert_eq!(read_json(project.session_dir().join("status.json")), shown);
 }
 
+// Fault 1: no step is taken before it is durable.
 #[test]
 fn the_journal_is_durable_before_the_word_is_given() {
     let project = Project::new();
@@ -420,6 +426,7 @@ fn the_journal_is_durable_before_the_word_is_given() {
     assert_eq!((given, durable), (3, 3));
 }
 
+// Fault 6: the disk of the results is full.
 #[test]
 fn a_disk_that_is_full_of_output_costs_the_log_and_not_the_attempt() {
     let stream = r#"echo '{"type":"system","subtype":"init"}'; yes '{"type":"user"}' | head -c 1600000

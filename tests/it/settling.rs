@@ -60,6 +60,7 @@ fn assert_all_committed(project: &Project, id: &str) {
     project.git(&["worktree", "remove", "../reference"]);
 }
 
+// Fault 46: files whose names are not UTF-8.
 #[test]
 fn whatever_an_agent_leaves_is_committed() {
     let project = project();
@@ -287,6 +288,8 @@ fn commits_bear_the_name_that_git_would_write() {
     }
 }
 
+// Fault 34: ignored files go to the trash and are named.
+// Fault 48: a worktree with ignored files is not deleted.
 #[test]
 fn the_worktree_of_a_succeeded_task_goes_to_the_trash_with_what_is_ignored() {
     let project = project();
@@ -377,6 +380,7 @@ fn a_locked_branch_is_waited_for() {
     assert_eq!(project.show("main-task-a:x"), "x\n");
 }
 
+// Fault 20: the base branch moves and garbage is collected.
 #[test]
 fn tasks_settle_while_the_user_commits_packs_and_collects_garbage() {
     let project = project();
@@ -431,6 +435,7 @@ fn tasks_settle_while_the_user_commits_packs_and_collects_garbage() {
     project.git(&["fsck", "--full", "--strict"]);
 }
 
+// Fault 18: what is in submodules is left out, which is said.
 #[test]
 fn a_submodule_with_files_keeps_its_worktree() {
     let project = project();

@@ -231,6 +231,7 @@ fn signals_to_the_group_of_the_starter_do_not_reach_the_session() {
     }
 }
 
+// Fault 42: the terminal of `run` is closed.
 #[test]
 fn a_closed_terminal_does_not_end_the_session() {
     // The shell on it ends by itself; the terminal goes away from under it.
@@ -370,6 +371,7 @@ fn a_signal_as_soon_as_the_session_is_named_stops_it_too() {
     }
 }
 
+// Fault 13: twenty invocations at once on one repository.
 #[test]
 fn twenty_sessions_at_the_same_moment_share_nothing() {
     let project = Project::new();
@@ -401,6 +403,7 @@ fn twenty_sessions_at_the_same_moment_share_nothing() {
     assert_eq!(sessions["sessions"].as_array().map(Vec::len), Some(20));
 }
 
+// Fault 51: what agents print is for the user alone.
 #[test]
 fn nobody_else_may_read_what_a_session_keeps() {
     let project = Project::new();

@@ -91,6 +91,7 @@ fn an_agent_may_use_its_time_of_grace() {
     assert_eq!(ended.task("b")["status"], "pending");
 }
 
+// Fault 26: SIGTERM is ignored when the session is stopped.
 #[test]
 fn an_agent_that_does_not_end_is_killed() {
     for (grace, arguments) in [("100ms", &["stop"][..]), ("1h", &["stop", "--now"])] {

@@ -244,6 +244,7 @@ fn whoever_leaves_changes_nothing_for_the_others() {
     assert!(left.text.contains("completed, 1 of 1 task settled"), "{}", left.text);
 }
 
+// Fault 43: Ctrl-Z in `watch`.
 #[test]
 fn a_stopped_watcher_gives_the_terminal_back_and_goes_on_where_it_is_continued() {
     let project = Project::new();
@@ -273,6 +274,7 @@ fn a_stopped_watcher_gives_the_terminal_back_and_goes_on_where_it_is_continued()
     assert_cleared(&left);
 }
 
+// Fault 24: escapes in the live display.
 #[test]
 fn what_agents_and_tasks_say_can_do_nothing_to_the_terminal() {
     let project = Project::new();

@@ -87,6 +87,7 @@ fn files_that_change_on_their_way_are_those_of_git() {
     compare_each(CHANGED_ON_THE_WAY);
 }
 
+// Fault 18: submodules are as empty as git leaves them.
 #[test]
 fn files_that_are_left_out_are_those_that_git_leaves_out() {
     compare_each(LEFT_OUT);
@@ -184,6 +185,7 @@ fn a_branch_has_no_upstream_whatever_is_configured() {
     }
 }
 
+// Fault 49: hooks that would run at a checkout.
 #[test]
 fn the_hooks_of_the_user_are_not_run() {
     for setting in ENGINES {
@@ -238,6 +240,8 @@ fn a_task_without_a_worktree_fails_alone_and_nothing_runs_in_the_checkout() {
     assert_eq!(branches, "main\nmain-task-first\nmain-task-last\nmain-task-ref/x\n");
 }
 
+// Fault 7: a checkout fails half-way.
+// Fault 36: a worktree is half made.
 #[test]
 fn a_worktree_that_fails_half_way_leaves_neither_a_branch_nor_a_directory() {
     let missing = "id=$(git rev-parse HEAD:d/x); rm -f .git/objects/$(echo $id | sed 's,..,&/,')";
@@ -270,6 +274,7 @@ fn a_worktree_that_fails_half_way_leaves_neither_a_branch_nor_a_directory() {
     }
 }
 
+// Fault 21: the agents work in a checkout with edits.
 #[test]
 fn without_worktrees_agents_work_where_the_user_is_and_nothing_is_committed() {
     let project = Project::new();
@@ -369,6 +374,9 @@ fn worktrees_are_made_where_the_user_says() {
     }
 }
 
+// Fault 16: a detached HEAD.
+// Fault 17: a bare repository, and a shallow clone.
+// Fault 46: a directory that is not UTF-8.
 #[test]
 fn a_session_starts_from_wherever_the_user_is() {
     let cases = [
@@ -461,6 +469,7 @@ fn the_sparse_checkout_is_that_of_the_worktree_the_user_is_in() {
     );
 }
 
+// Fault 35: locks are left in the checkout.
 #[test]
 fn locks_that_a_git_left_in_the_checkout_do_not_matter() {
     for setting in ENGINES {
@@ -482,6 +491,7 @@ fn locks_that_a_git_left_in_the_checkout_do_not_matter() {
     }
 }
 
+// Fault 19: other worktrees point nowhere.
 #[test]
 fn other_worktrees_that_are_broken_do_not_matter() {
     for setting in ENGINES {

@@ -181,6 +181,7 @@ impl<'a> Reader<'a> {
 mod tests {
     use super::*;
 
+    // Fault 38: UTF-16, and a byte order mark.
     #[test]
     fn encodings_are_told_apart_by_their_first_bytes() {
         for (bytes, good) in [
