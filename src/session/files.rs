@@ -223,11 +223,18 @@ fn made(results: &Path, id: Uuid) -> u64 {
 
 /// Reads a file as JSON; missing or broken is an error that names it.
 pub fn read_json<T: DeserializeOwned>(path: &Path) -> Result<T, SessionError> {
-    let text = fs::read(path).map_err(|source| SessionError::Unreadable {
+    parse(path, &read(path)?)
+}
+
+fn read(path: &Path) -> Result<Vec<u8>, SessionError> {
+    fs::read(path).map_err(|source| SessionError::Unreadable {
         path: path.into(),
         source,
-    })?;
-    serde_json::from_slice(&text).map_err(|source| SessionError::Json {
+    })
+}
+
+fn parse<T: DeserializeOwned>(path: &Path, text: &[u8]) -> Result<T, SessionError> {
+    serde_json::from_slice(text).map_err(|source| SessionError::Json {
         path: path.into(),
         source,
     })
@@ -240,11 +247,17 @@ fn read_spec(paths: &SessionPaths) -> Result<SessionSpec, SessionError> {
         schema: u32,
     }
     let path = paths.spec();
-    let found = read_json::<Format>(&path)?.schema;
+    let text = read(&path)?;
+    // All at once: a long list of tasks is not read twice. Of another format nothing else need be understood.
+    let spec = parse::<SessionSpec>(&path, &text);
+    let found = match &spec {
+        Ok(spec) => spec.schema,
+        Err(_) => parse::<Format>(&path, &text)?.schema,
+    };
     if found != SCHEMA {
         return Err(SessionError::Schema { path, found });
     }
-    read_json(&path)
+    spec
 }
 
 /// Reads specification and journal.
