@@ -273,5 +273,5 @@ fn tasks_on_standard_input_are_read_and_a_terminal_sees_no_control_characters() 
         return;
     };
     let shown = crate::support::ran(&mut command).out();
-    assert!(shown.contains("a\\x1b[2Jb") && !shown.contains('\x1b'), "{shown:?}");
+    assert!(shown.contains("$'a\\033[2Jb'") && !shown.contains('\x1b'), "{shown:?}");
 }
