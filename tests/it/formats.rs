@@ -241,3 +241,53 @@ fn a_session_whose_journal_was_cut_anywhere_is_shown_by_every_query() {
         assert_eq!(fs::read(&journal).expect("the journal"), whole[..cut], "{cut} bytes");
     }
 }
+
+// Fault 12: the clock jumps while a session runs, by a year or to where no clock ever was.
+#[test]
+fn whatever_times_are_recorded_every_query_answers() {
+    const YEAR_MS: u64 = 365 * 24 * 3_600_000;
+    let mut project = Project::empty();
+    let results = project.root().join("results");
+    project.set("PLEACH_RESULTS_DIR", results.to_str().expect("UTF-8"));
+    let id = thaw(&results, "every-event");
+    let stays = thaw(&results, "v0.1.0-interrupted");
+    let journal = results.join(format!("session-{id}/journal.jsonl"));
+    let text = fs::read_to_string(&journal).expect("the journal");
+    let events: Vec<Value> = (text.lines())
+        .map(|line| serde_json::from_str(line).expect("JSON"))
+        .collect();
+    let then = events[1]["at_ms"].as_u64().expect("a time");
+    for (jump, time) in [
+        (2, then + YEAR_MS),
+        (9, then - YEAR_MS),
+        (20, 0),
+        (1, u64::MAX),
+        (30, u64::MAX),
+    ] {
+        let mut jumped = events.clone();
+        for event in &mut jumped[jump..] {
+            event["at_ms"] = json!(time);
+        }
+        let lines: String = jumped.iter().map(|event| format!("{event}\n")).collect();
+        fs::write(&journal, lines).expect("write the journal");
+        for query in ["status", "results"] {
+            let answer = project.query(&[query, &id]);
+            assert_eq!(answer["overall_status"], "completed", "{time}");
+            for duration in answer["tasks"].as_array().into_iter().flatten().map(|t| &t["duration"]) {
+                assert!(duration.as_f64().is_none_or(|s| s >= 0.0), "{time}: {duration}");
+            }
+        }
+        for command in [
+            &["list"][..],
+            &["overview"],
+            &["status", &id],
+            &["results", &id],
+            &["watch", &id],
+            &["wait", &id],
+        ] {
+            let ran = project.run(command);
+            assert!(ran.code() < 2, "{time}, {command:?}: {ran:?}");
+        }
+        assert!(project.query(&["list"])["sessions"].to_string().contains(&stays));
+    }
+}

@@ -8,6 +8,7 @@ mod asking;
 mod claude;
 mod claude_stub;
 mod cost;
+mod crash_loop;
 mod damaged;
 mod demo;
 mod doctor;
