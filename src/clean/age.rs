@@ -35,7 +35,7 @@ pub(super) fn judge(put_ms: u64, now_ms: u64, keep: Duration) -> Time {
 mod tests {
     use super::*;
 
-    // Row 12: a clock that jumps ends the time of nothing early.
+    // Fault 12: a clock that jumps ends the time of nothing early.
     #[test]
     fn a_clock_that_jumps_a_year_ends_no_time() {
         const HOUR: u64 = 3_600_000;

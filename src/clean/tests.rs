@@ -198,7 +198,7 @@ fn what_becomes_of_each_kind_of_session() {
     );
 }
 
-// Row 12: a date of the end that is still to come is no age.
+// Fault 12: a date of the end that is still to come is no age.
 #[test]
 fn only_those_that_ended_long_ago() {
     const HOUR: u64 = 3_600_000;

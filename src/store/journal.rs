@@ -385,7 +385,7 @@ mod tests {
         }
     }
 
-    // Row 6 and row 8: ENOSPC and EIO at each step of an append, and again while it is taken back.
+    // Fault 6, 8: ENOSPC and EIO at each step of an append, and again while it is taken back.
     #[test]
     fn whatever_fails_the_journal_has_each_line_once_and_none_that_is_not_durable() {
         use rustix::io::Errno;

@@ -75,7 +75,7 @@ fn in_clone<'d>(disk: &'d SmallDisk<'_>) -> impl Fn(&[&str]) -> Ran + 'd {
     }
 }
 
-// Rows 6 and 7: ENOSPC where the repository is, when work is to be committed and written down.
+// Fault 6, 7: ENOSPC where the repository is, when work is to be committed and written down.
 #[test]
 fn work_that_cannot_be_committed_waits_for_room_and_is_not_called_failed() {
     let project = Project::new();
