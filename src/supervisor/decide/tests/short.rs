@@ -35,9 +35,12 @@ fn what_fails_for_want_of_something_goes_back_and_does_not_fail() {
         outcome,
     };
     assert_eq!((&events, actions), (&vec![lost], vec![]));
-    // And starts again where it was: its worktree is there.
+    // And starts again where it was.
     let state = state_after(&spec, &[&running[..], &events].concat());
-    let again = vec![Action::Start { task: 0, number: 2 }];
+    let again = vec![Action::Provision {
+        task: 0,
+        site: Some(site("a")),
+    }];
     assert_eq!(schedule(&spec, &state), (vec![preparing("a")], again));
 }
 
