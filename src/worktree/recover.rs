@@ -5,6 +5,7 @@
 //! has written a ref that says so: without that ref what is found belongs to somebody else. Even so nothing is deleted
 //! but a branch that leads to nothing of its own: files go to the trash.
 
+use std::ffi::OsStr;
 use std::fs;
 use std::io::ErrorKind;
 use std::path::{Path, PathBuf};
@@ -99,12 +100,14 @@ fn own_admin(shop: &Workshop, site: &Site) -> Option<PathBuf> {
     })
 }
 
-/// Whether a directory is the worktree that was made: it says so, or there is nothing in it yet.
+/// Whether a directory is the worktree that was made: it says so, or there is nothing in it yet but what says so.
 fn is_own(worktree: &Path, admin: Option<&Path>, likely: &Path) -> bool {
     if !is_real_dir(worktree) {
         return false;
     }
-    if fs::read_dir(worktree).is_ok_and(|mut entries| entries.next().is_none()) {
+    let begun = |name: &OsStr| name == ".git" || name == ".git.lock";
+    let entries = fs::read_dir(worktree).into_iter().flatten();
+    if entries.flatten().all(|entry| begun(&entry.file_name())) {
         return true;
     }
     let text = small_file(&worktree.join(".git")).unwrap_or_default();

@@ -265,7 +265,9 @@ fn a_session_whose_supervisors_are_killed_at_every_step_comes_to_its_end() {
             let status = project.query(&["status"]);
             assert_eq!(status["overall_status"], "completed", "{point}:{nth}: {status:#}");
             for id in ids {
-                assert_eq!(task(&status, id)["outcome"], "succeeded", "{point}:{nth}: {status:#}");
+                let about = [&task(&status, id)["outcome"], &task(&status, id)["branch"]];
+                let branch = format!("main-task-{id}");
+                assert_eq!(about, ["succeeded", &branch], "{point}:{nth}: {:#?}", project.journal());
                 assert_eq!(
                     project.show(&format!("main-task-{id}:{id}.txt")),
                     "done\n",
