@@ -109,6 +109,10 @@ pub enum Agent {
 
 /// `pleach run`
 #[derive(Debug, Default, Args)]
+#[command(
+    after_help = "With PLEACH_MAX_AGENTS=N no more than N agents run at once in all sessions on this machine \
+that were started so."
+)]
 pub struct RunArgs {
     /// Task files (JSON); - for standard input
     #[arg(value_name = "FILE")]

@@ -69,7 +69,7 @@ pub fn parse_cost(text: &str) -> Result<f64, String> {
     }
 }
 
-/// Reads a size in bytes: `4096`, `512K`, `64M`, `1G` (also with `iB`).
+/// Reads a size in bytes: `4096`, `512K`, `64M`, `1G`, `2T` (also with `iB`).
 pub fn parse_size(text: &str) -> Result<u64, String> {
     let (number, unit) = split_unit(text);
     let shift = match unit.to_ascii_lowercase().as_str() {
@@ -77,6 +77,7 @@ pub fn parse_size(text: &str) -> Result<u64, String> {
         "k" | "kib" => 10,
         "m" | "mib" => 20,
         "g" | "gib" => 30,
+        "t" | "tib" => 40,
         _ => return Err("must be a size such as 512K, 64M or 1G".into()),
     };
     let bytes = number.parse::<u64>().ok().and_then(|n| n.checked_mul(1 << shift));
@@ -104,7 +105,13 @@ mod tests {
         ] {
             assert_eq!(parse_duration(text), Ok(Duration::from_millis(ms)));
         }
-        for (text, bytes) in [("10", 10), ("512K", 512 << 10), ("64M", 64 << 20), ("1GiB", 1 << 30)] {
+        for (text, bytes) in [
+            ("10", 10),
+            ("512K", 512 << 10),
+            ("64M", 64 << 20),
+            ("1GiB", 1 << 30),
+            ("2T", 2 << 40),
+        ] {
             assert_eq!(parse_size(text), Ok(bytes));
         }
         for text in [
@@ -118,7 +125,7 @@ mod tests {
         ] {
             assert!(parse_duration(text).is_err(), "{text}");
         }
-        for text in ["", "1T", "-1", "99999999999999999999"] {
+        for text in ["", "1P", "-1", "99999999999999999999"] {
             assert!(parse_size(text).is_err(), "{text}");
         }
         for (text, usd) in [("5", 5.0), ("2.50", 2.5), ("$5", 5.0), (" $0.01 ", 0.01), (".5", 0.5)] {

@@ -6,7 +6,7 @@ use std::time::Instant;
 use super::follow::{Followed, follow};
 use super::list::{entry_of, unreadable};
 use super::place::results_dir_here;
-use super::status::say_interrupted;
+use super::status::say_how_to_go_on;
 use super::{Context, output};
 use crate::error::Error;
 use crate::report::{self, ListDocument, ListEntry};
@@ -95,7 +95,7 @@ impl Every {
             report::out(&report::list(&sessions)).map_err(output)?;
         }
         if !json {
-            self.interrupted.iter().for_each(|doc| say_interrupted(context, doc));
+            self.interrupted.iter().for_each(|doc| say_how_to_go_on(context, doc));
         }
         for (id, error) in &self.errors {
             report::error(&format!("session {id}: {error}"), &error.hint());

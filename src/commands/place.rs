@@ -15,6 +15,7 @@ use crate::store::atomic::{self, Durability};
 use crate::store::lock;
 use crate::store::paths::SessionPaths;
 use crate::task::{AttemptOutcome, Live};
+use crate::words::quote;
 use crate::worktree::naming::short;
 
 /// A path in the environment; a variable that is empty is not set.
@@ -93,6 +94,27 @@ pub(super) fn session(context: &Context, query: Option<&str>) -> Result<SessionP
     Ok(find(&results_dir_here(context)?, query)?)
 }
 
+/// The same, for a command that takes a task too: one that is named alone may be of the newest session.
+pub(super) fn session_before_task(
+    context: &Context,
+    query: Option<&str>,
+    verb: &'static str,
+) -> Result<SessionPaths, Error> {
+    let not_found = match session(context, query) {
+        Err(Error::SessionNotFound(e)) => e,
+        other => return other,
+    };
+    let newest = session(context, None).and_then(|paths| Ok(session::recorded(&paths)?.spec));
+    let query = query.unwrap_or_default();
+    Err(match newest {
+        Ok(spec) if !query.is_empty() && task_number(&spec, query).is_ok() => Error::TaskWithoutSession {
+            source: not_found,
+            arguments: format!("{verb} {} {}", short(spec.session_id), quote(query)),
+        },
+        _ => Error::SessionNotFound(not_found),
+    })
+}
+
 /// The session that is meant, as it stands.
 pub(super) fn stored(context: &Context, query: Option<&str>) -> Result<Stored, Error> {
     Ok(session::stored(&session(context, query)?)?)
@@ -155,10 +177,10 @@ pub(super) fn note_torn(doc: &mut StatusDocument, torn: bool, held: bool) {
 /// What the runner of a task says, if one is at work. `held` says whether the session has a supervisor: one that has
 /// sees the end of its runners by itself.
 pub(super) fn live(paths: &SessionPaths, held: bool, record: &TaskRecord) -> Option<Live> {
-    let TaskState::Running { attempt, .. } = &record.state else {
+    let TaskState::Running { attempt: running, .. } = &record.state else {
         return None;
     };
-    let attempt = paths.attempt(record.id.as_ref(), attempt.number);
+    let attempt = paths.attempt(record.id.as_ref(), running.number);
     if !held && !lock::is_held(&attempt.lock()).unwrap_or(false) {
         let ended = attempt.outcome().exists();
         let said = if ended {
@@ -168,8 +190,15 @@ pub(super) fn live(paths: &SessionPaths, held: bool, record: &TaskRecord) -> Opt
         };
         // What it cost, although nobody took that into the journal.
         let outcome: Option<AttemptOutcome> = ended.then(|| read_json(&attempt.outcome()).ok()).flatten();
+        let ended_ms = match &outcome {
+            Some(outcome) => Some(running.started_ms.saturating_add(outcome.duration_ms)),
+            None => read_json::<Live>(&attempt.live())
+                .ok()
+                .and_then(|live| live.last_output_ms),
+        };
         return Some(Live {
             activity: Some(said.into()),
+            ended_ms,
             turns: outcome.as_ref().and_then(|o| o.turns),
             cost_usd: outcome.and_then(|o| o.cost_usd),
             ..Live::default()

@@ -12,6 +12,7 @@ use crate::report::{self, PlanContext};
 use crate::session::{KEPT_ON_REQUEST, RepositorySpec, SessionSpec, SessionState, TaskState, WorktreeFate};
 use crate::task::Outcome;
 use crate::words::quote;
+use crate::worktree::naming::short;
 
 pub(super) fn run(context: &Context, args: &SessionArgs) -> Result<u8, Error> {
     let stored = stored(context, args.session.as_deref())?;
@@ -61,6 +62,12 @@ pub(super) fn plan_of(
             } => held.push(site.branch.clone()),
             _ => {}
         }
+    }
+    if !repository.place.common_dir.exists() {
+        return Err(Error::RepositoryMoved {
+            session: short(spec.session_id),
+            was: repository.place.common_dir.clone(),
+        });
     }
     let base = &repository.base;
     let plan = plan(

@@ -1,14 +1,14 @@
 //! `pleach results`: what each task answered.
 
-use super::place::{status_of, stored, task_number, text_of};
+use super::place::{session_before_task, status_of, task_number, text_of};
 use super::{Context, output};
 use crate::cli::QueryArgs;
 use crate::error::{Error, exit};
 use crate::report::{self, ResultsDocument, TaskResult};
-use crate::session::{Stored, TaskStatus, TaskStatusName};
+use crate::session::{Stored, TaskStatus, TaskStatusName, stored};
 
 pub(super) fn run(context: &Context, args: &QueryArgs) -> Result<u8, Error> {
-    let stored = stored(context, args.session.as_deref())?;
+    let stored = stored(&session_before_task(context, args.session.as_deref(), "results")?)?;
     let only = args
         .task
         .as_deref()

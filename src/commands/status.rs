@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use super::attend::{Attendance, Attended, Display};
 use super::follow::Look;
-use super::place::{status_of, stored, task_number};
+use super::place::{session_before_task, status_of, task_number};
 use super::signals::{Caught, Signals, end_at_the_second};
 use super::usage::{Sample, add_usage};
 use super::watch::left;
@@ -13,15 +13,16 @@ use super::{Context, output};
 use crate::cli::StatusArgs;
 use crate::error::{Error, exit};
 use crate::report::{self, LiveTable};
-use crate::session::{OverallStatus, SessionState, StatusDocument, Stored};
+use crate::session::{OverallStatus, SessionState, StatusDocument, Stored, is_above, stored};
 use crate::store::paths::SessionPaths;
+use crate::words::count;
 
 /// The share of the CPU is taken over at least this time.
 const SHORTEST_SHARE: Duration = Duration::from_millis(900);
 
 pub(super) fn run(context: &Context, args: &StatusArgs) -> Result<u8, Error> {
     let StatusArgs { query: args, watch } = args;
-    let stored = stored(context, args.session.as_deref())?;
+    let stored = stored(&session_before_task(context, args.session.as_deref(), "status")?)?;
     let task = args
         .task
         .as_deref()
@@ -37,7 +38,7 @@ pub(super) fn run(context: &Context, args: &StatusArgs) -> Result<u8, Error> {
         report::json(&doc).map_err(output)?;
     } else {
         report::out(&report::status(&doc, task)).map_err(output)?;
-        say_interrupted(context, &doc);
+        say_how_to_go_on(context, &doc);
     }
     Ok(exit::DONE)
 }
@@ -54,7 +55,7 @@ fn stay(context: &Context, stored: &Stored, task: Option<usize>) -> Result<u8, E
     match attended {
         Attended::Ended(doc) => {
             shown.table.finish(&doc).map_err(output)?;
-            say_interrupted(context, &doc);
+            say_how_to_go_on(context, &doc);
             Ok(exit::DONE)
         }
         Attended::Left(caught) => {
@@ -92,12 +93,25 @@ impl Display for Shown<'_> {
     }
 }
 
-/// What an interrupted session means to the user.
-pub(super) fn say_interrupted(context: &Context, doc: &StatusDocument) {
-    if doc.overall_status == OverallStatus::Interrupted {
-        let go_on = report::resume(&doc.session_id, context.results_dir.as_deref());
-        report::warning(&format!(
+/// How to go on with a session that nobody works on and that is not done.
+pub(super) fn say_how_to_go_on(context: &Context, doc: &StatusDocument) {
+    let go_on = report::resume(&doc.session_id, context.results_dir.as_deref());
+    match (doc.overall_status, doc.total - doc.completed) {
+        (OverallStatus::Interrupted, _) => report::warning(&format!(
             "the session was interrupted: its supervisor is gone. Nothing of it is lost; to go on: {go_on}"
-        ));
+        )),
+        (OverallStatus::Stopped | OverallStatus::Error, left @ 1..) => {
+            let limit = match is_above(doc.max_cost_usd, doc.cost_usd) {
+                true => " --max-cost USD",
+                false => "",
+            };
+            report::note(&format!("{} not settled; to go on: {go_on}{limit}", left_of(left)));
+        }
+        _ => {}
     }
+}
+
+fn left_of(tasks: usize) -> String {
+    let are = if tasks == 1 { "is" } else { "are" };
+    format!("{} {are}", count(tasks, "task"))
 }

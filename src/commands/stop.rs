@@ -3,9 +3,9 @@
 
 use super::every::Every;
 use super::follow::{follow, follow_until};
-use super::place::{session, task_number};
+use super::place::{session_before_task, task_number};
 use super::resume::take_over_to_stop;
-use super::status::say_interrupted;
+use super::status::say_how_to_go_on;
 use super::{Context, output};
 use crate::cli::StopArgs;
 use crate::error::{Error, exit};
@@ -24,7 +24,7 @@ pub(super) fn run(context: &Context, args: &StopArgs) -> Result<u8, Error> {
     if args.all {
         return stop_all(context, &stop, args.json);
     }
-    let paths = session(context, args.session.as_deref())?;
+    let paths = session_before_task(context, args.session.as_deref(), "stop")?;
     let before = stored(&paths)?;
     let mut tasks = Vec::new();
     for query in &args.tasks {
@@ -42,7 +42,7 @@ pub(super) fn run(context: &Context, args: &StopArgs) -> Result<u8, Error> {
     for task in ended {
         let record = &state.tasks[task];
         let outcome = record.settlement().map_or("", |s| s.outcome.name());
-        report::note(&format!("{} had ended before: {outcome}", record.id));
+        report::note(&format!("task {} was settled before: {outcome}", record.id));
     }
     if runs(&before) && !open.is_empty() {
         let named = open.iter().map(|&t| state.tasks[t].id.clone()).collect();
@@ -82,7 +82,7 @@ fn answer(context: &Context, mut doc: StatusDocument, tasks: &[usize], json: boo
             _ => None,
         };
         report::out(&report::status(&doc, only)).map_err(output)?;
-        say_interrupted(context, &doc);
+        say_how_to_go_on(context, &doc);
     }
     Ok(if interrupted { exit::BROKEN } else { exit::DONE })
 }

@@ -5,7 +5,7 @@ use std::time::Instant;
 use super::every::Every;
 use super::follow::{Followed, exit_code, follow};
 use super::place::session;
-use super::status::say_interrupted;
+use super::status::say_how_to_go_on;
 use super::{Context, output};
 use crate::cli::WaitArgs;
 use crate::error::{Error, exit};
@@ -23,7 +23,7 @@ pub(super) fn run(context: &Context, args: &WaitArgs) -> Result<u8, Error> {
         report::json(&doc).map_err(output)?;
     } else {
         report::out(&report::status(&doc, None)).map_err(output)?;
-        say_interrupted(context, &doc);
+        say_how_to_go_on(context, &doc);
     }
     Ok(match followed {
         Followed::TimedOut => exit::TIMED_OUT,

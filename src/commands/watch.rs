@@ -10,7 +10,7 @@ use super::follow::Look;
 use super::place::session;
 use super::plan::plan_of;
 use super::signals::{Caught, Signals, end_at_the_second};
-use super::status::say_interrupted;
+use super::status::say_how_to_go_on;
 use super::{Context, output};
 use crate::cli::WatchArgs;
 use crate::error::{Error, exit};
@@ -109,6 +109,6 @@ pub(super) fn show_end(context: &Context, paths: &SessionPaths, doc: &StatusDocu
             Err(e) => report::warning(&format!("there is no merge plan: {e}\n hint: {}", e.hint())),
         }
     }
-    say_interrupted(context, doc);
+    say_how_to_go_on(context, doc);
     Ok(())
 }

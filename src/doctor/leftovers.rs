@@ -11,7 +11,7 @@ use crate::clean::half_made;
 use crate::session::{Stored, TaskRecord, TaskState, WorktreeFate};
 use crate::store::usage::Usage;
 use crate::words::{bytes, count, few};
-use crate::worktree::naming::TRASH;
+use crate::worktree::naming::{TRASH, short};
 use crate::worktree::trashed;
 
 /// Why a worktree is there.
@@ -29,7 +29,7 @@ pub(super) fn look(subject: &Subject, seen: Option<&Seen<'_>>, sessions: &[Store
     let before = found.len();
     let mut usage = Usage::default();
     let known = known(sessions);
-    worktrees(&known, &mut usage, found);
+    worktrees(&known, sessions, &mut usage, found);
     let default = subject.worktrees.as_ref().map(|(dir, _)| dir.as_path());
     if let Some(dir) = default {
         strangers(dir, &known, &mut usage, found);
@@ -95,7 +95,28 @@ fn is_there(path: &Path) -> bool {
     fs::symlink_metadata(path).is_ok_and(|m| m.is_dir())
 }
 
-fn worktrees(known: &BTreeMap<PathBuf, Why>, usage: &mut Usage, found: &mut Vec<Finding>) {
+/// Of one session its id, of several the word for it.
+fn named(sessions: &[Stored], why_of: impl Fn(&Stored) -> bool) -> String {
+    let mut ids = sessions
+        .iter()
+        .filter(|s| why_of(s))
+        .map(|s| short(s.recorded.spec.session_id));
+    match (ids.next(), ids.next()) {
+        (Some(id), None) => id,
+        _ => "SESSION".into(),
+    }
+}
+
+fn worktrees(known: &BTreeMap<PathBuf, Why>, sessions: &[Stored], usage: &mut Usage, found: &mut Vec<Finding>) {
+    let with = |why: Why| {
+        let has = |record: &TaskRecord| {
+            record
+                .site()
+                .is_some_and(|site| known.get(&site.worktree) == Some(&why))
+        };
+        named(sessions, |s| s.recorded.state.tasks.iter().any(has))
+    };
+    let (cut_off, kept) = (with(Why::CutOff), with(Why::Kept));
     for wanted in [Why::Kept, Why::CutOff] {
         let there: Vec<&PathBuf> = known
             .iter()
@@ -113,12 +134,15 @@ fn worktrees(known: &BTreeMap<PathBuf, Why>, usage: &mut Usage, found: &mut Vec<
                 .warning(format!(
                     "{number} of interrupted sessions ({size}), perhaps with work that is in no commit: {names}"
                 ))
-                .hint(
-                    "pleach clean SESSION removes those that have nothing uncommitted, and says what the others have",
-                ),
+                .hint(format!(
+                    "to go on where they are: pleach resume {cut_off}; to remove those that hold nothing uncommitted: \
+                     pleach clean {cut_off}"
+                )),
             _ => Check::Leftovers
                 .note(format!("{number} of settled tasks ({size}): {names}"))
-                .hint("pleach status SESSION says why each was kept; to remove them: pleach clean --all"),
+                .hint(format!(
+                    "to see what each came to: pleach status {kept}; to remove them: pleach clean --all"
+                )),
         });
     }
 }
@@ -152,7 +176,7 @@ fn strangers(dir: &Path, known: &BTreeMap<PathBuf, Why>, usage: &mut Usage, foun
                 "{what} beside the worktrees ({size}) {belong} to no session that can be read here: {}",
                 few(&names)
             ))
-            .hint("sessions with another --results-dir may know them; else look at each, and then: git worktree remove PATH"),
+            .hint("a session with another --results-dir may know them; see what of them is pleach's and can go: pleach clean --dry-run"),
     );
 }
 

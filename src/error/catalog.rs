@@ -153,6 +153,9 @@ pub enum Error {
     /// No id begins so.
     #[error("{0}")]
     SessionNotFound(SessionError),
+    /// No id of a session begins so, but it is a task of the newest.
+    #[error("{source}")]
+    TaskWithoutSession { source: SessionError, arguments: String },
     /// More than one id begins so.
     #[error("{0}")]
     SessionAmbiguous(SessionError),
@@ -330,6 +333,9 @@ impl Error {
 
             Self::NoSession(_) => refused("start one: pleach run -p \"Add a changelog\""),
             Self::SessionNotFound(_) => refused("see them all: pleach list"),
+            Self::TaskWithoutSession { arguments, .. } => {
+                refused(format!("for that task of the newest session: pleach {arguments}"))
+            }
             Self::SessionAmbiguous(_) => refused("give more of its id; to see them all: pleach list"),
             Self::TaskNotFound { session, .. } => refused(format!("see its tasks: pleach status {session}")),
             Self::TaskAmbiguous { .. } => refused("give more of its id, or its number"),

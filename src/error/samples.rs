@@ -215,6 +215,13 @@ fn ask() -> Vec<Error> {
             results: RESULTS.into(),
         }
         .into(),
+        Error::TaskWithoutSession {
+            source: SessionError::NotFound {
+                query: "login".into(),
+                results: RESULTS.into(),
+            },
+            arguments: format!("stop {} login", &SESSION[..8]),
+        },
         SessionError::Ambiguous {
             query: "3f2".into(),
             ids: ambiguous.into(),

@@ -209,7 +209,19 @@ impl Progress {
                     columns,
                 )))
             }
-            EventKind::Warned { text, .. } => Some(Line::Warned(text.clone())),
+            EventKind::TaskStopAsked { task, .. } => {
+                let task = tasks.get(task.as_ref())?;
+                let word = Style::new()
+                    .for_stderr()
+                    .yellow()
+                    .apply_to(format!("{:<9}", "stopping"));
+                Some(Line::Narrated(format!("{word} {:>3}  {}", task.task_num, task.title)))
+            }
+            EventKind::Warned { task: None, text } => Some(Line::Warned(text.clone())),
+            EventKind::Warned { task: Some(id), text } => {
+                let number = tasks.get(id.as_ref())?.task_num;
+                Some(Line::Warned(format!("task {number}: {text}")))
+            }
             EventKind::StopAsked { now } => {
                 self.stopping = true;
                 Some(Line::Said(

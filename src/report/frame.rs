@@ -155,6 +155,7 @@ impl Table {
 /// What happens to a running task now.
 fn doing(task: &TaskStatus) -> String {
     match (activity(task), &task.worktree) {
+        _ if task.stopping => "stopping".into(),
         (Some(activity), _) => activity,
         (None, Some(_)) if task.attempts == 0 => "its worktree is being made".into(),
         (None, Some(_)) if task.exit_code.is_some() => "its work is being committed".into(),

@@ -7,7 +7,7 @@ use schemars::JsonSchema;
 use serde::Serialize;
 
 use super::status::{activity, changes, word};
-use super::{escape, from_agent, one_line, quote};
+use super::{count, escape, from_agent, one_line, quote};
 use crate::session::{OverallStatus, TaskStatus, TaskStatusName};
 use crate::store::path_json;
 use crate::task::Outcome;
@@ -88,6 +88,13 @@ fn one(text: &mut String, session: OverallStatus, task: &TaskResult) {
     }
     match status.status {
         TaskStatusName::Pending if session == OverallStatus::Running => line("", "waits for its turn"),
+        TaskStatusName::Pending if status.attempts > 0 => {
+            let made = count(status.attempts, "attempt");
+            line(
+                "",
+                &format!("to be tried again, after {made}: the session is {}", session.name()),
+            );
+        }
         TaskStatusName::Pending => line("", &format!("never began: the session is {}", session.name())),
         TaskStatusName::Running => {
             let activity = activity(status).unwrap_or_else(|| "no output yet".into());

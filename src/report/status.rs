@@ -24,7 +24,7 @@ pub fn status(doc: &StatusDocument, task: Option<usize>) -> String {
 
 /// The table at `now`, in Unix seconds; without a width nothing is cut.
 fn table(doc: &StatusDocument, task: Option<usize>, width: Option<usize>, now: u64) -> String {
-    let mut text = format!("session {}  {}\n", doc.session_id, headline(doc));
+    let mut text = header(doc, width);
     if let Some(error) = &doc.error
         && doc.overall_status == OverallStatus::Error
     {
@@ -65,9 +65,19 @@ fn table(doc: &StatusDocument, task: Option<usize>, width: Option<usize>, now: u
     text
 }
 
+/// What is said of the whole session: in one line, or in two where that is wider than the terminal.
+pub(super) fn header(doc: &StatusDocument, width: Option<usize>) -> String {
+    let (session, headline) = (format!("session {}", doc.session_id), headline(doc));
+    let one = format!("{session}  {headline}\n");
+    match width {
+        Some(width) if measure_text_width(one.trim_end()) > width => format!("{session}\n  {headline}\n"),
+        _ => one,
+    }
+}
+
 /// What a session waits for before it starts another task.
 pub(super) fn waits_for(why: &str) -> String {
-    format!("no task starts now: waits for {why}")
+    format!("no task starts now: waits for {why}; goes on by itself")
 }
 
 /// Whether nobody works on a task any more that was begun and is not settled: with the supervisor its runner is gone
@@ -80,8 +90,10 @@ fn is_left(doc: &StatusDocument, task: &TaskStatus) -> bool {
 /// A task in one line, or in two: what its agent uses stands below, and so does what has no room beside the title.
 fn lines(task: &TaskStatus, left: bool, numbers: usize, titles: usize, width: Option<usize>, now: u64) -> Vec<String> {
     let title = truncate_str(&task.title, titles, "…");
-    let time = task.duration.filter(|_| !left);
-    let time = time.map(|s| elapsed(Duration::from_secs_f64(s))).unwrap_or_default();
+    let time = task
+        .duration
+        .map(|s| elapsed(Duration::from_secs_f64(s)))
+        .unwrap_or_default();
     let word = if left {
         Style::new().yellow().apply_to("unsettled").to_string()
     } else {
@@ -122,6 +134,11 @@ fn together(words: &str, facts: &str, room: Option<usize>) -> String {
 /// What is known of a task in numbers and names.
 fn facts(task: &TaskStatus, now: u64) -> String {
     let mut facts: Vec<String> = Vec::new();
+    match (task.status, task.attempts) {
+        (TaskStatusName::Pending, made @ 1..) => facts.push(format!("again, after {}", count(made, "attempt"))),
+        (TaskStatusName::Running, number @ 2..) => facts.push(format!("attempt {number}")),
+        _ => {}
+    }
     if let Some(pid) = task.pid {
         facts.push(format!("pid {pid}"));
         facts.extend(task.memory_bytes.map(bytes));
@@ -213,6 +230,7 @@ pub(super) fn word(task: &TaskStatus) -> String {
         (_, Some(outcome @ Outcome::Succeeded)) => (outcome.name(), Style::new().green()),
         (_, Some(outcome @ Outcome::Failed)) => (outcome.name(), Style::new().red()),
         (_, Some(outcome @ Outcome::Stopped)) => (outcome.name(), Style::new().yellow()),
+        (TaskStatusName::Running, _) if task.stopping => ("stopping", Style::new().yellow()),
         (TaskStatusName::Running, _) => ("running", Style::new().cyan()),
         _ => ("pending", Style::new().dim()),
     };

@@ -7,7 +7,8 @@ use std::io;
 
 use super::columns::cut;
 use super::screen::{Screen, Side};
-use super::status::{headline, status};
+use super::status::{header, status};
+use super::terminal_width;
 use crate::session::{Event, StatusDocument, TaskStatus, TaskStatusName};
 use crate::task::Outcome;
 
@@ -80,7 +81,7 @@ fn within(doc: &StatusDocument, task: Option<usize>, lines: usize) -> Vec<String
     }
     tasks.sort_by_key(|task| rank(task));
     // Only the header is about all of them.
-    let header = format!("session {}  {}", doc.session_id, headline(doc));
+    let header: Vec<String> = header(doc, terminal_width()).lines().map(str::to_owned).collect();
     let mut most = tasks.len().min(lines);
     let without_notes = |task: &&TaskStatus| TaskStatus {
         notes: Vec::new(),
@@ -93,8 +94,8 @@ fn within(doc: &StatusDocument, task: Option<usize>, lines: usize) -> Vec<String
     };
     loop {
         part.tasks.truncate(most);
-        let mut shown = vec![header.clone()];
-        shown.extend(status(&part, task).lines().skip(1).map(str::to_owned));
+        let mut shown = header.clone();
+        shown.extend(status(&part, task).lines().skip(header.len()).map(str::to_owned));
         if most < tasks.len() {
             shown.push(format!("  … {} more", tasks.len() - most));
         }

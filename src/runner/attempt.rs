@@ -273,6 +273,7 @@ fn show(paths: &AttemptPaths, running: &Running, output: &Output, shown: &mut Op
         output_bytes: output.total,
         last_output_ms: running.last_output_ms,
         agent_pid: Some(running.pid),
+        ended_ms: None,
     };
     if shown.as_ref() != Some(&live) {
         // Only a display: a full disk must not end the agent's work for it. The next tick tries again.

@@ -31,6 +31,8 @@ pub struct SessionState {
     pub cost_usd: Option<f64>,
     /// About the session as a whole.
     pub warnings: Vec<String>,
+    /// When anything was recorded last, in Unix milliseconds.
+    pub last_ms: Option<u64>,
     /// In the order of the list.
     pub tasks: Vec<TaskRecord>,
     index: HashMap<TaskId, usize>,
@@ -47,8 +49,10 @@ pub struct TaskRecord {
     pub attempts: u32,
     /// How long the attempts ran that have ended, in milliseconds.
     pub attempts_ms: u64,
-    /// When it was first chosen, in Unix milliseconds.
+    /// When it was chosen, in Unix milliseconds; anew when it is chosen again.
     pub started_ms: Option<u64>,
+    /// For how long nobody was there to go on with it since then, in milliseconds; the agent may have run meanwhile.
+    pub unattended_ms: u64,
     /// When it was settled, in Unix milliseconds.
     pub settled_ms: Option<u64>,
     /// Whether somebody asked for it to be stopped, and if so whether without grace.
@@ -139,6 +143,7 @@ impl SessionState {
             attempts: 0,
             attempts_ms: 0,
             started_ms: None,
+            unattended_ms: 0,
             settled_ms: None,
             stop_asked: None,
             warnings: Vec::new(),
@@ -153,6 +158,7 @@ impl SessionState {
             max_cost_usd: spec.options.max_cost_usd,
             cost_usd: None,
             warnings: Vec::new(),
+            last_ms: None,
             tasks: spec.tasks.iter().map(|t| record(&t.id)).collect(),
             index: spec.tasks.iter().enumerate().map(|(i, t)| (t.id.clone(), i)).collect(),
         }

@@ -97,7 +97,8 @@ pub struct TaskStatus {
     pub title: String,
     pub status: TaskStatusName,
     pub success: Option<bool>,
-    /// Seconds since it was chosen, until it was settled.
+    /// Seconds since it was chosen, until it was settled; of one that nobody works on any more, until its last sign of
+    /// life. Not the time for which it was ended and an interrupted session did not settle it.
     pub duration: Option<f64>,
     pub outcome: Option<Outcome>,
     pub reason: Option<FailureReason>,
@@ -110,6 +111,9 @@ pub struct TaskStatus {
     #[schemars(with = "Option<path_json::Form>")]
     pub worktree: Option<PathBuf>,
     pub attempts: u32,
+    /// Whether it was asked to stop, and has not ended yet.
+    #[serde(default)]
+    pub stopping: bool,
     pub exit_code: Option<i32>,
     pub commits: Option<usize>,
     pub files_changed: Option<usize>,
@@ -147,7 +151,17 @@ pub fn document(
     };
     let now = end_ms.unwrap_or_else(now_ms);
     let tasks: Vec<TaskStatus> = (spec.tasks.iter().zip(&state.tasks).enumerate())
-        .map(|(index, (task, record))| task_status(index + 1, task, record, now, live(record)))
+        .map(|(index, (task, record))| {
+            let live = live(record).unwrap_or_default();
+            // Without a supervisor, time goes on only for an agent that is at work.
+            let until = match held || end_ms.is_some() || live.agent_pid.is_some() {
+                true => now,
+                false => state.last_ms.max(live.ended_ms).unwrap_or(now),
+            };
+            let mut status = task_status(index + 1, task, record, until, live);
+            status.stopping |= state.stop_asked.is_some() && status.status == TaskStatusName::Running;
+            status
+        })
         .collect();
     let count = |wanted: fn(&TaskStatus) -> bool| tasks.iter().filter(|t| wanted(t)).count();
     StatusDocument {
@@ -189,16 +203,17 @@ fn of_end(end: SessionEnd) -> OverallStatus {
     }
 }
 
-fn task_status(task_num: usize, task: &TaskSpec, record: &TaskRecord, now: u64, live: Option<Live>) -> TaskStatus {
+fn task_status(task_num: usize, task: &TaskSpec, record: &TaskRecord, now: u64, live: Live) -> TaskStatus {
     let settlement = record.settlement();
     let attempt = record.attempt_outcome();
     let changes = settlement.and_then(|s| s.changes);
     let site = record.site();
-    let live = live.unwrap_or_default();
     let until = record.settled_ms.unwrap_or(now);
+    // As long as its agent is not known to have ended, it may have been at work meanwhile.
+    let idle = attempt.map_or(0, |_| record.unattended_ms);
     let elapsed = record
         .started_ms
-        .map(|start| until.saturating_sub(start) as f64 / 1000.0);
+        .map(|start| until.saturating_sub(start).saturating_sub(idle) as f64 / 1000.0);
     let notes = settlement.iter().flat_map(|s| s.notes.iter());
     TaskStatus {
         task_num,
@@ -219,6 +234,7 @@ fn task_status(task_num: usize, task: &TaskSpec, record: &TaskRecord, now: u64, 
         head: settlement.and_then(|s| s.head.clone()),
         worktree: worktree(record),
         attempts: record.attempts,
+        stopping: settlement.is_none() && record.stop_asked.is_some(),
         exit_code: attempt.and_then(|a| a.end.exit_code()),
         commits: changes.map(|c| c.commits),
         files_changed: changes.map(|c| c.files_changed),

@@ -4,7 +4,9 @@
 
 use std::mem::replace;
 
-use super::{Attempt, Event, EventKind, SessionState, Settlement, TaskRecord, TaskState, WorktreeFate, WorktreeIntent};
+use super::{
+    Attempt, Event, EventKind, SessionState, Settlement, Site, TaskRecord, TaskState, WorktreeFate, WorktreeIntent,
+};
 use crate::task::{Outcome, TaskId};
 
 /// An event that does not fit the state: the journal is damaged, or the program is wrong.
@@ -30,9 +32,16 @@ pub enum IllegalMove {
 
 /// Changes `state` as `event` says.
 pub fn apply(state: &mut SessionState, event: &Event) -> Result<(), IllegalMove> {
+    change(state, event)?;
+    state.last_ms = Some(event.at_ms);
+    Ok(())
+}
+
+fn change(state: &mut SessionState, event: &Event) -> Result<(), IllegalMove> {
     let at = event.at_ms;
     match &event.kind {
         EventKind::SessionStarted { supervisor, filters } => {
+            unattended(state, at.saturating_sub(state.last_ms.unwrap_or(at)));
             state.supervisor = Some(supervisor.clone());
             state.filters.get_or_insert_with(|| filters.clone());
             state.started_ms.get_or_insert(at);
@@ -87,6 +96,15 @@ pub fn apply(state: &mut SessionState, event: &Event) -> Result<(), IllegalMove>
     Ok(())
 }
 
+/// A supervisor takes up what another one left so long ago.
+fn unattended(state: &mut SessionState, ms: u64) {
+    for record in &mut state.tasks {
+        if matches!(record.state, TaskState::Running { .. } | TaskState::Settling { .. }) {
+            record.unattended_ms = record.unattended_ms.saturating_add(ms);
+        }
+    }
+}
+
 fn task<'s>(state: &'s mut SessionState, id: &TaskId) -> Result<&'s mut TaskRecord, IllegalMove> {
     let found = state.index_of(id).and_then(|index| state.tasks.get_mut(index));
     found.ok_or_else(|| IllegalMove::NoSuchTask(id.clone()))
@@ -100,11 +118,8 @@ fn moved(before: &TaskState, record: &mut TaskRecord, event: &EventKind, at: u64
             record.started_ms.get_or_insert(at);
             TaskState::Preparing { site: site.clone() }
         }
-        (TaskState::Preparing { .. }, EventKind::TaskReleased { .. }) if record.attempts == 0 => {
-            record.started_ms = None;
-            TaskState::Pending { site: None }
-        }
-        (TaskState::Preparing { site }, EventKind::TaskReleased { .. }) => TaskState::Pending { site: site.clone() },
+        (TaskState::Preparing { .. }, EventKind::TaskReleased { .. }) if record.attempts == 0 => pending(record, None),
+        (TaskState::Preparing { site }, EventKind::TaskReleased { .. }) => pending(record, site.clone()),
         (
             TaskState::Preparing { site },
             EventKind::AttemptStarted {
@@ -127,7 +142,9 @@ fn moved(before: &TaskState, record: &mut TaskRecord, event: &EventKind, at: u64
                 },
             }
         }
-        (TaskState::Running { site, .. }, EventKind::AttemptEnded { outcome, .. }) => {
+        (TaskState::Running { site, attempt }, EventKind::AttemptEnded { outcome, .. }) => {
+            let ended = attempt.started_ms.saturating_add(outcome.duration_ms);
+            record.unattended_ms = record.unattended_ms.min(at.saturating_sub(ended));
             record.attempts_ms = record.attempts_ms.saturating_add(outcome.duration_ms);
             TaskState::Settling {
                 site: site.clone(),
@@ -136,14 +153,14 @@ fn moved(before: &TaskState, record: &mut TaskRecord, event: &EventKind, at: u64
         }
         (TaskState::Running { site, .. }, EventKind::AttemptLost { outcome, .. }) => {
             record.attempts_ms = record.attempts_ms.saturating_add(outcome.duration_ms);
-            TaskState::Pending { site: site.clone() }
+            pending(record, site.clone())
         }
         (TaskState::Settled { site, settlement, .. }, EventKind::TaskRetried { .. })
             if settlement.outcome != Outcome::Succeeded =>
         {
             record.settled_ms = None;
             record.stop_asked = None;
-            TaskState::Pending { site: site.clone() }
+            pending(record, site.clone())
         }
         (TaskState::Pending { .. }, EventKind::TaskSettled { settlement, .. }) if record.stop_asked.is_some() => {
             record.settled_ms = Some(at);
@@ -175,6 +192,13 @@ fn moved(before: &TaskState, record: &mut TaskRecord, event: &EventKind, at: u64
         ) => with_fate(before, WorktreeFate::Kept(why.clone())),
         _ => return None,
     })
+}
+
+/// It waits for its turn, again: how long it takes is counted from there.
+fn pending(record: &mut TaskRecord, site: Option<Site>) -> TaskState {
+    record.started_ms = None;
+    record.unattended_ms = 0;
+    TaskState::Pending { site }
 }
 
 fn settled(before: &TaskState, attempts: u32, settlement: &Settlement) -> TaskState {

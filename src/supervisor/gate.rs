@@ -20,6 +20,7 @@ use crate::session::{EventKind, SessionOptions, SessionSpec, SessionState, TaskS
 use crate::store::lock::Lock;
 use crate::store::{Shortage, free_files};
 use crate::task::AgentEnd;
+use crate::words::count;
 
 /// How often it is looked again.
 const LOOK_AGAIN: Duration = Duration::from_secs(1);
@@ -175,8 +176,8 @@ impl Gate {
             return None;
         }
         let mut why = format!(
-            "a free place among the {} agents of this machine (PLEACH_MAX_AGENTS)",
-            all.most
+            "a free place among the {} of this machine (PLEACH_MAX_AGENTS)",
+            count(all.most, "agent")
         );
         if let Some(e) = error {
             why.push_str(&format!(": {e}"));

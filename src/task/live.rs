@@ -18,4 +18,8 @@ pub struct Live {
     pub last_output_ms: Option<u64>,
     /// The agent's process.
     pub agent_pid: Option<i32>,
+    /// The last sign of life of an attempt that is not at work any more, in Unix milliseconds: whoever finds that out
+    /// adds it.
+    #[serde(skip)]
+    pub ended_ms: Option<u64>,
 }

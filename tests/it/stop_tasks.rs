@@ -52,7 +52,7 @@ fn the_named_tasks_end_and_the_others_go_on() {
     // By the whole id, the beginning of it, and the number; one of them twice.
     let stop = project.run(&["stop", &session, "runs", "wait", "1", "4"]);
     assert_eq!(stop.code(), 0, "{stop:?}");
-    assert_eq!(stop.err(), "done had ended before: succeeded\n");
+    assert_eq!(stop.err(), "task done was settled before: succeeded\n");
     assert!(stop.out().contains("  running, "), "{stop:?}");
     let status = project.query(&["status"]);
     let runs = task(&status, "runs");
@@ -122,7 +122,10 @@ fn with_its_last_tasks_stopped_a_session_ends_by_itself() {
     let again = project.run(&["stop", &session, "a", "2"]);
     assert_eq!(
         (again.code(), again.err().as_str()),
-        (0, "a had ended before: stopped\nb had ended before: stopped\n")
+        (
+            0,
+            "task a was settled before: stopped\ntask b was settled before: stopped\n"
+        )
     );
     assert!(again.out().contains("  completed, 2 of 2 tasks settled"), "{again:?}");
     project
@@ -409,4 +412,52 @@ fn no_command_signals_a_process_that_has_the_pid_of_a_runner_or_an_agent_of_old(
     innocent.wait().expect("wait for it");
     let of_ours: Vec<Process> = project.processes();
     assert!(of_ours.is_empty());
+}
+
+#[test]
+fn a_task_that_is_to_end_and_has_not_is_shown_as_stopping() {
+    let project = Project::new();
+    let session = project.start(
+        &[("slow", &ignores("slow")), ("other", &works("other"))],
+        &["--grace", "1h"],
+    );
+    for file in ["up-slow", "up-other"] {
+        project.await_file(file);
+    }
+    let stop = project.pleach(&["stop", &session, "slow"]);
+    let status = project.until("it was asked", |project| {
+        let status = project.query(&["status"]);
+        (task(&status, "slow")["stopping"] == true).then_some(status)
+    });
+    assert_eq!(task(&status, "other")["stopping"], false);
+    let shown = project.run(&["status"]).out();
+    assert!(
+        shown.contains("  1  stopping  ") && shown.contains("  2  running  "),
+        "{shown}"
+    );
+    assert_eq!(project.run(&["stop", &session, "slow", "--now"]).code(), 0);
+    stop.recv_timeout(PATIENCE).expect("the first one ends too");
+    assert_eq!(task(&project.query(&["status"]), "slow")["stopping"], false);
+    project.open("gate-other");
+    assert_eq!(project.run(&["wait"]).code(), 1);
+}
+
+#[test]
+fn a_task_that_is_named_without_its_session_is_told_how() {
+    let project = Project::new();
+    let session = project.start(&[("hurt", &works("hurt"))], &[]);
+    project.await_file("up-hurt");
+    // No id of a session begins so: it would have to have an `u` in it.
+    for verb in ["stop", "status", "results"] {
+        let command = format!(" {verb} {} hurt", &session[..8]);
+        project
+            .run(&[verb, "hurt"])
+            .assert_refused(2, &["there is no session \"hurt\"", &command]);
+        project
+            .run(&[verb, "hurl"])
+            .assert_refused(2, &["there is no session \"hurl\"", "pleach list"]);
+    }
+    // The rest of the session that was stopped is not forgotten.
+    let ran = project.run(&["stop"]);
+    assert_eq!((ran.code(), ran.err()), (0, String::new()), "{ran:?}");
 }

@@ -33,6 +33,7 @@ fn session(activity: &str) -> StatusDocument {
         output_bytes: 10,
         last_output_ms: Some((NOW - 312) * 1000),
         agent_pid: Some(4242),
+        ended_ms: None,
     };
     let mut doc = document(&spec, &state_after(&spec, &events), true, |record| {
         (record.id.as_ref() == "three").then(|| live.clone())
@@ -49,7 +50,7 @@ fn session(activity: &str) -> StatusDocument {
 fn shown(doc: &StatusDocument, width: Option<usize>) -> Vec<String> {
     let text = console::strip_ansi_codes(&table(doc, None, width, NOW)).into_owned();
     text.lines()
-        .skip(1)
+        .skip(header(doc, width).lines().count())
         .filter(|l| !l.contains("note: "))
         .map(str::to_owned)
         .collect()
@@ -161,7 +162,18 @@ fn a_task_that_nobody_works_on_any_more_does_not_run() {
     // Its runner goes on without the supervisor.
     assert_eq!(line(&doc), "  3  running     2 h 05 m  Do three  Edit src/main.rs");
     (doc.tasks[2].pid, doc.tasks[2].activity) = (None, Some("its runner is gone".into()));
-    assert_eq!(line(&doc), "  3  unsettled             Do three  its runner is gone");
+    assert_eq!(line(&doc), "  3  unsettled   2 h 05 m  Do three  its runner is gone");
     doc.overall_status = OverallStatus::Running;
     assert_eq!(line(&doc), "  3  running     2 h 05 m  Do three  its runner is gone");
+}
+
+#[test]
+fn what_was_asked_and_tried_before_is_told() {
+    let mut doc = session("Bash ls");
+    (doc.tasks[2].stopping, doc.tasks[2].attempts) = (true, 2);
+    doc.tasks[3].attempts = 1;
+    let lines = shown(&doc, None);
+    assert_eq!(lines[2], "  3  stopping    2 h 05 m  Do three  Bash ls");
+    assert!(lines[3].starts_with("       attempt 2, pid 4242, "), "{lines:#?}");
+    assert_eq!(lines[5], "       again, after 1 attempt");
 }

@@ -4,8 +4,8 @@ use serde_json::{Value, json};
 
 use super::*;
 use crate::session::fixture::{
-    MADE, bad_attempt, ended, good_settlement, kept, preparing, session_ended, session_started, settled, spec, started,
-    state_after, success, task_id,
+    MADE, bad_attempt, ended, good_attempt, good_settlement, kept, preparing, retried, session_ended, session_started,
+    settled, spec, started, state_after, success, task_id,
 };
 use crate::session::{Event, EventKind, Settlement, WorktreeIntent, apply};
 use crate::task::AttemptOutcome;
@@ -18,6 +18,7 @@ fn live() -> Live {
         output_bytes: 10,
         last_output_ms: Some(MADE + 2_500),
         agent_pid: Some(77),
+        ended_ms: None,
     }
 }
 
@@ -235,7 +236,7 @@ fn names_stay_what_scripts_know() {
                    successful supervisor tasks total waiting_for warnings";
     let task = "activity attempts base branch commits cost_usd cpu_percent cpu_seconds deletions duration error \
                 exit_code files_changed head insertions last_activity memory_bytes notes outcome pid reason status \
-                success task_num title transaction_id turns worktree";
+                stopping success task_num title transaction_id turns worktree";
     assert_eq!(keys(&value), words(session));
     assert_eq!(keys(&value["tasks"][0]), words(task));
     assert_eq!(keys(&value["supervisor"]), ["alive", "pid"]);
@@ -298,4 +299,101 @@ fn state_at(at_ms: u64) -> SessionState {
         apply(&mut state, &Event { at_ms, kind }).unwrap();
     }
     state
+}
+
+/// The document of a session that is held or not, after events at these seconds.
+fn at_seconds(events: &[(u64, EventKind)], held: bool, live: Option<&Live>) -> StatusDocument {
+    let spec = spec(&["a", "b"]);
+    let mut state = SessionState::new(&spec);
+    for (second, kind) in events {
+        let at_ms = MADE + second * 1000;
+        let kind = kind.clone();
+        apply(&mut state, &Event { at_ms, kind }).unwrap();
+    }
+    document(&spec, &state, held, |_| live.cloned())
+}
+
+#[test]
+fn what_nobody_works_on_takes_no_time() {
+    let mut events = vec![(0, session_started()), (1, preparing("a")), (2, started("a", 1))];
+    let of = |events: &[(u64, EventKind)], held, live| at_seconds(events, held, live).tasks[0].duration;
+    let years = |duration: Option<f64>| duration.is_some_and(|s| s > 365.0 * 24.0 * 3600.0);
+    assert!(years(of(&events, true, None)), "until now");
+    let at_work = live();
+    assert!(years(of(&events, false, Some(&at_work))), "its agent is at work still");
+    assert_eq!(of(&events, false, None), Some(1.0));
+    let ended = Live {
+        ended_ms: Some(MADE + 9_000),
+        ..Live::default()
+    };
+    assert_eq!(of(&events, false, Some(&ended)), Some(8.0));
+    // It ended a second after its start, and that was seen an hour later.
+    let attempt_ended = super::super::fixture::ended("a", good_attempt());
+    events.extend([(3602, session_started()), (3603, attempt_ended)]);
+    assert_eq!(of(&events, false, None), Some(2.0));
+    // Another hour without anybody.
+    events.push((7203, session_started()));
+    events.push((7204, settled("a", good_settlement(WorktreeIntent::None))));
+    assert_eq!(of(&events, true, None), Some(3.0));
+}
+
+#[test]
+fn an_agent_that_worked_on_without_a_supervisor_took_that_time() {
+    let outcome = AttemptOutcome {
+        duration_ms: 3_601_000,
+        ..good_attempt()
+    };
+    let events = [
+        (0, session_started()),
+        (1, preparing("a")),
+        (2, started("a", 1)),
+        (3000, session_started()),
+        (3603, ended("a", outcome)),
+        (3604, settled("a", good_settlement(WorktreeIntent::None))),
+    ];
+    assert_eq!(at_seconds(&events, true, None).tasks[0].duration, Some(3603.0));
+}
+
+#[test]
+fn a_task_that_waits_again_is_counted_anew() {
+    let mut events = vec![
+        (0, session_started()),
+        (1, preparing("a")),
+        (2, started("a", 1)),
+        (3, ended("a", bad_attempt())),
+        (4, settled("a", bad_settlement())),
+        (5000, retried("a")),
+    ];
+    let waits = at_seconds(&events, true, None).tasks.remove(0);
+    assert_eq!(
+        (waits.status, waits.duration, waits.attempts),
+        (TaskStatusName::Pending, None, 1)
+    );
+    events.extend([
+        (6000, preparing("a")),
+        (6001, started("a", 2)),
+        (6002, ended("a", good_attempt())),
+        (6003, settled("a", good_settlement(WorktreeIntent::None))),
+    ]);
+    assert_eq!(at_seconds(&events, true, None).tasks[0].duration, Some(3.0));
+}
+
+fn bad_settlement() -> Settlement {
+    Settlement {
+        outcome: Outcome::Failed,
+        ..good_settlement(WorktreeIntent::Keep("it failed".into()))
+    }
+}
+
+#[test]
+fn what_runs_and_was_asked_to_stop_is_stopping() {
+    let running = [(0, session_started()), (1, preparing("a")), (2, started("a", 1))];
+    let stopping = |more: EventKind| {
+        let doc = at_seconds(&[&running[..], &[(3, more)]].concat(), true, None);
+        (doc.tasks[0].stopping, doc.tasks[1].stopping)
+    };
+    let task = task_id("a");
+    assert_eq!(stopping(EventKind::TaskStopAsked { task, now: false }), (true, false));
+    assert_eq!(stopping(EventKind::StopAsked { now: false }), (true, false));
+    assert_eq!(stopping(session_started()), (false, false));
 }
