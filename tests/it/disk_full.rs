@@ -75,7 +75,8 @@ fn in_clone<'d>(disk: &'d SmallDisk<'_>) -> impl Fn(&[&str]) -> Ran + 'd {
     }
 }
 
-// Fault 6, 7: ENOSPC where the repository is, when work is to be committed and written down.
+// Fault 6: ENOSPC where the repository is, when work is to be committed and written down.
+// Fault 7: the same.
 #[test]
 fn work_that_cannot_be_committed_waits_for_room_and_is_not_called_failed() {
     let project = Project::new();

@@ -80,10 +80,14 @@ fn files_of(
     files
 }
 
+// Fault 33: `reset --hard` and `clean -fdx`.
+// Fault 27: the worktree or its .git file is deleted.
+// Fault 29: another branch, or none.
+// Fault 31: history is rewritten.
 #[test]
 fn what_an_agent_destroys_is_in_the_last_snapshot() {
-    // Fault 27: the worktree or its .git file is deleted. Row 29: another branch, or none. Row 31: history is rewritten.
-    // Fault 33: `reset --hard` and `clean -fdx`.
+    // The worktree or its .git file is deleted. Row 29: another branch, or none. Row 31: history is rewritten.
+    // `reset --hard` and `clean -fdx`.
     let project = project();
     let cases: Vec<Vec<&str>> = CASES
         .trim()
@@ -309,9 +313,10 @@ fn an_agent_that_works_at_the_same_time_is_no_hindrance() {
     project.git(&["fsck", "--connectivity-only"]);
 }
 
+// Fault 30: the agent deletes refs, those of pleach.
 #[test]
 fn snapshots_that_an_agent_deletes_are_there_again_when_it_is_settled() {
-    // Fault 30: the agent deletes refs, those of pleach.
+    // The agent deletes refs, those of pleach.
     let project = project();
     let deletes = "@run git for-each-ref --format='delete %(refname)' refs/pleach/$PLEACH_SESSION | git update-ref --stdin; git checkout -q .; rm -f x";
     let prompt = format!("@write x x\n{}\n{deletes}", waits(&project, "a"));
