@@ -84,7 +84,7 @@ fn files_of(
 // Fault 27: the worktree or its .git file is deleted.
 // Fault 29: another branch, or none.
 // Fault 31: history is rewritten.
-#[test]
+    // The worktree or its .git file is deleted; another branch, or none; history is rewritten.
 fn what_an_agent_destroys_is_in_the_last_snapshot() {
     // The worktree or its .git file is deleted. Row 29: another branch, or none. Row 31: history is rewritten.
     // `reset --hard` and `clean -fdx`.
