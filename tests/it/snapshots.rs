@@ -84,9 +84,9 @@ fn files_of(
 // Fault 27: the worktree or its .git file is deleted.
 // Fault 29: another branch, or none.
 // Fault 31: history is rewritten.
-    // The worktree or its .git file is deleted; another branch, or none; history is rewritten.
+#[test]
 fn what_an_agent_destroys_is_in_the_last_snapshot() {
-    // The worktree or its .git file is deleted. Row 29: another branch, or none. Row 31: history is rewritten.
+    // The worktree or its .git file is deleted; another branch, or none; history is rewritten.
     // `reset --hard` and `clean -fdx`.
     let project = project();
     let cases: Vec<Vec<&str>> = CASES
