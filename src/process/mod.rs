@@ -25,7 +25,7 @@ pub use spawn::{
 };
 pub use tree::{end_lost, end_marked, is_any_alive, is_any_in, kill_descendants, signal_group};
 pub use usage::{Usage, cpu_percent, usage_below};
-pub use used::is_used;
+pub use used::{is_any_called_with, is_used};
 
 /// The environment variable that marks every process of an attempt; its value is the attempt's uuid.
 pub const ATTEMPT_MARK: &str = "PLEACH_ATTEMPT";
