@@ -228,7 +228,9 @@ async fn supervise(
         if recorder.state.end.is_some() {
             return write_the_end(&mut recorder, &mut inputs).await;
         }
-        let due = recorder.due().into_iter().chain(gate.due()).min();
+        // The gate is not asked while nothing can be begun: its time would be over, again and again.
+        let gate_due = gate.due().filter(|_| !recorder.is_stuck());
+        let due = recorder.due().into_iter().chain(gate_due).min();
         tokio::select! {
             input = inputs.recv() => batch.extend(input),
             () = sleep_until(due.unwrap_or_else(far)), if due.is_some() => {}
