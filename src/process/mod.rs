@@ -9,6 +9,7 @@ mod brief;
 mod identity;
 mod job;
 mod memory;
+mod orphans;
 mod spawn;
 mod table;
 mod tree;
@@ -19,6 +20,7 @@ pub use brief::{Brief, ask_briefly};
 pub use identity::{ProcessIdentity, signal_process};
 pub use job::{can_be_continued, is_ignored, is_in_foreground};
 pub use memory::{available_memory, installed_memory, swap_space};
+pub use orphans::reap_orphans;
 pub use spawn::{
     become_subreaper, hand, keep_files_from_children, own_program, spawn_bound_to_parent, spawn_without_terminal,
     take_handed, take_stdin,
