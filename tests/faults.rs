@@ -109,10 +109,18 @@ fn tests_in(source: &str) -> Vec<(String, BTreeSet<u32>)> {
     let mut tests = Vec::new();
     let mut faults = BTreeSet::new();
     let mut is_test = false;
+    let mut in_table = false;
     for line in source.lines().map(str::trim) {
         if let Some(comment) = line.strip_prefix("// Fault ") {
             let number = comment.split_once(": ").and_then(|(number, _)| number.parse().ok());
             faults.insert(number.unwrap_or_else(|| panic!("not `// Fault N: ...`: {line}")));
+        } else if line.ends_with("! {") {
+            // A table of tests: each row begins with the name of one.
+            in_table = true;
+        } else if let Some((name, _)) = line.split_once(": [").filter(|_| in_table) {
+            tests.push((name.to_owned(), std::mem::take(&mut faults)));
+        } else if line == "}" {
+            in_table = false;
         } else if line == "#[test]" {
             is_test = true;
         } else if let Some(rest) = line.strip_prefix("fn ").filter(|_| is_test) {
@@ -131,10 +139,11 @@ fn tests_in(source: &str) -> Vec<(String, BTreeSet<u32>)> {
 
 #[test]
 fn comments_are_found_above_their_tests() {
-    let source = "// Fault 3: a.\n/// Docs.\n#[test]\nfn one() {}\n    // Fault 4: b.\n    // Fault 5: c.\n    #[test]\n    fn two() {\n";
+    let source = "// Fault 3: a.\n/// Docs.\n#[test]\nfn one() {}\n    // Fault 4: b.\n    // Fault 5: c.\n    #[test]\n    fn two() {\n}\ncases! {\n    // Fault 6: c.\n    three: [], [] => 1;\n}\n";
     let found = tests_in(source);
     assert_eq!(found[0], ("one".to_owned(), BTreeSet::from([3])));
     assert_eq!(found[1], ("two".to_owned(), BTreeSet::from([4, 5])));
+    assert_eq!(found[2], ("three".to_owned(), BTreeSet::from([6])));
     assert_eq!(module_of(&root().join("src/store/journal.rs")), "store::journal");
     assert_eq!(module_of(&root().join("tests/it/runner.rs")), "runner");
 }

@@ -232,16 +232,18 @@ impl Hands<'_> {
         let Some(site) = &facts.site else {
             return Ok(Outcome::Stayed("it is another session's".into()));
         };
-        let mut expected = head;
+        let (mut expected, mut worked_in) = (head, facts.attempted);
         if self.request.discard {
-            if facts.attempted {
+            // Without an agent the user may have.
+            worked_in = worked_in || matches!(standing(shop, site, false)?, Standing::Uncommitted(_));
+            if worked_in {
                 keep(shop, site, task)?;
             }
-            if let Standing::Clear(clear) = standing(shop, site, facts.attempted)? {
+            if let Standing::Clear(clear) = standing(shop, site, worked_in)? {
                 expected = clear.head;
             }
         }
-        Ok(removed(clear(shop, site, task, facts.attempted, expected)?))
+        Ok(removed(clear(shop, site, task, worked_in, expected)?))
     }
 
     fn branch(&self, id: &TaskId, name: &str, tip: Option<Oid>) -> Result<Outcome, Trouble> {

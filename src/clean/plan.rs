@@ -256,6 +256,12 @@ pub(super) fn record_fate(session: &SessionFacts, request: &Request, needed: boo
             let (what, are) = (count(session.unkept, "commit"), is_or_are(session.unkept));
             Fate::Stays(format!("{what} of it {are} on no branch: with --discard it goes"))
         }
+        () if session.loose > 0 => {
+            let (what, are) = (count(session.loose, "tag"), is_or_are(session.loose));
+            Fate::Stays(format!(
+                "{what} that moved {are} kept by it alone: with --discard it goes"
+            ))
+        }
         () => Fate::Goes("nothing of it is left, and all of its commits are on branches that stay".into()),
     }
 }

@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 use std::fs;
 use std::path::{Path, PathBuf};
 
-use git2::{Oid, Repository};
+use git2::{ObjectType, Oid, Repository};
 use uuid::Uuid;
 use walkdir::WalkDir;
 
@@ -14,7 +14,7 @@ use super::trash::{self, Trashed};
 use super::vanished::{self, Vanished};
 use super::{Ignored, Request, Scope, discarded, half_made};
 use crate::git::{GitError, Place, base_of};
-use crate::process::is_any_alive;
+use crate::process::{is_any_alive, is_used};
 use crate::session::{SessionError, SessionSpec, Site, Stored, TaskState, all, stored};
 use crate::store::lock;
 use crate::store::paths::{AttemptPaths, SessionPaths};
@@ -54,6 +54,8 @@ pub(super) struct SessionFacts {
     pub tasks: Vec<TaskFacts>,
     /// How many commits of it no branch has that stays whatever becomes of the session.
     pub unkept: usize,
+    /// How many tags and other objects that are no commits only refs of ours name.
+    pub loose: usize,
 }
 
 /// Where a session stands.
@@ -230,6 +232,7 @@ fn facts(
         standing: SessionStanding::AtWork,
         tasks: Vec::new(),
         unkept: 0,
+        loose: 0,
     };
     let looked = read.map_err(|e| e.to_string()).and_then(|stored| {
         if stored.held {
@@ -307,8 +310,8 @@ fn look(
         facts.tasks.push(task);
     }
     if let Some((_, repository)) = seen.as_ref().filter(|_| counts) {
-        let unkept = unkept(repository, facts).map_err(GitError::libgit2("cannot compare its commits"))?;
-        facts.unkept = unkept;
+        let doing = || GitError::libgit2("cannot compare its commits");
+        (facts.unkept, facts.loose) = unkept(repository, facts).map_err(doing())?;
     }
     Ok(())
 }
@@ -376,6 +379,10 @@ pub(super) fn worktree(grounds: &Grounds, shop: &Workshop, site: &Site, attempte
             path,
             why: "you are in it".into(),
         },
+        Ok(Standing::Clear(_) | Standing::Uncommitted(_)) if is_in_use(&path) => WorktreeFacts::Stays {
+            path,
+            why: "a process is in it".into(),
+        },
         Ok(Standing::Clear(clear)) => WorktreeFacts::Clear {
             ignored: measure(&path, &clear.ignored),
             head: clear.head,
@@ -389,6 +396,13 @@ pub(super) fn worktree(grounds: &Grounds, shop: &Workshop, site: &Site, attempte
             why: format!("it cannot be looked at: {e}"),
         },
     }
+}
+
+/// Whether somebody works in a worktree: what is written after it went would be gone with the trash. Where the system does
+/// not tell, nobody does.
+fn is_in_use(worktree: &Path) -> bool {
+    let real = worktree.canonicalize();
+    cfg!(target_os = "linux") && is_used(&[real.as_deref().unwrap_or(worktree)])
 }
 
 /// Measures ignored files: only the largest are named.
@@ -454,8 +468,9 @@ fn branch(repository: &Repository, site: &Site, targets: &[(String, Oid)]) -> Re
     Ok(BranchFacts::Unmerged { name, tip, commits })
 }
 
-/// Counts the commits that only refs of ours lead to, and branches of the session that may go.
-fn unkept(repository: &Repository, facts: &SessionFacts) -> Result<usize, git2::Error> {
+/// Counts the commits that only refs of ours lead to, and branches of the session that may go; and what is no commit and
+/// only they name: an agent may have deleted a tag, and a tag can be of anything.
+fn unkept(repository: &Repository, facts: &SessionFacts) -> Result<(usize, usize), git2::Error> {
     let own: Vec<String> = (facts.tasks.iter())
         .filter_map(|task| match &task.branch {
             BranchFacts::Merged { name, .. } | BranchFacts::Unmerged { name, .. } => Some(format!("refs/heads/{name}")),
@@ -463,8 +478,15 @@ fn unkept(repository: &Repository, facts: &SessionFacts) -> Result<usize, git2::
         })
         .collect();
     let mut walk = repository.revwalk()?;
+    let mut loose = BTreeSet::new();
     for (_, at) in discarded::pins(repository, facts.id)? {
-        walk.push(at)?;
+        let object = repository.find_object(at, None)?;
+        if object.kind() != Some(ObjectType::Commit) {
+            loose.insert(at);
+        }
+        if let Ok(commit) = object.peel_to_commit() {
+            walk.push(commit.id())?;
+        }
     }
     for reference in repository.references_glob("refs/heads/*")? {
         let reference = reference?;
@@ -473,5 +495,14 @@ fn unkept(repository: &Repository, facts: &SessionFacts) -> Result<usize, git2::
             walk.hide(at)?;
         }
     }
-    Ok(walk.count())
+    if !loose.is_empty() {
+        for reference in repository.references()? {
+            let reference = reference?;
+            let is_ours = reference.name_bytes().starts_with(b"refs/pleach/");
+            if let Some(at) = reference.target().filter(|_| !is_ours) {
+                loose.remove(&at);
+            }
+        }
+    }
+    Ok((walk.count(), loose.len()))
 }

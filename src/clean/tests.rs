@@ -88,6 +88,7 @@ fn session(standing: SessionStanding, words: &str) -> SessionFacts {
         standing,
         tasks: vec![task(words)],
         unkept: usize::from(words.ends_with("unkept")),
+        loose: usize::from(words.ends_with("loose")),
     }
 }
 
@@ -152,6 +153,7 @@ fn what_becomes_of_each_kind_of_task() {
         dirty merged at-work   | -w -b | -w -b -r | -w -b -r | -w -b -r | -w -b -r
         gone  gone   unsettled |       | -r       | -r       | -r       | r
         gone  gone   unkept    |       | -r       | -r       | -r       | r
+        gone  gone   loose     |       | -r       | -r       | -r       | r
     ";
     for line in table.lines().map(str::trim).filter(|line| !line.is_empty()) {
         let mut cells = line

@@ -44,6 +44,9 @@ pub(super) fn begin_anew(path: &Path) -> io::Result<()> {
 pub(super) fn delete(path: &Path) -> io::Result<()> {
     let name = name_of(path).filter(|name| is_trashed(name));
     let name = name.ok_or_else(|| io::Error::other("it is not pleach's"))?;
+    // Two who take the same tree apart would trip over each other. Where a directory cannot be locked they may.
+    let all = path.parent().map(File::open).transpose()?;
+    let _ = all.as_ref().map(File::lock);
     if is_going(name) {
         return tree::remove(path);
     }

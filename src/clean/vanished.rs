@@ -1,7 +1,8 @@
 //! Worktrees of sessions whose records are gone: deleted by hand, or with the directory that `--results-dir` named.
 //!
 //! They are known by the refs of ours that such a session left. Nobody can tell whether a supervisor is at work on one
-//! whose record is elsewhere, so any process in a worktree keeps it, and its branch stays in any case.
+//! whose record is elsewhere, so any process in a worktree keeps it, and any that was told of the session; and its branch
+//! stays in any case. What the user has called alike is not where a session puts it, or goes on from other commits.
 
 use std::collections::BTreeSet;
 use std::fs;
@@ -13,11 +14,11 @@ use uuid::Uuid;
 use super::Grounds;
 use super::survey::{WorktreeFacts, worktree};
 use crate::git::{Drivers, GitError, Identity};
-use crate::process::is_any_in;
+use crate::process::{is_any_called_with, is_any_in};
 use crate::session::Site;
 use crate::store::paths::SessionPaths;
 use crate::task::{TaskId, TaskSpec};
-use crate::worktree::{Checkout, Workshop, WorktreeError, branch_at, naming};
+use crate::worktree::{Checkout, Workshop, WorktreeError, branch_at, leads_on, naming};
 
 /// A worktree without a record.
 #[derive(Debug)]
@@ -62,7 +63,10 @@ pub(super) fn look(grounds: &Grounds, is_known: impl Fn(&Path) -> bool) -> Resul
             let name = format!("-task-{task}");
             branch.ends_with(&name) || branch.ends_with(&format!("{name}-{}", naming::short(*session)))
         };
-        let Some((session, task)) = lost.iter().find(is_of) else {
+        let is_its_place =
+            |shop: &Workshop, task| path.ends_with(naming::directory_of(&branch)) && leads_on(shop, task, &branch);
+        let mut found_of = lost.iter().filter(is_of);
+        let Some((session, task)) = found_of.find(|(session, task)| is_its_place(&shop(*session), task)) else {
             continue;
         };
         let (shop, base) = (shop(*session), String::new());
@@ -72,6 +76,7 @@ pub(super) fn look(grounds: &Grounds, is_known: impl Fn(&Path) -> bool) -> Resul
             base,
         };
         let facts = match is_any_in(&path) {
+            Ok(false) if is_any_called_with(&session.to_string()) => stays(&path, "its session is at work"),
             Ok(false) => worktree(grounds, &shop, &site, true),
             Ok(true) => stays(&path, "a process is in it"),
             Err(e) => stays(&path, &format!("whether a process is in it cannot be seen: {e}")),

@@ -136,7 +136,7 @@ fn task_id(subject: &Subject, all: &[Kept], query: &str) -> Result<String, Error
 /// Makes a new branch at what is chosen of `all`.
 fn restore(subject: &Subject, all: &[Kept], from: Option<&str>, branch: &str) -> Result<Restored, Error> {
     let full = format!("refs/heads/{branch}");
-    if branch.starts_with('-') || branch == "HEAD" || !Reference::is_valid_name(&full) {
+    if branch.starts_with('-') || ["HEAD", "@"].contains(&branch) || !Reference::is_valid_name(&full) {
         return Err(Error::BranchInvalid { name: branch.into() });
     }
     if let Some(there) = in_the_way(&subject.repository, branch)? {
@@ -277,6 +277,8 @@ fn what(kept: &Kept) -> &'static str {
         KeptKind::Snapshot if kept.uncommitted => "its files while the agent worked",
         KeptKind::Snapshot => "its commit while the agent worked",
         KeptKind::Dropped => "a commit that the agent had left",
+        KeptKind::Cleaned => "kept before it was cleaned up",
+        KeptKind::Begun => "where its branch was made",
         KeptKind::Moved => "what it was before it moved",
         KeptKind::Other => "",
     }

@@ -9,6 +9,7 @@ mod brief;
 mod identity;
 mod job;
 mod memory;
+mod orphans;
 mod spawn;
 mod table;
 mod tree;
@@ -19,13 +20,14 @@ pub use brief::{Brief, ask_briefly};
 pub use identity::{ProcessIdentity, signal_process};
 pub use job::{can_be_continued, is_ignored, is_in_foreground};
 pub use memory::{available_memory, installed_memory, swap_space};
+pub use orphans::reap_orphans;
 pub use spawn::{
     become_subreaper, hand, keep_files_from_children, own_program, spawn_bound_to_parent, spawn_without_terminal,
     take_handed, take_stdin,
 };
 pub use tree::{end_lost, end_marked, is_any_alive, is_any_in, kill_descendants, signal_group};
 pub use usage::{Usage, cpu_percent, usage_below};
-pub use used::is_used;
+pub use used::{is_any_called_with, is_used};
 
 /// The environment variable that marks every process of an attempt; its value is the attempt's uuid.
 pub const ATTEMPT_MARK: &str = "PLEACH_ATTEMPT";

@@ -385,7 +385,8 @@ mod tests {
         }
     }
 
-    // Fault 6, 8: ENOSPC and EIO at each step of an append, and again while it is taken back.
+    // Fault 6: ENOSPC and EIO at each step of an append, and again while it is taken back.
+    // Fault 8: the same.
     #[test]
     fn whatever_fails_the_journal_has_each_line_once_and_none_that_is_not_durable() {
         use rustix::io::Errno;

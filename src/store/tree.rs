@@ -1,4 +1,4 @@
-//! Removes a directory with all in it, whatever an agent made of it.
+//! Removes a directory with all in it, whatever an agent made of it; and copies one.
 //!
 //! No link is followed. A directory that cannot be read or written is made so first. A tree of any depth is taken apart
 //! level by level, by moving what is in a directory up to the root: paths and open files stay few. What was cut off in
@@ -9,12 +9,14 @@ use std::ffi::CString;
 use std::io;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::os::unix::ffi::OsStrExt;
+use std::os::unix::fs::{DirBuilderExt, symlink};
 use std::path::Path;
 
 use rustix::fs::{AtFlags, Dir, FileType, Mode, OFlags, chmodat, fchmod, open, openat, renameat, statat, unlinkat};
 use rustix::io::Errno;
+use walkdir::WalkDir;
 
-use super::failpoint;
+use super::{atomic, failpoint};
 
 /// Removes what is at `path`: a directory with all in it, or anything else by itself. What is not there is removed
 /// already.
@@ -42,6 +44,31 @@ pub fn remove(path: &Path) -> io::Result<()> {
         gone(unlinkat(&taken_apart.root, inner.as_c_str(), AtFlags::REMOVEDIR))?;
     }
     Ok(gone(unlinkat(&parent, name.as_c_str(), AtFlags::REMOVEDIR))?)
+}
+
+/// Copies a directory to `to`, which is not there: directories, files and links, each on the disk when it is done. What is
+/// none of these is left out: whoever opened a pipe would wait.
+pub fn copy(from: &Path, to: &Path) -> io::Result<()> {
+    let mut made = Vec::new();
+    for entry in WalkDir::new(from).follow_root_links(false) {
+        let entry = entry?;
+        let kind = entry.file_type();
+        let new = match entry.path().strip_prefix(from) {
+            Ok(relative) if relative.as_os_str().is_empty() => to.to_owned(),
+            Ok(relative) => to.join(relative),
+            Err(e) => return Err(io::Error::other(e)),
+        };
+        if kind.is_dir() {
+            std::fs::DirBuilder::new().mode(0o700).create(&new)?;
+            made.push(new);
+        } else if kind.is_symlink() {
+            symlink(std::fs::read_link(entry.path())?, &new)?;
+        } else if kind.is_file() {
+            std::fs::copy(entry.path(), &new)?;
+            std::fs::File::open(&new)?.sync_all()?;
+        }
+    }
+    made.iter().rev().try_for_each(|dir| atomic::sync_dir(dir))
 }
 
 /// A tree that is taken apart.
@@ -137,7 +164,7 @@ fn gone(result: rustix::io::Result<()>) -> rustix::io::Result<()> {
 #[cfg(test)]
 mod tests {
     use std::fs::{self, Permissions};
-    use std::os::unix::fs::{PermissionsExt, symlink};
+    use std::os::unix::fs::PermissionsExt;
 
     use super::*;
 

@@ -38,7 +38,7 @@ pub(super) struct Shared {
     paths: SessionPaths,
     pub(super) spec: SessionSpec,
     pub(super) shop: Option<Workshop>,
-    files: Files,
+    pub(super) files: Files,
     sender: UnboundedSender<Input>,
     /// What is known of each task's snapshots; held while its worktree is looked into.
     pub(super) keeping: Vec<Mutex<Keeping>>,

@@ -12,7 +12,7 @@ use tokio::task::spawn_blocking;
 use tokio::time::sleep;
 
 use super::decide::NewAttempt;
-use crate::process::{end_lost, hand, own_program};
+use crate::process::{end_lost, hand, own_program, reap_orphans};
 use crate::runner::{self, Ending, RunnerRequest, ask_to_end};
 use crate::session::read_json;
 use crate::store::Shortage;
@@ -20,7 +20,7 @@ use crate::store::atomic::{self, Durability};
 use crate::store::failpoint;
 use crate::store::lock::Lock;
 use crate::store::paths::AttemptPaths;
-use crate::task::{AgentEnd, AttemptOutcome, FailureReason};
+use crate::task::{AgentEnd, AttemptOutcome, FailureReason, Live};
 
 /// What the supervisor tells the one that looks after a runner.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -159,7 +159,14 @@ impl Waiting {
             Ok(outcome) => outcome,
             Err(e) => {
                 let mark = self.attempt.id.to_string();
-                let ended = spawn_blocking(move || end_lost(&mark)).await;
+                let agent = read_json::<Live>(&paths.live()).ok().and_then(|live| live.agent_pid);
+                let ended = spawn_blocking(move || {
+                    let ended = end_lost(&mark);
+                    // The agent ended with its runner, most likely before anybody looked for it.
+                    let _ = reap_orphans(agent);
+                    ended
+                })
+                .await;
                 let (killed, left) = ended.ok().and_then(Result::ok).unwrap_or_default();
                 let error = format!("its runner ended without an outcome ({e})");
                 let mut outcome = AttemptOutcome::unseen(AgentEnd::Unknown, FailureReason::Lost, error);

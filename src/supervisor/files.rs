@@ -41,6 +41,40 @@ impl Files {
 impl Drop for Turn<'_> {
     fn drop(&mut self) {
         *self.0.at_work.lock().unwrap_or_else(PoisonError::into_inner) -= 1;
-        self.0.one_less.notify_one();
+        // All: the one that is woken may give up, and nobody would wake the others.
+        self.0.one_less.notify_all();
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Arc;
+    use std::sync::mpsc::channel;
+    use std::thread;
+    use std::time::Duration;
+
+    use super::*;
+
+    #[test]
+    fn who_waits_is_told_when_nobody_is_at_work_any_more() {
+        let files = Arc::new(Files::default());
+        // As many as nobody has files for.
+        *files.at_work.lock().unwrap() = u64::MAX;
+        let (sender, turned) = channel();
+        for _ in 0..3 {
+            let (files, sender) = (files.clone(), sender.clone());
+            thread::spawn(move || {
+                // Those that were given up by others are not to be waited for.
+                let turn = files.turn();
+                sender.send(()).unwrap();
+                std::mem::forget(turn);
+            });
+        }
+        thread::sleep(Duration::from_millis(50));
+        *files.at_work.lock().unwrap() = 1;
+        drop(Turn(&files));
+        for _ in 0..3 {
+            turned.recv_timeout(Duration::from_secs(60)).unwrap();
+        }
     }
 }

@@ -79,11 +79,15 @@ impl Shared {
 
     /// Keeps what an earlier attempt has left before the one with this number begins.
     pub(super) async fn keep_before(self: &Arc<Self>, task: usize, number: u32, record: &TaskRecord) {
-        self.of_task(task).settled = false;
-        if number > 1 {
-            let (shared, record) = (self.clone(), record.clone());
-            let _ = spawn_blocking(move || shared.keep(task, &record)).await;
-        }
+        let (shared, record) = (self.clone(), record.clone());
+        // One of the attempt before may be under way: not even the first step may make the loop wait for it.
+        let keep = move || {
+            shared.of_task(task).settled = false;
+            if number > 1 {
+                shared.keep(task, &record);
+            }
+        };
+        let _ = spawn_blocking(keep).await;
     }
 
     /// Keeps what is in the worktree of a task. That it failed is said once.
@@ -95,7 +99,11 @@ impl Shared {
         if keeping.settled {
             return;
         }
-        match snapshot::keep(shop, site, &record.id) {
+        let kept = match self.files.turn() {
+            Ok(_turn) => snapshot::keep(shop, site, &record.id).map_err(|e| e.to_string()),
+            Err(short) => Err(short.error),
+        };
+        match kept {
             Ok(made) => keeping.made.extend(made),
             Err(e) => {
                 let text = format!("a snapshot of its work could not be kept ({e}); it is tried again");
@@ -116,7 +124,12 @@ impl Shared {
             commit,
         });
         let kept: Vec<Snapshot> = keeping.made.iter().cloned().chain(base).collect();
-        let restored = match snapshot::restore(shop, &kept) {
+        // A ref that cannot be opened would be taken for one that was deleted.
+        let restored = match self.files.turn() {
+            Ok(_turn) => snapshot::restore(shop, &kept).map_err(|e| e.to_string()),
+            Err(short) => Err(short.error),
+        };
+        let restored = match restored {
             Ok(restored) => restored,
             Err(e) => return vec![format!("the refs that keep its work could not be looked at: {e}")],
         };

@@ -28,10 +28,10 @@ use std::io::{self, Write};
 use std::path::Path;
 use std::time::Duration;
 
-use tokio::signal::unix::{SignalKind, signal};
+use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::sync::mpsc;
 use tokio::task::spawn_blocking;
-use tokio::time::{Instant, sleep_until};
+use tokio::time::{Instant, sleep, sleep_until};
 
 pub use gate::would_wait;
 pub use launch::{AGAIN, COMMAND, LaunchError, launch};
@@ -46,7 +46,7 @@ use record::Recorder;
 use recover::recover;
 
 use crate::git::{self, Drivers, Git, GitError};
-use crate::process::{ProcessIdentity, become_subreaper, take_stdin};
+use crate::process::{ProcessIdentity, become_subreaper, reap_orphans, take_stdin};
 use crate::session::{EventKind, SessionEnd, SessionError, TaskState};
 use crate::store::lock::Lock;
 use crate::store::paths::SessionPaths;
@@ -94,6 +94,7 @@ pub fn main(dir: &Path, again: bool) -> Result<(), SupervisorError> {
         // Caught before anybody is told that this process is ready; what came with a terminal is not its affair.
         let caught = |kind| signal(kind).map_err(SupervisorError::io("cannot catch signals"));
         let _hangup = caught(SignalKind::hangup())?;
+        tokio::spawn(bury_orphans(caught(SignalKind::child())?));
         let stops = [caught(SignalKind::terminate())?, caught(SignalKind::interrupt())?];
         let _ = spawn_blocking(|| ()).await;
         let ready = || say_ready(&lock).map_err(SupervisorError::io("cannot say that it is ready"));
@@ -171,11 +172,7 @@ fn begin(paths: &SessionPaths) -> Result<Begun, SupervisorError> {
     })
 }
 
-async fn supervise(
-    paths: &SessionPaths,
-    begun: Begun,
-    signals: [tokio::signal::unix::Signal; 2],
-) -> Result<(), SupervisorError> {
+async fn supervise(paths: &SessionPaths, begun: Begun, signals: [Signal; 2]) -> Result<(), SupervisorError> {
     let Begun {
         mut recorder,
         filters,
@@ -228,7 +225,9 @@ async fn supervise(
         if recorder.state.end.is_some() {
             return write_the_end(&mut recorder, &mut inputs).await;
         }
-        let due = recorder.due().into_iter().chain(gate.due()).min();
+        // The gate is not asked while nothing can be begun: its time would be over, again and again.
+        let gate_due = gate.due().filter(|_| !recorder.is_stuck());
+        let due = recorder.due().into_iter().chain(gate_due).min();
         tokio::select! {
             input = inputs.recv() => batch.extend(input),
             () = sleep_until(due.unwrap_or_else(far)), if due.is_some() => {}
@@ -381,8 +380,19 @@ fn workshop(recorder: &Recorder) -> Result<Option<Workshop>, WorktreeError> {
     }))
 }
 
+/// Orphans that come to this process and die stay in the table of processes until it takes notice; it does so some time
+/// after a child has died, and not after each of many.
+async fn bury_orphans(mut child_died: Signal) {
+    /// How long after it.
+    const LATER: Duration = Duration::from_secs(5);
+    while child_died.recv().await.is_some() {
+        sleep(LATER).await;
+        let _ = spawn_blocking(|| reap_orphans(None)).await;
+    }
+}
+
 /// SIGTERM and SIGINT are requests to stop: a machine that shuts down sends them.
-fn forward_signals(signals: [tokio::signal::unix::Signal; 2], sender: mpsc::UnboundedSender<Input>) {
+fn forward_signals(signals: [Signal; 2], sender: mpsc::UnboundedSender<Input>) {
     for mut signal in signals {
         let sender = sender.clone();
         tokio::spawn(async move {

@@ -20,7 +20,7 @@ use crate::store::failpoint;
 use crate::task::TaskId;
 
 /// The ref of a task that stands for: its worktree is being made again, and what is found there is half of one.
-const REMADE: &str = "remade";
+pub(super) const REMADE: &str = "remade";
 
 /// Makes branch and worktree of a site ready in which an attempt was made before. Gives what the user should know, a line
 /// each.

@@ -1,20 +1,24 @@
 //! Puts the worktree of a task away long after it was settled, or was never settled at all: by then a user may have
 //! worked in it, or another git. What it is now decides, not what was written down.
 
+use std::ffi::OsStr;
 use std::fs;
+use std::io::ErrorKind;
+use std::os::unix::ffi::{OsStrExt, OsStringExt};
 use std::path::{Path, PathBuf};
 
-use git2::{Oid, Repository};
+use git2::{Oid, Repository, Tree};
 
 use super::inspect::{self, Head, is_real_dir, small_file};
 use super::naming::trash_prefix;
-use super::remove::{Removal, move_to_trash, trashed};
+use super::pins::CLEANED;
+use super::remove::{GIT, Removal, WORKTREE, move_to_trash, trashed};
 use super::settle::{Report, commit_leftovers};
 use super::view::{LONGEST, View};
 use super::{Workshop, WorktreeError, history};
 use crate::git::{self, GitError};
 use crate::session::Site;
-use crate::task::TaskSpec;
+use crate::task::{TaskId, TaskSpec};
 
 /// How a worktree stands.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -36,7 +40,7 @@ pub struct Clear {
     pub head: Option<Oid>,
     /// What git ignores in it: absolute paths of files and directories.
     pub ignored: Vec<PathBuf>,
-    /// Commits it has been at that no branch and no ref of ours leads to: they are kept before it goes.
+    /// Commits it has been at that no branch and no ref of the session leads to: they are kept before it goes.
     unkept: Vec<Oid>,
 }
 
@@ -94,7 +98,7 @@ pub fn standing(shop: &Workshop, site: &Site, attempted: bool) -> Result<Standin
     }
     let mut visited = history::visited(&repository, Some(&admin), &full_name(site));
     visited.push(commit);
-    let unkept = unkept(&repository, visited).map_err(GitError::libgit2("cannot compare commits"))?;
+    let unkept = unkept(shop, &repository, visited).map_err(GitError::libgit2("cannot compare commits"))?;
     Ok(Standing::Clear(Clear {
         head: Some(commit),
         ignored: found.ignored.iter().map(|p| path.join(inspect::path_of(p))).collect(),
@@ -122,13 +126,31 @@ fn half_made(
     let tree = repository.find_commit(base).and_then(|commit| commit.tree());
     let tree = tree.map_err(GitError::libgit2("cannot read the base"))?;
     // Files of the base that are missing, or torn, are what is half about it.
-    let new = |path: &&Vec<u8>| tree.get_path(&inspect::path_of(path)).is_err();
-    if found.nested.is_empty() && found.ignored.is_empty() && found.changed.iter().find(new).is_none() {
+    let is_half = |path: &Vec<u8>| is_beginning(repository, &tree, &site.worktree, path);
+    if found.nested.is_empty() && found.ignored.is_empty() && found.changed.iter().all(is_half) {
         return Ok(never_finished());
     }
     Ok(Standing::Uncommitted(
         found.why_not().unwrap_or_else(|| "it has files of its own".into()),
     ))
+}
+
+/// Whether a file is not there, or has the beginning of what `tree` has for it and nothing else. One that git's filters
+/// would have changed does not look so when it was cut off: then it is taken for the user's.
+fn is_beginning(repository: &Repository, tree: &Tree<'_>, worktree: &Path, name: &[u8]) -> bool {
+    let relative = PathBuf::from(OsStr::from_bytes(name));
+    let Ok(entry) = tree.get_path(&relative) else {
+        return false;
+    };
+    let path = worktree.join(&relative);
+    let content = match fs::symlink_metadata(&path) {
+        Err(e) => return matches!(e.kind(), ErrorKind::NotFound | ErrorKind::NotADirectory),
+        Ok(found) if found.is_symlink() => fs::read_link(&path).map(|to| to.into_os_string().into_vec()),
+        Ok(found) if found.is_file() => fs::read(&path),
+        Ok(_) => return false,
+    };
+    let blob = repository.find_blob(entry.id());
+    content.is_ok_and(|content| blob.is_ok_and(|blob| blob.content().starts_with(&content)))
 }
 
 fn never_finished() -> Standing {
@@ -140,7 +162,7 @@ fn is_half_trashed(shop: &Workshop, worktree: &Path) -> bool {
     let prefix = trash_prefix(worktree, shop.session);
     let is_it = |entry: &PathBuf| {
         let name = entry.file_name().unwrap_or_default().to_string_lossy();
-        name.starts_with(&prefix) && is_real_dir(&entry.join("worktree")) && !entry.join("git").exists()
+        name.starts_with(&prefix) && is_real_dir(&entry.join(WORKTREE)) && !entry.join(GIT).exists()
     };
     trashed(&shop.worktrees).is_ok_and(|entries| entries.iter().any(is_it))
 }
@@ -207,13 +229,18 @@ pub fn keep(shop: &Workshop, site: &Site, task: &TaskSpec) -> Result<(), Worktre
     Ok(())
 }
 
-/// Pins a commit of a task under a number of its own, unless a ref of ours leads to it already.
+/// The refs of ours that are of this session: those of others go in their own time.
+fn own_pins(shop: &Workshop) -> String {
+    format!("refs/pleach/{}/*", shop.session)
+}
+
+/// Pins a commit of a task under a number of its own, unless a ref of the session leads to it already.
 fn pin_anew(shop: &Workshop, repository: &Repository, task: &TaskSpec, commit: Oid) -> Result<(), WorktreeError> {
     let doing = || GitError::libgit2(format!("cannot keep the commit {commit}"));
-    if is_kept(repository, commit, &["refs/pleach/*"]).map_err(doing())? {
+    if is_kept(repository, commit, &[&own_pins(shop)]).map_err(doing())? {
         return Ok(());
     }
-    let name = |n: u32| shop.pin(&task.id, &format!("cleaned/{n}"));
+    let name = |n: u32| shop.pin(&task.id, &format!("{CLEANED}/{n}"));
     let free = (1..).find(|n| repository.find_reference(&name(*n)).is_err());
     Ok(git::pin(
         repository,
@@ -232,12 +259,12 @@ fn is_kept(repository: &Repository, commit: Oid, by: &[&str]) -> Result<bool, gi
     Ok(walk.next().is_none())
 }
 
-fn unkept(repository: &Repository, mut commits: Vec<Oid>) -> Result<Vec<Oid>, git2::Error> {
+fn unkept(shop: &Workshop, repository: &Repository, mut commits: Vec<Oid>) -> Result<Vec<Oid>, git2::Error> {
     commits.sort_unstable();
     commits.dedup();
     let mut found = Vec::new();
     for commit in commits {
-        if !is_kept(repository, commit, &["refs/heads/*", "refs/pleach/*"])? {
+        if !is_kept(repository, commit, &["refs/heads/*", &own_pins(shop)])? {
             found.push(commit);
         }
     }
@@ -275,6 +302,19 @@ pub fn users_of_branch(common_dir: &Path, branch: &str) -> Vec<PathBuf> {
 pub fn branch_at(shop: &Workshop, worktree: &Path) -> Option<String> {
     let head = inspect::head(&shop.repository().ok()?, &shop.admin_dir(worktree)?)?;
     Some(head.reference?.strip_prefix("refs/heads/")?.to_owned())
+}
+
+/// Whether a branch leads to the work of a task as it was settled, if that is kept: else anybody may have made it.
+pub fn leads_on(shop: &Workshop, task: &TaskId, branch: &str) -> bool {
+    let Ok(repository) = shop.repository() else {
+        return false;
+    };
+    let at = |name: &str| repository.refname_to_id(name).ok();
+    match (at(&shop.pin(task, "head")), at(&format!("refs/heads/{branch}"))) {
+        (None, _) => true,
+        (Some(head), Some(tip)) => history::leads_to(&repository, tip, head).unwrap_or(false),
+        (Some(_), None) => false,
+    }
 }
 
 fn full_name(site: &Site) -> String {

@@ -5,16 +5,20 @@
 use std::path::Path;
 
 use git2::{Oid, Repository};
+use walkdir::WalkDir;
 
 use super::inspect::small_file;
 
 /// What git keeps while something is going on in a worktree, and what that is.
-const UNFINISHED: [(&str, &str); 5] = [
+const UNFINISHED: [(&str, &str); 7] = [
     ("MERGE_HEAD", "merge"),
     ("rebase-merge", "rebase"),
     ("rebase-apply", "rebase"),
     ("CHERRY_PICK_HEAD", "cherry-pick"),
     ("REVERT_HEAD", "revert"),
+    // Of several commits, one of which is just done.
+    ("sequencer", "cherry-pick or revert"),
+    ("BISECT_LOG", "bisect"),
 ];
 
 /// The most commits that are looked at: the newest.
@@ -46,6 +50,12 @@ pub(super) fn visited(repository: &Repository, admin: Option<&Path>, branch: &st
         found.extend(of_head(repository, admin));
         for name in ["ORIG_HEAD", "MERGE_HEAD", "CHERRY_PICK_HEAD", "rebase-merge/orig-head"] {
             let text = small_file(&admin.join(name)).unwrap_or_default();
+            found.extend(commit(repository, text.trim_ascii_end()));
+        }
+        // The refs that only this worktree has.
+        let refs = WalkDir::new(admin.join("refs")).into_iter().flatten().take(MOST);
+        for entry in refs.filter(|entry| entry.file_type().is_file()) {
+            let text = small_file(entry.path()).unwrap_or_default();
             found.extend(commit(repository, text.trim_ascii_end()));
         }
     }

@@ -5,9 +5,10 @@ use std::collections::{BTreeSet, HashMap};
 use git2::{Oid, Repository};
 use uuid::Uuid;
 
-use super::base_pin;
+use super::again::REMADE;
 use super::moved::MOVED;
-use super::pins::{DROPPED, SNAPSHOT, numbered};
+use super::pins::{CLEANED, DROPPED, SNAPSHOT, numbered};
+use super::{MADE, base_pin};
 use crate::git::{Changes, GitError, changes_between};
 
 /// What something that is kept was.
@@ -19,6 +20,10 @@ pub enum KeptKind {
     Snapshot,
     /// A commit that the agent had dropped.
     Dropped,
+    /// What was kept before its worktree or branch went.
+    Cleaned,
+    /// Where its branch and worktree were made.
+    Begun,
     /// What a branch or tag was that moved while agents ran.
     Moved,
     /// Anything else.
@@ -131,6 +136,8 @@ fn parts(name: &str) -> Option<(Option<String>, String, KeptKind)> {
         Some((SNAPSHOT, _)) => KeptKind::Snapshot,
         Some((DROPPED, _)) => KeptKind::Dropped,
         _ if name == "head" => KeptKind::Head,
+        _ if name.starts_with(CLEANED) => KeptKind::Cleaned,
+        _ if [MADE, REMADE].contains(&name) => KeptKind::Begun,
         _ => KeptKind::Other,
     };
     Some((Some(task.to_owned()), name.to_owned(), kind))
@@ -167,6 +174,9 @@ mod tests {
             ("a/head", Some(("a", "head", KeptKind::Head))),
             ("a/snap/3", Some(("a", "snap/3", KeptKind::Snapshot))),
             ("a/left/1", Some(("a", "left/1", KeptKind::Dropped))),
+            ("a/cleaned/1", Some(("a", "cleaned/1", KeptKind::Cleaned))),
+            ("a/made", Some(("a", "made", KeptKind::Begun))),
+            ("a/remade", Some(("a", "remade", KeptKind::Begun))),
             ("a/snap/x", Some(("a", "snap/x", KeptKind::Other))),
             (
                 "_moved/1/heads/main",

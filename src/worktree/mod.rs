@@ -28,7 +28,7 @@ use git2::Repository;
 use uuid::Uuid;
 
 pub use again::again;
-pub use clear::{Clear, Standing, branch_at, clear, keep, keep_branch, standing, users_of_branch};
+pub use clear::{Clear, Standing, branch_at, clear, keep, keep_branch, leads_on, standing, users_of_branch};
 pub use kept::{Kept, KeptKind, kept, kept_base, kept_sessions};
 pub use moved::{Move, MoveKind, RefWatch, Target};
 pub use provision::{Checkout, Unmade, choose_checkout, provision};

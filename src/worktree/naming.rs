@@ -48,12 +48,16 @@ pub fn trash_prefix(worktree: &Path, session: Uuid) -> String {
     format!("{name}.{}.", short(session))
 }
 
+/// How long that is.
+pub const OWN: usize = 6;
+
 /// Whether a directory in the trash is one of pleach's, by its name.
 pub fn is_trashed(name: &str) -> bool {
     let mut parts = name.rsplitn(3, '.');
     let (own, session, worktree) = (parts.next(), parts.next(), parts.next());
     let is = |part: Option<&str>, fits: fn(char) -> bool| part.is_some_and(|p| !p.is_empty() && p.chars().all(fits));
     is(own, |c| c.is_ascii_alphanumeric())
+        && own.is_some_and(|own| own.len() == OWN)
         && is(session, |c| c.is_ascii_hexdigit())
         && session.is_some_and(|s| s.len() == 8)
         && worktree.is_some_and(|w| !w.is_empty())
@@ -108,7 +112,7 @@ pub fn other_site(site: &Site, session: Uuid) -> Option<Site> {
 }
 
 /// A branch as the name of one directory.
-fn directory_of(branch: &str) -> String {
+pub fn directory_of(branch: &str) -> String {
     branch.replace('/', "-")
 }
 

@@ -14,6 +14,8 @@ use crate::task::TaskId;
 pub(super) const SNAPSHOT: &str = "snap";
 /// Commits that the agent had and has no longer.
 pub(super) const DROPPED: &str = "left";
+/// What was kept before a worktree or a branch went.
+pub(super) const CLEANED: &str = "cleaned";
 
 /// The numbered refs of one task.
 pub(super) struct Pins<'r> {

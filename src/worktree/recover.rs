@@ -18,7 +18,7 @@ use uuid::Uuid;
 use super::inspect::{is_real_dir, path_of, small_file};
 use super::provision::registered_as;
 use super::remove::{admin_to_trash, move_to_trash};
-use super::{MADE, Workshop, WorktreeError, repository_lock};
+use super::{MADE, Standing, Workshop, WorktreeError, repository_lock, snapshot, standing};
 use crate::git::{GitError, Place, patiently};
 use crate::process::is_used;
 use crate::session::Site;
@@ -31,6 +31,10 @@ pub fn release(shop: &Workshop, site: &Site, task: &TaskId) -> Result<(), Worktr
     let _lock = shop.lock()?;
     let repository = shop.repository()?;
     if is_claimed(shop, &repository, site, task) {
+        // No agent has written it, but somebody has.
+        if let Ok(Standing::Uncommitted(_)) = standing(shop, site, false) {
+            snapshot::keep(shop, site, task)?;
+        }
         put_half_away(shop, site)?;
         drop_branch(shop, &repository, site)?;
         drop_claim(shop, &repository, task);

@@ -45,6 +45,7 @@ fn discarded_ago(project: &Project, id: &str, days: i64) {
     fs::write(path, record.to_string()).expect("write the record");
 }
 
+// Fault 12: after six days nothing goes, after eight all, and a clock that was wrong begins anew.
 #[test]
 fn a_discarded_run_is_gone_and_its_commits_are_kept_for_a_week() {
     let project = Project::new();
@@ -96,7 +97,7 @@ fn a_discarded_run_is_gone_and_its_commits_are_kept_for_a_week() {
     ] {
         assert_eq!(kept(file).as_deref().map(str::trim), Some(content), "{file}");
     }
-    // Fault 12: after six days nothing goes, after eight all, and a clock that was wrong begins anew.
+    // After six days nothing goes, after eight all, and a clock that was wrong begins anew.
     let count = pins(&project, &id).len();
     for days in [6, 365, -365] {
         discarded_ago(&project, &id, days);
@@ -116,6 +117,7 @@ fn a_discarded_run_is_gone_and_its_commits_are_kept_for_a_week() {
     assert!(pins(&project, &id).is_empty() && !record_of(&project, &id).exists());
 }
 
+// Fault 12: the time of the last begins anew.
 #[test]
 fn the_next_supervisor_lets_go_of_what_is_past_its_time() {
     let project = Project::new();
@@ -137,7 +139,7 @@ fn the_next_supervisor_lets_go_of_what_is_past_its_time() {
     project.until("the end of all", |p| p.processes().is_empty().then_some(()));
     assert_eq!(trash(&project), entries[1..]);
     assert!(pins(&project, &id).is_empty());
-    // Fault 12: the time of the last begins anew.
+    // The time of the last begins anew.
     let age = fs::metadata(&entries[2])
         .and_then(|m| m.modified())
         .expect("a date")

@@ -167,15 +167,19 @@ fn what_was_half_made_by_something_that_was_killed_goes() {
     let project = Project::new();
     session_of(&project, &[("a", "@say hi")], &[]);
     let pleach = project.repo().join(".git/pleach");
-    let half = ["results/.new-old", "results/.trash-old", "view-old"];
+    let half = [
+        "results/.new-OldOld",
+        "results/.trash-0c0b7bd0-93d1-4b53-8ba0-6a4b8c8c2d01",
+        "view-OldOld",
+    ];
     for name in half {
-        fs::create_dir_all(pleach.join(name).join("in")).expect("make a directory");
+        fs::create_dir_all(pleach.join(name).join("attempts")).expect("make a directory");
         date(&pleach.join(name), "1 hour ago");
     }
-    for name in ["results/.new-young", "view-young", "other"] {
+    for name in ["results/.new-Younge", "view-Younge", "other"] {
         fs::create_dir(pleach.join(name)).expect("make a directory");
     }
-    let held = pleach.join("results/.new-held");
+    let held = pleach.join("results/.new-TheOne");
     fs::create_dir(&held).expect("make a directory");
     let lock = fs::File::create(held.join("session.lock")).expect("make a lock");
     lock.lock().expect("take it");
@@ -192,7 +196,7 @@ fn what_was_half_made_by_something_that_was_killed_goes() {
     for name in half {
         assert!(!pleach.join(name).exists(), "{name}");
     }
-    for name in ["results/.new-young", "view-young", "other", "results/.new-held"] {
+    for name in ["results/.new-Younge", "view-Younge", "other", "results/.new-TheOne"] {
         assert!(pleach.join(name).exists(), "{name}");
     }
 }

@@ -75,7 +75,8 @@ fn in_clone<'d>(disk: &'d SmallDisk<'_>) -> impl Fn(&[&str]) -> Ran + 'd {
     }
 }
 
-// Fault 6, 7: ENOSPC where the repository is, when work is to be committed and written down.
+// Fault 6: ENOSPC where the repository is, when work is to be committed and written down.
+// Fault 7: the same.
 #[test]
 fn work_that_cannot_be_committed_waits_for_room_and_is_not_called_failed() {
     let project = Project::new();
@@ -222,6 +223,46 @@ fn a_disk_that_is_full_for_a_while_costs_nothing() {
             .all(|t| t["attempts"] == 1),
         "{status:#}"
     );
+}
+
+// Fault 6: ENOSPC of the journal of a session that waits for room on another disk.
+#[test]
+fn who_waits_for_room_does_not_try_to_write_all_the_time() {
+    let project = Project::new();
+    let Some(disk) = SmallDisk::new(&project, "4m") else {
+        return;
+    };
+    let (here, gate) = (project.beside("here"), project.beside("gate"));
+    let filler = disk.path.join("filler").display().to_string();
+    let first = format!("@touch {here}\n@wait {gate}");
+    let second = format!("@wait {here}\n@run head -c 2500000 /dev/zero >{filler}");
+    let tasks = project.tasks(&[("a", &first), ("b", &second), ("c", "@write c.txt c")]);
+    let worktrees = disk.path.join("w").display().to_string();
+    let run = [
+        "run",
+        "--agent",
+        "scripted",
+        "--max-parallel",
+        "2",
+        "--min-free-disk",
+        "2M",
+    ];
+    let on_disk = ["--worktree-dir", &worktrees, &tasks];
+    assert_eq!(disk.pleach(&[&run[..], &on_disk].concat()).code(), 0);
+    until_it_waits_for(&project, "disk: ");
+    let journal = project.session_dir().join("journal.jsonl");
+    let supervisor = supervisor(&project.query(&["status"]));
+    let Some(full) = Injected::into(supervisor, &journal, "write", "ENOSPC") else {
+        return;
+    };
+    project.open("gate");
+    full.await_one();
+    let tries = full.count_in(Duration::from_secs(4));
+    assert!((1..=20).contains(&tries), "{tries} in four seconds");
+    drop(full);
+    disk.free();
+    assert_eq!(project.run(&["wait"]).code(), 0);
+    assert_eq!(project.query(&["status"])["successful"], 3);
 }
 
 // Fault 6: ENOSPC of the journal itself.

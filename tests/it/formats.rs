@@ -2,7 +2,7 @@
 //! journal that was cut or spoilt anywhere.
 //!
 //! The sessions in `fixtures/sessions` are frozen, and so is what version 0.1.0 said of them, in `expected`: a later
-//! version may say more, and nothing else.
+//! version may say more, and nothing else. (One thing it said was wrong: worktrees that are gone are no longer named.)
 
 use std::collections::BTreeSet;
 use std::fs;

@@ -8,6 +8,7 @@ mod asking;
 mod claude;
 mod claude_stub;
 mod clean;
+mod clean_dangers;
 mod clean_discard;
 mod clean_faults;
 mod cost;

@@ -33,9 +33,10 @@ fn gone_for_good(project: &Project) {
     project.git(&["gc", "-q", "--prune=now"]);
 }
 
+// Fault 30: the agent commits to the main branch, and deletes refs.
 #[test]
 fn each_is_told_once_with_the_command_that_puts_it_back() {
-    // Fault 30: the agent commits to the main branch, and deletes refs.
+    // The agent commits to the main branch, and deletes refs.
     let project = project();
     project.sh(
         "git branch 'it'\"'\"'s'; git branch named; git tag light; git tag -a -m heavy heavy; git symbolic-ref refs/heads/other refs/heads/named; \
@@ -94,9 +95,10 @@ fn each_is_told_once_with_the_command_that_puts_it_back() {
     assert_eq!(project.git(&["status", "--porcelain"]), "");
 }
 
+// Fault 20: the base branch moves or is rewritten during the run.
 #[test]
 fn a_user_who_works_on_the_base_is_told_in_one_line_and_no_error() {
-    // Fault 20: the base branch moves or is rewritten during the run.
+    // The base branch moves or is rewritten during the run.
     let project = project();
     let base = project.git(&["rev-parse", "main"]);
     let tasks = [
@@ -141,9 +143,10 @@ fn a_user_who_works_on_the_base_is_told_in_one_line_and_no_error() {
     assert_eq!(project.git(&["rev-parse", &moved[0]]), mine);
 }
 
+// Fault 30: the agent deletes refs, all of them.
 #[test]
 fn of_very_many_some_are_told_and_all_are_kept() {
-    // Fault 30: the agent deletes refs, all of them.
+    // The agent deletes refs, all of them.
     let project = project();
     project.sh("for i in $(seq 30); do git branch side/$i $(echo $i | git commit-tree HEAD^{tree} -p HEAD); done");
     let before = refs(&project);

@@ -38,9 +38,10 @@ fn that_holds(project: &Project, session: &str, file: &str) -> String {
     full.split_once("/a/").expect("a task").1.to_owned()
 }
 
+// Fault 33: what an agent has thrown away is recoverable.
 #[test]
 fn it_lists_what_is_kept_and_makes_a_branch_of_it() {
-    // Fault 33: what an agent has thrown away is recoverable.
+    // What an agent has thrown away is recoverable.
     let project = project();
     let session = destroyed(&project);
     let doc = project.query(&["recover"]);
@@ -87,9 +88,10 @@ fn it_lists_what_is_kept_and_makes_a_branch_of_it() {
     assert_eq!(doc["restored"]["name"], names(&again["tasks"][0])[0]);
 }
 
+// Fault 15: the task branch is deleted.
 #[test]
 fn a_deleted_task_branch_is_made_again() {
-    // Fault 15: the task branch is deleted.
+    // The task branch is deleted.
     let project = project();
     let session = destroyed(&project);
     let head = project.git(&["rev-parse", "main-task-a"]);
@@ -219,9 +221,10 @@ fn a_ref_that_names_no_commit_is_named_and_hides_nothing() {
     assert!(names(&ran.json()["tasks"][0]).contains(&"head"));
 }
 
+// Fault 31: the tip before a rewrite stays pinned, also when it was seen by no snapshot.
 #[test]
 fn what_was_kept_stays_until_somebody_takes_it_away() {
-    // Fault 31: the tip before a rewrite stays pinned, also when it was seen by no snapshot.
+    // The tip before a rewrite stays pinned, also when it was seen by no snapshot.
     let project = project();
     let dropped = "@run echo 1 >c; git add c; git commit -qm one; git commit -q --amend -m two";
     let ended = project.session(&[("a", dropped)], &["--snapshot-every", "0"]);

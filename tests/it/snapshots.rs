@@ -55,13 +55,16 @@ pub fn pins(project: &Project, session: &str, below: &str) -> Vec<String> {
     text.lines().map(str::to_owned).collect()
 }
 
-/// Waits until a snapshot of a task holds what is in a directory, and gives its name.
+/// Waits until a snapshot of a task holds what is in a directory, and comes after the commit in the file beside it; gives
+/// its name. One may have come between the writing of a file and the commit of it.
 fn until_kept(project: &Project, session: &str, id: &str, copy: &Path) -> String {
     let copied = contents(copy, |path| path == Path::new(".git"));
     project.until(id, |project| {
         let last = pins(project, session, &format!("{id}/snap")).pop()?;
         let (_, name) = last.split_once(&format!("{id}/"))?;
-        (files_of(project, &last, id) == copied).then(|| name.to_owned())
+        let parent = project.git(&["rev-parse", &format!("{last}~1")]);
+        let is_after = fs::read_to_string(copy.with_extension("head")).is_ok_and(|head| head == parent);
+        (is_after && files_of(project, &last, id) == copied).then(|| name.to_owned())
     })
 }
 
@@ -80,10 +83,14 @@ fn files_of(
     files
 }
 
+// Fault 33: `reset --hard` and `clean -fdx`.
+// Fault 27: the worktree or its .git file is deleted.
+// Fault 29: another branch, or none.
+// Fault 31: history is rewritten.
 #[test]
 fn what_an_agent_destroys_is_in_the_last_snapshot() {
-    // Fault 27: the worktree or its .git file is deleted. Row 29: another branch, or none. Row 31: history is rewritten.
-    // Fault 33: `reset --hard` and `clean -fdx`.
+    // The worktree or its .git file is deleted; another branch, or none; history is rewritten.
+    // `reset --hard` and `clean -fdx`.
     let project = project();
     let cases: Vec<Vec<&str>> = CASES
         .trim()
@@ -95,7 +102,8 @@ fn what_an_agent_destroys_is_in_the_last_snapshot() {
             let (id, makes, destroys) = (case[0], case[1], case[2]);
             let (git, copy) = (project.beside(&format!("git-{id}")), project.beside(&format!("copy-{id}")));
             let prompt = format!(
-                "@run {KNOWN}printf '%s\\n%s\\n' \"$G\" \"$C\" >{git}; {makes}; cp -a . {copy}.new; mv {copy}.new {copy}\n\
+                "@run {KNOWN}printf '%s\\n%s\\n' \"$G\" \"$C\" >{git}; {makes}; git --git-dir=\"$G\" rev-parse HEAD >{copy}.head; \
+                 cp -a . {copy}.new; mv {copy}.new {copy}\n\
                  {}\n@run set -e; {{ read G; read C; }} <{git}; {destroys}; touch {}\n@say done",
                 waits(&project, id),
                 project.beside(&format!("done-{id}"))
@@ -129,16 +137,43 @@ fn what_an_agent_destroys_is_in_the_last_snapshot() {
         });
         assert_same(id, &files_of(&project, &back, id), &copy);
     }
-    // The commits of the agents are kept too, in a snapshot or beside it.
-    for (id, subject) in [
-        ("amended", "one"),
-        ("reset-away", "lost"),
-        ("detached", "detached"),
-        ("worktree-deleted", "kept"),
-    ] {
-        let all = project.git(&["log", "--format=%s", &format!("--glob=refs/pleach/{session}/{id}")]);
-        assert!(all.lines().any(|line| line == subject), "{id}: {all}");
+    // The commits of the agents are kept too: what is brought back goes on from where HEAD was, or is that.
+    for (id, _) in &tasks {
+        let head = fs::read_to_string(project.root().join(format!("copy-{id}.head"))).expect("a commit");
+        let newest = project.git(&["rev-list", "--max-count=2", &format!("back-{id}")]);
+        assert!(newest.lines().any(|line| line == head.trim()), "{id}: {head} {newest}");
     }
+}
+
+// Fault 33: a snapshot between the writing of a file and its commit has the older commit below it, and the next one the
+// newer: a commit is kept an interval after it was made, whatever becomes of it then.
+#[test]
+fn a_commit_of_what_is_in_a_snapshot_already_is_in_the_next() {
+    let project = project();
+    let commits = "@run git add x; git commit -qm new; git rev-parse HEAD >../../new";
+    let drops = "@run git reset -q --hard HEAD~; git reflog expire --expire=now --all; rm -f \"$(git rev-parse --git-dir)/ORIG_HEAD\"";
+    let prompt = format!(
+        "@write x x\n{}\n{commits}\n{}\n{drops}",
+        waits(&project, "1"),
+        waits(&project, "2")
+    );
+    let session = project.start(&[("a", &prompt)], &["--snapshot-every", "50ms"]);
+    let last = |project: &Project, below: &str| {
+        let last = pins(project, &session, "a/snap").pop()?;
+        let found = project.git(&["log", "-1", "--format=%P", &last]);
+        (found.trim() == below && project.git(&["ls-tree", "--name-only", &last, "x"]) == "x\n").then_some(())
+    };
+    let base = project.git(&["rev-parse", "main"]);
+    project.await_file("here-1");
+    project.until("a snapshot before the commit", |p| last(p, base.trim()));
+    project.open("gate-1");
+    project.await_file("here-2");
+    let new = project.line_beside("new");
+    project.until("a snapshot after the commit", |p| last(p, &new));
+    project.open("gate-2");
+    assert_eq!(project.run(&["wait"]).code(), 0);
+    project.git(&["gc", "-q", "--prune=now"]);
+    assert_eq!(project.show(&format!("{new}:x")), "x\n");
 }
 
 #[test]
@@ -309,9 +344,10 @@ fn an_agent_that_works_at_the_same_time_is_no_hindrance() {
     project.git(&["fsck", "--connectivity-only"]);
 }
 
+// Fault 30: the agent deletes refs, those of pleach.
 #[test]
 fn snapshots_that_an_agent_deletes_are_there_again_when_it_is_settled() {
-    // Fault 30: the agent deletes refs, those of pleach.
+    // The agent deletes refs, those of pleach.
     let project = project();
     let deletes = "@run git for-each-ref --format='delete %(refname)' refs/pleach/$PLEACH_SESSION | git update-ref --stdin; git checkout -q .; rm -f x";
     let prompt = format!("@write x x\n{}\n{deletes}", waits(&project, "a"));

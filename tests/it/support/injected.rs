@@ -4,10 +4,12 @@ use std::fs;
 use std::io::{BufRead, BufReader};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
+use std::sync::mpsc::{self, Receiver};
+use std::time::Duration;
 
-use rustix::process::{Pid, Signal, geteuid, kill_process};
+use rustix::process::{Pid, geteuid};
 
-use super::{Project, Ran, ran, skipped};
+use super::{PATIENCE, Project, Ran, ran, skipped};
 
 /// A file system of a size of its own, which only commands see that run there.
 pub struct SmallDisk<'p> {
@@ -112,6 +114,8 @@ pub fn limit(project: &Project, pid: Pid, resource: &str, most: &str) {
 /// Calls of a process that fail, until this is dropped.
 pub struct Injected {
     strace: Child,
+    /// One for each call that was made to fail.
+    failed: Receiver<()>,
 }
 
 impl Injected {
@@ -121,13 +125,8 @@ impl Injected {
         strace
             .args(["-f", "-p", &pid.as_raw_nonzero().to_string(), "-P"])
             .arg(file)
-            .args([
-                "-e",
-                &format!("trace={syscall}"),
-                "-e",
-                &format!("inject={syscall}:error={error}"),
-            ])
-            .args(["-o", "/dev/null"])
+            .args(["-e", &format!("trace={syscall}")])
+            .args(["-e", &format!("inject={syscall}:error={error}")])
             .stdin(Stdio::null())
             .stdout(Stdio::null())
             .stderr(Stdio::piped());
@@ -142,8 +141,14 @@ impl Injected {
         let mut line = String::new();
         while said.read_line(&mut line).expect("read a line") > 0 {
             if line.contains(" attached") {
-                std::thread::spawn(move || std::io::copy(&mut said, &mut std::io::sink()));
-                return Some(Self { strace });
+                let (sender, failed) = mpsc::channel();
+                std::thread::spawn(move || {
+                    let lines = said.split(b'\n').map_while(Result::ok);
+                    for _ in lines.filter(|line| line.ends_with(b"(INJECTED)")) {
+                        let _ = sender.send(());
+                    }
+                });
+                return Some(Self { strace, failed });
             }
         }
         let _ = strace.wait();
@@ -152,12 +157,29 @@ impl Injected {
     }
 }
 
+impl Injected {
+    /// Waits until a call was made to fail.
+    #[track_caller]
+    pub fn await_one(&self) {
+        self.failed.recv_timeout(PATIENCE).expect("a call that fails");
+    }
+
+    /// How many are made to fail from now on in so long.
+    pub fn count_in(&self, time: Duration) -> usize {
+        while self.failed.try_recv().is_ok() {}
+        std::thread::sleep(time);
+        self.failed.try_iter().count()
+    }
+}
+
 impl Drop for Injected {
+    /// Right after a call that failed, or after the process has ended: in the middle of one it would fail with another
+    /// error. And strace is killed, which lets go of the process: one that is asked to end while the process ends waits
+    /// for ever for its first thread, which waits for strace to take notice of the others.
     fn drop(&mut self) {
-        // So that it lets go of the process.
-        if let Some(pid) = Pid::from_raw(self.strace.id().cast_signed()) {
-            let _ = kill_process(pid, Signal::TERM);
-        }
+        while self.failed.try_recv().is_ok() {}
+        let _ = self.failed.recv_timeout(PATIENCE / 4);
+        let _ = self.strace.kill();
         let _ = self.strace.wait();
     }
 }

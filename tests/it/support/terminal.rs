@@ -208,6 +208,12 @@ impl Terminal {
         lock(&self.screen.0).whole()
     }
 
+    /// How many lines have scrolled away.
+    pub fn scrolled(&self) -> usize {
+        let mut screen = lock(&self.screen.0);
+        screen.parser.screen_mut().scrollback_len()
+    }
+
     /// Whether the cursor can be seen.
     pub fn cursor_is_shown(&self) -> bool {
         !lock(&self.screen.0).parser.screen().hide_cursor()
