@@ -136,7 +136,12 @@ fn task_id(subject: &Subject, all: &[Kept], query: &str) -> Result<String, Error
 /// Makes a new branch at what is chosen of `all`.
 fn restore(subject: &Subject, all: &[Kept], from: Option<&str>, branch: &str) -> Result<Restored, Error> {
     let full = format!("refs/heads/{branch}");
-    if branch.starts_with('-') || ["HEAD", "@"].contains(&branch) || !Reference::is_valid_name(&full) {
+    // git makes a branch of a full name, which is then another than the one that is meant.
+    if branch.starts_with('-')
+        || branch.starts_with("refs/")
+        || ["HEAD", "@"].contains(&branch)
+        || !Reference::is_valid_name(&full)
+    {
         return Err(Error::BranchInvalid { name: branch.into() });
     }
     if let Some(there) = in_the_way(&subject.repository, branch)? {

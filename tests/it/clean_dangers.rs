@@ -158,6 +158,32 @@ fn what_the_user_writes_into_a_worktree_that_no_agent_has_seen_stays() {
     assert!(things(&done).contains(&"worktree main-task-a gone".into()), "{done:#}");
 }
 
+// Fault 36: a half-made worktree is made anew when its session goes on; what the user wrote into it is kept first.
+#[test]
+fn what_the_user_writes_into_it_outlives_going_on_too() {
+    let project = Project::new();
+    let file = project.tasks(&[("a", "@write a a")]);
+    let mut command = project.pleach_command(&["run", "--agent", "scripted", &file]);
+    let started = ran(command.env("PLEACH_TEST_KILL", "checked-out:1@supervisor"));
+    let id = started.out().trim().to_owned();
+    project.until("the supervisor is gone", |p| {
+        (p.query(&["status"])["overall_status"] == "interrupted").then_some(())
+    });
+    fs::write(project.worktree("a").join("README.md"), "mine\n").expect("write a file");
+    fs::write(project.worktree("a").join("new"), "new\n").expect("write a file");
+    let resumed = project.run(&["resume", "--sync", &id]);
+    assert_eq!(resumed.code(), 0, "{resumed:?}");
+    project.sh(&format!("rm -rf {}/.trash", project.worktrees().display()));
+    let all = project.git(&[
+        "log",
+        "-p",
+        "--format=",
+        &format!("--glob=refs/pleach/{id}"),
+        "main-task-a",
+    ]);
+    assert!(all.contains("+mine") && all.contains("+new"), "{all}");
+}
+
 /// A supervisor that lives elsewhere is seen by its processes, and what is only called like ours is not ours.
 #[test]
 fn worktrees_of_sessions_elsewhere_and_of_the_user_stay() {

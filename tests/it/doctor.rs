@@ -301,13 +301,13 @@ fn what_is_left_over_is_counted() {
     project.until("the end of all", |project| project.processes().is_empty().then_some(()));
     // Things of nobody, of which one would do something to a terminal; half-made things, old and young.
     project.sh("mkdir ../repo.pleach/mine \"../repo.pleach/$(printf '\\033[2Jx')\"");
-    let half = ["results/.new-old", "view-old", ".new-old"];
+    let half = ["results/.new-OldOld", "view-OldOld", ".new-OldOld"];
     for name in half {
         project.sh(&format!(
             "mkdir .git/pleach/{name}; touch -d '1 hour ago' .git/pleach/{name}"
         ));
     }
-    project.sh("mkdir .git/pleach/results/.new-young .git/pleach/view-young");
+    project.sh("mkdir .git/pleach/results/.new-youngs .git/pleach/view-youngs");
     let doc = doctor(&project, &[]);
     assert_found(
         &doc,
@@ -342,10 +342,10 @@ fn what_is_left_over_is_counted() {
     let text = project.run(&["doctor"]).out();
     assert!(text.contains("\\x1b[2Jx") && !text.contains('\u{1b}'), "{text:?}");
     // One that is in the making is held, however old it looks.
-    let held = project.repo().join(".git/pleach/results/.new-old");
+    let held = project.repo().join(".git/pleach/results/.new-OldOld");
     let lock = fs::File::create(held.join("session.lock")).expect("make a lock");
     lock.lock().expect("take it");
-    project.sh("touch -d '1 hour ago' .git/pleach/results/.new-old");
+    project.sh("touch -d '1 hour ago' .git/pleach/results/.new-OldOld");
     assert_found(&doctor(&project, &[]), "leftovers", "note", &["2 entries", "half made"]);
     // What is the user's in the trash does not count.
     fs::create_dir(project.worktrees().join(".trash/mine")).expect("make a directory");

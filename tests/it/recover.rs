@@ -141,6 +141,12 @@ fn nothing_is_written_over_and_nothing_is_guessed() {
         ),
         (&["recover", &session, "a", "--to", "a..b"], &["a..b", "cannot be"]),
         (&["recover", &session, "a", "--to", "-x"], &["-x", "cannot be"]),
+        (&["recover", &session, "a", "--to", "@"], &["@", "cannot be"]),
+        (&["recover", &session, "a", "--to", "@{-1}"], &["@{-1}", "cannot be"]),
+        (
+            &["recover", &session, "a", "--to", "refs/heads/x"],
+            &["refs/heads/x", "cannot be"],
+        ),
         (&["recover", &session, "a", "--to", ""], &["cannot be"]),
         (&["recover", &session, "--to", "back"], &["2 tasks", "a, b"]),
         (
@@ -247,4 +253,32 @@ fn a_task_may_be_called_as_a_ref_of_ours_is() {
     }
     let doc = project.query(&["recover"]);
     assert_eq!(doc["tasks"].as_array().map(Vec::len), Some(3));
+}
+
+// Fault 24: what others have called a ref or written into a commit does nothing to a terminal.
+#[test]
+fn refs_that_anybody_made_are_shown_and_do_nothing_to_the_terminal() {
+    let project = project();
+    let session = destroyed(&project);
+    let below = format!(".git/refs/pleach/{session}/a");
+    project.sh(&format!(
+        "c=$(printf 'x\\033[2Jy' | git commit-tree HEAD^{{tree}} -p HEAD)
+         echo $c >\"{below}/$(printf '\\377\\302\\2332J\\342\\200\\256')\"
+         git update-ref refs/pleach/{session}/a/left/9 $c
+         git update-ref refs/pleach/{session}/a/cleaned/1 $c
+         git update-ref refs/pleach/{session}/a/remade $c"
+    ));
+    let ran = project.run(&["recover", &session]);
+    assert_eq!(ran.code(), 0, "{ran:?}");
+    let shown = ran.out();
+    let bad = |c: char| c.is_control() && c != '\n' || c == '\u{202e}';
+    assert!(!shown.contains(bad) && shown.contains("\\u{202e}"), "{shown:?}");
+    for words in [
+        "kept before it was cleaned up",
+        "where its branch was made",
+        "a commit that the agent had left",
+    ] {
+        assert!(shown.contains(words), "{words}: {shown}");
+    }
+    assert!(project.query(&["recover", &session])["tasks"][0]["kept"].is_array());
 }
