@@ -108,6 +108,7 @@ pub fn restore(shop: &Workshop, kept: &[Snapshot]) -> Result<Restored, WorktreeE
     let repository = shop.repository()?;
     let gone = |s: &&Snapshot| repository.refname_to_id(&s.name).ok() != Some(s.commit);
     let mut restored = Restored::default();
+    let kept = with_names_of_their_own(kept);
     for snapshot in kept.iter().filter(gone) {
         match git::pin(&repository, &snapshot.name, &snapshot.commit.to_string()) {
             Ok(()) => restored.again.push(snapshot.name.clone()),
@@ -121,6 +122,25 @@ pub fn restore(shop: &Workshop, kept: &[Snapshot]) -> Result<Restored, WorktreeE
         }
     }
     Ok(restored)
+}
+
+/// When the newest ref is deleted the next snapshot gets its name. The one that had it before gets another here.
+fn with_names_of_their_own(kept: &[Snapshot]) -> Vec<Snapshot> {
+    let numbered = |name: &str| name.rsplit_once('/')?.1.parse::<u64>().ok();
+    let mut last = kept.iter().filter_map(|s| numbered(&s.name)).max().unwrap_or(0);
+    let mut named: Vec<Snapshot> = Vec::new();
+    for snapshot in kept.iter().rev() {
+        let mut snapshot = snapshot.clone();
+        if let Some((kind, _)) = snapshot.name.rsplit_once('/')
+            && named.iter().any(|other| other.name == snapshot.name)
+        {
+            last += 1;
+            snapshot.name = format!("{kind}/{last}");
+        }
+        named.push(snapshot);
+    }
+    named.reverse();
+    named
 }
 
 /// What is in the files and not in `commit`, as a tree; `None` when there is nothing, or no worktree any more.
@@ -206,5 +226,30 @@ fn is_broken(shop: &Workshop, repository: &Repository, snapshot: Oid) -> Result<
             Ok(true)
         }
         Err(e) => Err(e),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_name_that_was_given_twice_is_that_of_the_newer_one() {
+        let named = |name: &str, byte| Snapshot {
+            name: name.to_owned(),
+            commit: Oid::from_bytes(&[byte; 20]).unwrap(),
+        };
+        let kept = [
+            named("snap/1", 1),
+            named("snap/2", 2),
+            named("snap/1", 3),
+            named("snap/1", 4),
+            named("_base", 5),
+        ];
+        let names: Vec<(String, Oid)> = (with_names_of_their_own(&kept).into_iter())
+            .map(|s| (s.name, s.commit))
+            .collect();
+        let expected = ["snap/4", "snap/2", "snap/3", "snap/1", "_base"];
+        assert_eq!(names, [0, 1, 2, 3, 4].map(|n| (expected[n].to_owned(), kept[n].commit)));
     }
 }

@@ -429,7 +429,19 @@ fn tasks_settle_while_the_user_commits_packs_and_collects_garbage() {
         let notes = ended.notes(id);
         assert!(!notes.contains("branch") && !notes.contains("commit"), "{id}: {notes}");
         // The agent's own commits may have met a lock: what matters is that all of its files are there.
-        assert_eq!(project.changed_in(&format!("main-task-{id}")), "left\nn1\nn2\nn3\n");
+        let refs = [format!("main-task-{id}"), format!("--glob=refs/pleach/*/{id}/*")];
+        let log = [
+            &["log", "--stat", "--oneline"],
+            &refs.each_ref().map(String::as_str)[..],
+        ]
+        .concat();
+        assert_eq!(
+            project.changed_in(&refs[0]),
+            "left\nn1\nn2\nn3\n",
+            "{:#}\n{}",
+            ended.task(id),
+            project.git(&log)
+        );
         assert!(!project.worktree(id).exists(), "{id}");
     }
     project.git(&["fsck", "--full", "--strict"]);

@@ -3,7 +3,6 @@
 //!
 //! Each agent says when it has made something, waits at a gate until git shows it in a snapshot, and then destroys it.
 
-use std::fs;
 use std::path::Path;
 
 use crate::support::{Project, Ran, assert_same, contents};
@@ -349,22 +348,30 @@ fn an_agent_that_works_at_the_same_time_is_no_hindrance() {
 fn snapshots_that_an_agent_deletes_are_there_again_when_it_is_settled() {
     // The agent deletes refs, those of pleach.
     let project = project();
-    let deletes = "@run git for-each-ref --format='delete %(refname)' refs/pleach/$PLEACH_SESSION | git update-ref --stdin; git checkout -q .; rm -f x";
-    let prompt = format!("@write x x\n{}\n{deletes}", waits(&project, "a"));
+    let deletes = "@run git for-each-ref --format='delete %(refname)' refs/pleach/$PLEACH_SESSION | git update-ref --stdin; rm -f x";
+    let (a, b) = (waits(&project, "a"), waits(&project, "b"));
+    // The next one takes the name of one that was deleted.
+    let prompt = format!("@write x x\n{a}\n{deletes}\n@write y y\n{b}\n@run rm -f y");
     let session = project.start(&[("a", &prompt)], &["--snapshot-every", "100ms", "--keep-worktrees"]);
     project.await_file("here-a");
-    let first = project.until("a snapshot", |project| {
-        let last = pins(project, &session, "a/snap").pop()?;
-        let held = project.git(&["ls-tree", "--name-only", &last, "x"]);
-        (held == "x\n").then(|| project.git(&["rev-parse", &last]))
-    });
+    let kept_with = |file: &str| {
+        project.until("a snapshot", |project| {
+            let last = pins(project, &session, "a/snap").pop()?;
+            let held = project.git(&["ls-tree", "--name-only", &last, file]);
+            (held.trim_end() == file).then(|| project.git(&["rev-parse", &last]))
+        })
+    };
+    let first = kept_with("x");
     project.open("gate-a");
+    project.await_file("here-b");
+    let second = kept_with("y");
+    project.open("gate-b");
     assert_eq!(project.run(&["wait"]).code(), 0);
     let kept: Vec<String> = pins(&project, &session, "a/snap")
         .iter()
         .map(|name| project.git(&["rev-parse", name]))
         .collect();
-    assert!(kept.contains(&first), "{kept:?}");
+    assert!(kept.contains(&first) && kept.contains(&second), "{kept:?}");
     assert_eq!(pins(&project, &session, "_base").len(), 1);
     let ran: Ran = project.run(&["status"]);
     assert!(
@@ -372,5 +379,5 @@ fn snapshots_that_an_agent_deletes_are_there_again_when_it_is_settled() {
             .contains("refs that keep its work were deleted while it ran, and are there again"),
         "{ran:?}"
     );
-    assert!(fs::read_to_string(project.worktree("a").join("x")).is_err());
+    assert!(!project.worktree("a").join("x").exists() && !project.worktree("a").join("y").exists());
 }

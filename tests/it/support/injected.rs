@@ -88,7 +88,8 @@ impl<'p> SmallDisk<'p> {
 
     /// Makes it larger.
     pub fn grow(&self, size: &str) {
-        self.run(&format!(r#"mount -o remount,size={size} "$1""#));
+        // With the source too: else other options come with it, which a name space for users does not take.
+        self.run(&format!(r#"mount -t tmpfs -o remount,size={size} none "$1""#));
     }
 }
 
