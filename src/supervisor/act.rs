@@ -1,6 +1,7 @@
 //! Carries out what was decided, each thing beside the loop, and reports back through its channel.
 
 use std::collections::HashMap;
+use std::fs;
 use std::io::{Write, stderr};
 use std::sync::{Arc, Mutex};
 
@@ -162,6 +163,10 @@ impl Hands {
             Action::Remove { task } => {
                 let record = record(task);
                 spawn_blocking(move || shared.remove(task, &record));
+            }
+            Action::Forget(path) => {
+                // One that stays is read again by another supervisor: that makes no difference.
+                let _ = fs::remove_file(path);
             }
         }
     }
