@@ -111,6 +111,8 @@ impl Hands {
         let record = |task: usize| state.tasks[task].clone();
         match action {
             Action::Provision { task, site } => {
+                // Nobody looks after a runner of it now.
+                self.words.remove(&task);
                 let record = record(task);
                 spawn_blocking(move || shared.provision(task, &record, site.as_ref()));
             }
