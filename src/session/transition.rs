@@ -4,7 +4,9 @@
 
 use std::mem::replace;
 
-use super::{Attempt, Event, EventKind, SessionState, Settlement, TaskRecord, TaskState, WorktreeFate, WorktreeIntent};
+use super::{
+    Attempt, Event, EventKind, SessionState, Settlement, Site, TaskRecord, TaskState, WorktreeFate, WorktreeIntent,
+};
 use crate::task::{Outcome, TaskId};
 
 /// An event that does not fit the state: the journal is damaged, or the program is wrong.
@@ -100,11 +102,7 @@ fn moved(before: &TaskState, record: &mut TaskRecord, event: &EventKind, at: u64
             record.started_ms.get_or_insert(at);
             TaskState::Preparing { site: site.clone() }
         }
-        (TaskState::Preparing { .. }, EventKind::TaskReleased { .. }) if record.attempts == 0 => {
-            record.started_ms = None;
-            TaskState::Pending { site: None }
-        }
-        (TaskState::Preparing { site }, EventKind::TaskReleased { .. }) => TaskState::Pending { site: site.clone() },
+        (TaskState::Preparing { site }, EventKind::TaskReleased { .. }) => pending_again(record, site),
         (
             TaskState::Preparing { site },
             EventKind::AttemptStarted {
@@ -143,7 +141,7 @@ fn moved(before: &TaskState, record: &mut TaskRecord, event: &EventKind, at: u64
         {
             record.settled_ms = None;
             record.stop_asked = None;
-            TaskState::Pending { site: site.clone() }
+            pending_again(record, site)
         }
         (TaskState::Pending { .. }, EventKind::TaskSettled { settlement, .. }) if record.stop_asked.is_some() => {
             record.settled_ms = Some(at);
@@ -175,6 +173,13 @@ fn moved(before: &TaskState, record: &mut TaskRecord, event: &EventKind, at: u64
         ) => with_fate(before, WorktreeFate::Kept(why.clone())),
         _ => return None,
     })
+}
+
+/// Where an attempt was made before the next one is made; else nothing of it is to be found anywhere.
+fn pending_again(record: &mut TaskRecord, site: &Option<Site>) -> TaskState {
+    record.started_ms.take_if(|_| record.attempts == 0);
+    let site = site.clone().filter(|_| record.attempts > 0);
+    TaskState::Pending { site }
 }
 
 fn settled(before: &TaskState, attempts: u32, settlement: &Settlement) -> TaskState {

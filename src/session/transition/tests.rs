@@ -168,6 +168,12 @@ fn a_task_that_is_tried_again_goes_on_where_it_was_and_costs_count_together() {
     assert_eq!((record.attempts, state.cost_usd), (2, Some(0.75)));
     assert_eq!((record.settled_ms, record.stop_asked), (None, None));
     assert_eq!(record.started_ms, Some(MADE + 1000));
+    // Without an attempt there is nothing to go on with at its place.
+    let mut without = vec![session_started(), preparing("a")];
+    without.push(settled("a", failed_settlement()));
+    without.push(retried("a"));
+    let record = &state_after(&one_task(), &without).tasks[0];
+    assert_eq!(record.state, TaskState::Pending { site: None });
 }
 
 #[test]
@@ -201,7 +207,7 @@ fn a_settled_task_knows_where_it_worked_and_how_its_attempt_ended() {
 #[test]
 fn the_last_place_counts_and_the_first_start() {
     let mut moved = preparing("a");
-    let other = crate::session::Site {
+    let other = Site {
         branch: "main-task-a-12345678".into(),
         ..site("a")
     };
