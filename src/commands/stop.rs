@@ -9,6 +9,7 @@ use super::status::say_how_to_go_on;
 use super::{Context, output};
 use crate::cli::StopArgs;
 use crate::error::{Error, exit};
+use crate::process::is_any_alive;
 use crate::report;
 use crate::session::{OverallStatus, SessionState, StatusDocument, Stored, TaskRecord, TaskState, stored};
 use crate::store::lock;
@@ -101,12 +102,13 @@ fn stop_all(context: &Context, stop: &Stop, json: bool) -> Result<u8, Error> {
     })
 }
 
-/// Whether an agent is at work although its session's supervisor is gone.
+/// Whether an agent is at work although its session's supervisor is gone, or has left processes.
 fn has_agents(stored: &Stored) -> bool {
     let is_at_work = |record: &TaskRecord| match &record.state {
         TaskState::Running { attempt, .. } => {
             let paths = stored.paths.attempt(record.id.as_ref(), attempt.number);
-            lock::is_held(&paths.lock()).unwrap_or(false)
+            let left = || is_any_alive(&[attempt.id.to_string()]);
+            lock::is_held(&paths.lock()).unwrap_or(false) || left().is_ok_and(|left| left.contains(&true))
         }
         _ => false,
     };

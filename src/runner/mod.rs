@@ -26,6 +26,8 @@ use crate::store::paths::AttemptPaths;
 
 /// The hidden subcommand that is a runner.
 pub const COMMAND: &str = "__runner";
+/// How long it waits for another runner of its attempt, which has not begun, to end.
+const PATIENCE: Duration = Duration::from_secs(5);
 /// What the runner says when it is ready to start the agent.
 pub const READY: &str = "ready";
 /// What it waits for.
@@ -73,13 +75,19 @@ pub fn main(dir: &Path, place: Option<i32>) -> io::Result<()> {
 }
 
 fn prepare(paths: &AttemptPaths) -> io::Result<(Lock, RunnerRequest, attempt::Signals)> {
-    let held = || io::Error::other(format!("{} is held by another runner", paths.lock().display()));
-    let lock = Lock::try_acquire(&paths.lock())?.ok_or_else(held)?;
+    let lock = lock(paths)?;
     let request = RunnerRequest::read(&paths.request())?;
     atomic::write_json(&paths.identity(), &ProcessIdentity::current(), Durability::Synced)?;
     become_subreaper()?;
     // Before the word is given: from here on a signal is a request, and does not end this process.
     Ok((lock, request, attempt::Signals::catch()?))
+}
+
+/// Takes the lock of the attempt. One whose supervisor was killed before it could give the word may just be beginning,
+/// and ends at once: it is waited for.
+fn lock(paths: &AttemptPaths) -> io::Result<Lock> {
+    let held = || io::Error::other(format!("{} is held by another runner", paths.lock().display()));
+    Lock::acquire_within(&paths.lock(), PATIENCE)?.ok_or_else(held)
 }
 
 fn say(line: &str) -> io::Result<()> {

@@ -118,8 +118,7 @@ fn moved(before: &TaskState, record: &mut TaskRecord, event: &EventKind, at: u64
             record.started_ms.get_or_insert(at);
             TaskState::Preparing { site: site.clone() }
         }
-        (TaskState::Preparing { .. }, EventKind::TaskReleased { .. }) if record.attempts == 0 => pending(record, None),
-        (TaskState::Preparing { site }, EventKind::TaskReleased { .. }) => pending(record, site.clone()),
+        (TaskState::Preparing { site }, EventKind::TaskReleased { .. }) => pending(record, site),
         (
             TaskState::Preparing { site },
             EventKind::AttemptStarted {
@@ -153,14 +152,14 @@ fn moved(before: &TaskState, record: &mut TaskRecord, event: &EventKind, at: u64
         }
         (TaskState::Running { site, .. }, EventKind::AttemptLost { outcome, .. }) => {
             record.attempts_ms = record.attempts_ms.saturating_add(outcome.duration_ms);
-            pending(record, site.clone())
+            pending(record, site)
         }
         (TaskState::Settled { site, settlement, .. }, EventKind::TaskRetried { .. })
             if settlement.outcome != Outcome::Succeeded =>
         {
             record.settled_ms = None;
             record.stop_asked = None;
-            pending(record, site.clone())
+            pending(record, site)
         }
         (TaskState::Pending { .. }, EventKind::TaskSettled { settlement, .. }) if record.stop_asked.is_some() => {
             record.settled_ms = Some(at);
@@ -194,10 +193,12 @@ fn moved(before: &TaskState, record: &mut TaskRecord, event: &EventKind, at: u64
     })
 }
 
-/// It waits for its turn, again: how long it takes is counted from there.
-fn pending(record: &mut TaskRecord, site: Option<Site>) -> TaskState {
+/// It waits for its turn, again, and how long it takes is counted from there: where an attempt was made before the next
+/// one is made; else nothing of it is to be found anywhere.
+fn pending(record: &mut TaskRecord, site: &Option<Site>) -> TaskState {
     record.started_ms = None;
     record.unattended_ms = 0;
+    let site = site.clone().filter(|_| record.attempts > 0);
     TaskState::Pending { site }
 }
 

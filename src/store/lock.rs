@@ -8,6 +8,8 @@ use std::fs::{File, OpenOptions, TryLockError};
 use std::io;
 use std::os::unix::fs::OpenOptionsExt;
 use std::path::Path;
+use std::thread::sleep;
+use std::time::{Duration, Instant};
 
 /// A held exclusive lock; dropping it (in every process that has it) lets go.
 #[derive(Debug)]
@@ -25,11 +27,21 @@ impl Lock {
 
     /// Takes the lock, or gives `None` when another process holds it.
     pub fn try_acquire(path: &Path) -> io::Result<Option<Self>> {
+        Self::acquire_within(path, Duration::ZERO)
+    }
+
+    /// Takes the lock, or gives `None` when another process has held it all this time.
+    pub fn acquire_within(path: &Path, patience: Duration) -> io::Result<Option<Self>> {
+        const PAUSE: Duration = Duration::from_millis(10);
         let file = open(path)?;
-        match file.try_lock() {
-            Ok(()) => Ok(Some(Self { file })),
-            Err(TryLockError::WouldBlock) => Ok(None),
-            Err(TryLockError::Error(e)) => Err(e),
+        let started = Instant::now();
+        loop {
+            match file.try_lock() {
+                Ok(()) => return Ok(Some(Self { file })),
+                Err(TryLockError::WouldBlock) if started.elapsed() < patience => sleep(PAUSE),
+                Err(TryLockError::WouldBlock) => return Ok(None),
+                Err(TryLockError::Error(e)) => return Err(e),
+            }
         }
     }
 

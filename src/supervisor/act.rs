@@ -1,6 +1,7 @@
 //! Carries out what was decided, each thing beside the loop, and reports back through its channel.
 
 use std::collections::HashMap;
+use std::fs;
 use std::io::{Write, stderr};
 use std::sync::{Arc, Mutex};
 
@@ -110,6 +111,8 @@ impl Hands {
         let record = |task: usize| state.tasks[task].clone();
         match action {
             Action::Provision { task, site } => {
+                // Nobody looks after a runner of it now.
+                self.words.remove(&task);
                 let record = record(task);
                 spawn_blocking(move || shared.provision(task, &record, site.as_ref()));
             }
@@ -162,6 +165,10 @@ impl Hands {
             Action::Remove { task } => {
                 let record = record(task);
                 spawn_blocking(move || shared.remove(task, &record));
+            }
+            Action::Forget(path) => {
+                // One that stays is read again by another supervisor: that makes no difference.
+                let _ = fs::remove_file(path);
             }
         }
     }

@@ -2,6 +2,8 @@
 
 mod stopping;
 
+use std::path::PathBuf;
+
 pub(super) use stopping::never_started;
 
 use super::request::{GoOn, Stop};
@@ -46,6 +48,8 @@ pub(super) enum Input {
     SnapshotDue { task: usize, number: u32 },
     /// Somebody wants the session, or some of its tasks, to stop.
     StopAsked(Stop),
+    /// What is asked for in this file was told.
+    TakenUp(PathBuf),
     /// The user should know.
     Warning(String),
     /// The user should know, of a task.
@@ -100,6 +104,8 @@ pub(super) enum Action {
     Settle { task: usize },
     /// Put the worktree away.
     Remove { task: usize },
+    /// Remove the file of a request.
+    Forget(PathBuf),
 }
 
 /// What `input` means in `state`.
@@ -177,6 +183,7 @@ pub(super) fn decide(spec: &SessionSpec, state: &SessionState, input: Input) -> 
             (vec![], snapshot.into_iter().collect())
         }
         Input::StopAsked(stop) => stopping::asked(spec, state, &stop),
+        Input::TakenUp(path) => (vec![], vec![Action::Forget(path)]),
         Input::Warning(text) => (vec![EventKind::Warned { task: None, text }], vec![]),
         Input::TaskWarning { task, text } => {
             let task = Some(id(task));
@@ -247,6 +254,12 @@ pub(super) fn go_on(state: &SessionState, wanted: &GoOn) -> Vec<EventKind> {
         .filter(|task| wanted.retry_failed && task.is_unsuccessful());
     let retried = failed.map(|task| EventKind::TaskRetried { task: task.id.clone() });
     limit.into_iter().chain(retried).collect()
+}
+
+/// What a request means that an earlier supervisor has not taken up. How agents are ended that still run follows from
+/// the state.
+pub(super) fn stop_before(spec: &SessionSpec, state: &SessionState, stop: &Stop) -> Vec<EventKind> {
+    stopping::asked(spec, state, stop).0
 }
 
 /// Whether the session is at its end.

@@ -40,10 +40,11 @@ pub use request::{GoOn, Stop, ask_to_go_on, ask_to_stop, left_behind};
 pub use runner_request::runner_request;
 
 use act::Hands;
-use decide::{Action, Input, decide, finish, go_on, never_started, schedule};
+use decide::{Action, Input, decide, finish, go_on, never_started, schedule, stop_before};
 use gate::Gate;
 use record::Recorder;
 use recover::recover;
+use request::TakingUp;
 
 use crate::git::{self, Drivers, Git, GitError};
 use crate::process::{ProcessIdentity, become_subreaper, reap_orphans, take_stdin};
@@ -152,16 +153,20 @@ fn begin(paths: &SessionPaths) -> Result<Begun, SupervisorError> {
         let text = "the last line of the journal was torn, and was cut off".into();
         recorder.add(EventKind::Warned { task: None, text })?;
     }
-    let asked = request::wanted(paths);
-    for (_, wanted) in &asked {
-        for event in go_on(&recorder.state, wanted) {
+    let wanted = request::wanted(paths);
+    // Before what is tried again: that was not there to be stopped.
+    for stop in &wanted.stops {
+        for event in stop_before(&recorder.spec, &recorder.state, stop) {
             recorder.add(event)?;
         }
     }
-    if before.is_some() || !asked.is_empty() {
-        recorder.commit()?;
+    for change in &wanted.changes {
+        for event in go_on(&recorder.state, change) {
+            recorder.add(event)?;
+        }
     }
-    for (path, _) in asked {
+    let is_durable = (before.is_some() || !wanted.files.is_empty()) && recorder.commit()?;
+    for path in wanted.files.iter().filter(|_| is_durable) {
         // Whoever resumes the session removes what is left of this.
         let _ = fs::remove_file(path);
     }
@@ -208,11 +213,14 @@ async fn supervise(paths: &SessionPaths, begun: Begun, signals: [Signal; 2]) -> 
         batch = go_on_from(&mut hands, &recorder, paths, before.as_ref());
     }
     // Before any task starts: one of them may be to start none.
-    request::take_up_all(paths, &sender);
+    let mut requests = TakingUp::new(paths, sender.clone());
+    requests.all();
     while let Ok(input) = inputs.try_recv() {
         batch.push(input);
     }
-    request::watch(paths, sender.clone()).map_err(SupervisorError::io("cannot watch for requests"))?;
+    requests
+        .watch()
+        .map_err(SupervisorError::io("cannot watch for requests"))?;
     forward_signals(signals, sender);
     let mut held: Vec<Action> = Vec::new();
     loop {

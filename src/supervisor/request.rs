@@ -1,5 +1,10 @@
 //! What others ask of a supervisor: a file each in the session's `requests` directory.
+//!
+//! A file stays until what it asks for is in the journal. One that a supervisor has left behind when it was killed is
+//! of no account if it was about the whole session, which somebody has wanted to go on since; that some of its tasks are
+//! to stop still holds.
 
+use std::collections::HashSet;
 use std::fs;
 use std::io;
 use std::path::{Path, PathBuf};
@@ -10,6 +15,7 @@ use tokio::sync::mpsc::UnboundedSender;
 use uuid::Uuid;
 
 use super::decide::Input;
+use crate::store::Shortage;
 use crate::store::atomic::{self, Durability};
 use crate::store::paths::SessionPaths;
 use crate::store::watch::{DirectoryWatch, LOOK_AGAIN};
@@ -88,8 +94,13 @@ pub fn ask_to_go_on(paths: &SessionPaths, wanted: GoOn) -> io::Result<()> {
     atomic::write_json(&path, &Request::GoOn(wanted), Durability::Fast)
 }
 
-/// The requests that nobody has taken up.
+/// The requests that nobody has taken up, and that are of no account to another supervisor.
 pub fn left_behind(paths: &SessionPaths) -> Vec<PathBuf> {
+    let is_void = |path: &PathBuf| !matches!(read(path), Ok(Request::StopTasks { .. }));
+    all(paths).into_iter().filter(is_void).collect()
+}
+
+fn all(paths: &SessionPaths) -> Vec<PathBuf> {
     let entries = fs::read_dir(paths.requests()).into_iter().flatten().flatten();
     entries
         .map(|entry| entry.path())
@@ -97,52 +108,87 @@ pub fn left_behind(paths: &SessionPaths) -> Vec<PathBuf> {
         .collect()
 }
 
-/// What is wanted of a supervisor that begins, and the files that say so: to be removed once that is durable.
-pub(super) fn wanted(paths: &SessionPaths) -> Vec<(PathBuf, GoOn)> {
-    let read = |path: PathBuf| match serde_json::from_slice(&fs::read(&path).ok()?) {
-        Ok(Request::GoOn(wanted)) => Some((path, wanted)),
-        _ => None,
-    };
-    left_behind(paths).into_iter().filter_map(read).collect()
+fn read(path: &Path) -> io::Result<Request> {
+    Ok(serde_json::from_slice(&fs::read(path)?)?)
 }
 
-/// Takes up what is there already.
-pub(super) fn take_up_all(paths: &SessionPaths, sender: &UnboundedSender<Input>) {
-    take_up(&paths.requests(), sender);
+/// What is wanted of a supervisor that begins. The files that say so are to be removed once that is durable.
+#[derive(Debug, Default)]
+pub(super) struct Wanted {
+    /// Tasks that were to stop before.
+    pub stops: Vec<Stop>,
+    /// What is changed.
+    pub changes: Vec<GoOn>,
+    /// All of the files.
+    pub files: Vec<PathBuf>,
 }
 
-/// Takes up requests as long as the process lives, on a thread of its own.
-pub(super) fn watch(paths: &SessionPaths, sender: UnboundedSender<Input>) -> io::Result<()> {
-    let dir = paths.requests();
-    let take_up_what_comes = move || {
-        let watch = DirectoryWatch::new(&dir);
-        while take_up(&dir, &sender) {
-            watch.wait(LOOK_AGAIN);
+/// Reads what is wanted of a supervisor that begins.
+pub(super) fn wanted(paths: &SessionPaths) -> Wanted {
+    let mut wanted = Wanted::default();
+    for path in all(paths) {
+        match read(&path) {
+            Ok(Request::GoOn(change)) => wanted.changes.push(change),
+            Ok(request @ Request::StopTasks { .. }) => wanted.stops.extend(request.stop()),
+            _ => continue,
         }
-    };
-    thread::Builder::new().spawn(take_up_what_comes).map(drop)
+        wanted.files.push(path);
+    }
+    wanted
 }
 
-/// False when nobody listens any more.
-fn take_up(dir: &Path, sender: &UnboundedSender<Input>) -> bool {
-    for entry in fs::read_dir(dir).into_iter().flatten().flatten() {
-        let path = entry.path();
-        if path.extension().is_none_or(|e| e != "json") {
-            continue;
-        }
-        let text = fs::read(&path).unwrap_or_default();
-        let input = match serde_json::from_slice::<Request>(&text).map(Request::stop) {
-            Ok(Some(stop)) => Input::StopAsked(stop),
-            // Those are for one that begins.
-            Ok(None) => continue,
-            Err(e) => Input::Warning(format!("a request could not be read: {}: {e}", path.display())),
-        };
-        let _ = fs::remove_file(&path);
-        if sender.send(input).is_err() {
-            return false;
+/// Takes up requests, each once.
+pub(super) struct TakingUp {
+    paths: SessionPaths,
+    sender: UnboundedSender<Input>,
+    /// Those that were taken up and are there still.
+    taken: HashSet<PathBuf>,
+}
+
+impl TakingUp {
+    pub(super) fn new(paths: &SessionPaths, sender: UnboundedSender<Input>) -> Self {
+        Self {
+            paths: paths.clone(),
+            sender,
+            taken: HashSet::new(),
         }
     }
-    !sender.is_closed()
+
+    /// Takes up what is there. False when nobody listens any more.
+    pub(super) fn all(&mut self) -> bool {
+        let found = all(&self.paths);
+        self.taken.retain(|path| found.contains(path));
+        for path in found {
+            if self.taken.contains(&path) {
+                continue;
+            }
+            let input = match read(&path).map(Request::stop) {
+                Ok(Some(stop)) => Input::StopAsked(stop),
+                // Those are for one that begins.
+                Ok(None) => continue,
+                Err(e) if Shortage::of(&e).is_some() || e.kind() == io::ErrorKind::NotFound => continue,
+                Err(e) => Input::Warning(format!("a request could not be read: {}: {e}", path.display())),
+            };
+            self.taken.insert(path.clone());
+            for input in [input, Input::TakenUp(path)] {
+                if self.sender.send(input).is_err() {
+                    return false;
+                }
+            }
+        }
+        !self.sender.is_closed()
+    }
+
+    /// Takes up what comes as long as the process lives, on a thread of its own.
+    pub(super) fn watch(mut self) -> io::Result<()> {
+        let take_up_what_comes = move || {
+            let watch = DirectoryWatch::new(&self.paths.requests());
+            while self.all() {
+                watch.wait(LOOK_AGAIN);
+            }
+        };
+        thread::Builder::new().spawn(take_up_what_comes).map(drop)
+    }
 }
 
 #[cfg(test)]

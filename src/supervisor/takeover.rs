@@ -4,6 +4,7 @@
 //! found to be the process that it was: by its pid, when it started, and the boot of the machine.
 
 use std::io;
+use std::path::Path;
 use std::thread;
 
 use tokio::sync::mpsc::UnboundedReceiver;
@@ -16,6 +17,7 @@ use super::recover::Found;
 use crate::process::{ProcessIdentity, end_marked, signal_process};
 use crate::runner::ask_to_end;
 use crate::session::{Attempt, read_json};
+use crate::store::Shortage;
 use crate::store::lock::{Lock, is_held};
 use crate::store::paths::AttemptPaths;
 use crate::store::watch::LOOK_AGAIN;
@@ -23,11 +25,14 @@ use crate::task::{AgentEnd, AttemptOutcome, FailureReason, Live};
 
 /// Looks at an attempt; `before` is the supervisor that started it.
 pub(super) fn look(paths: &AttemptPaths, before: Option<&ProcessIdentity>) -> Found {
-    if is_held(&paths.lock()).unwrap_or(false) {
+    if may_live(&paths.lock()) {
         return Found::Lives;
     }
-    if let Some(outcome) = outcome(paths) {
-        return Found::Ended(outcome);
+    match outcome(paths) {
+        Ok(Some(outcome)) => return Found::Ended(outcome),
+        Ok(None) => {}
+        // It is read again where that can wait.
+        Err(_) => return Found::Lives,
     }
     let runner = read_json::<ProcessIdentity>(&paths.identity()).ok();
     match runner.as_ref().or(before) {
@@ -36,16 +41,26 @@ pub(super) fn look(paths: &AttemptPaths, before: Option<&ProcessIdentity>) -> Fo
     }
 }
 
-/// What the runner wrote down. One that wrote what cannot be read has ended all the same, and its work is not done again.
-fn outcome(paths: &AttemptPaths) -> Option<AttemptOutcome> {
+/// Whether a runner may hold this lock: also when that cannot be seen for want of something.
+fn may_live(lock: &Path) -> bool {
+    is_held(lock).unwrap_or_else(|e| Shortage::of(&e).is_some())
+}
+
+/// What the runner wrote down. One that wrote what cannot be read has ended all the same, and its work is not done again;
+/// an error says that it cannot be read now.
+fn outcome(paths: &AttemptPaths) -> Result<Option<AttemptOutcome>, Shortage> {
     let path = paths.outcome();
     match read_json(&path) {
-        Ok(outcome) => Some(outcome),
-        Err(_) if !path.exists() => None,
-        Err(e) => {
-            let error = format!("how it ended cannot be read ({e})");
-            Some(AttemptOutcome::unseen(AgentEnd::Unknown, FailureReason::Lost, error))
-        }
+        Ok(outcome) => Ok(Some(outcome)),
+        Err(_) if !path.exists() => Ok(None),
+        Err(e) => match Shortage::of(&e) {
+            Some(short) => Err(short),
+            None => {
+                let error = format!("how it ended cannot be read ({e})");
+                let unseen = AttemptOutcome::unseen(AgentEnd::Unknown, FailureReason::Lost, error);
+                Ok(Some(unseen))
+            }
+        },
     }
 }
 
@@ -86,8 +101,12 @@ pub(super) async fn wait_for_end(
             },
         }
     }
-    if let Some(outcome) = outcome(paths) {
-        return Ended::Told(outcome);
+    loop {
+        match outcome(paths) {
+            Ok(Some(outcome)) => return Ended::Told(outcome),
+            Ok(None) => break,
+            Err(_) => sleep(LOOK_AGAIN).await,
+        }
     }
     let mut lost = AttemptOutcome::unseen(
         AgentEnd::Unknown,
@@ -96,14 +115,24 @@ pub(super) async fn wait_for_end(
     );
     if search {
         let mark = attempt.id.to_string();
-        let ended = spawn_blocking(move || end_marked(&mark)).await;
-        (lost.killed_processes, lost.left_processes) = ended.ok().and_then(Result::ok).unwrap_or_default();
+        (lost.killed_processes, lost.left_processes) = end_all(mark).await;
     }
     // What it has cost is spent, whatever came of it.
     if let Ok(live) = read_json::<Live>(&paths.live()) {
         (lost.turns, lost.cost_usd, lost.output_bytes) = (live.turns, live.cost_usd, live.output_bytes);
     }
     Ended::Lost(lost)
+}
+
+/// Ends what is left of a lost attempt. As long as that cannot be looked for, it is not made again.
+async fn end_all(mark: String) -> (usize, Vec<i32>) {
+    loop {
+        let mark = mark.clone();
+        match spawn_blocking(move || end_marked(&mark)).await {
+            Ok(Err(e)) if Shortage::of(&e).is_some() => sleep(LOOK_AGAIN).await,
+            ended => return ended.ok().and_then(Result::ok).unwrap_or_default(),
+        }
+    }
 }
 
 /// Waits until no runner is left that never had the word.
@@ -131,7 +160,7 @@ fn freed(paths: &AttemptPaths) -> oneshot::Receiver<()> {
     });
     tokio::spawn(async move {
         if spawned.is_err() || !waited.await.unwrap_or(false) {
-            while is_held(&path).unwrap_or(false) {
+            while may_live(&path) {
                 sleep(LOOK_AGAIN).await;
             }
         }

@@ -98,6 +98,17 @@ fn prepare(shop: &Workshop, site: &Site, task: &TaskId, report: &mut Report) -> 
     Ok(Some(at))
 }
 
+/// Puts away a worktree that was being made again, so that the files which are not there yet are not taken for deleted.
+pub(super) fn put_unfinished_away(shop: &Workshop, site: &Site, task: &TaskId) -> Result<(), WorktreeError> {
+    let repository = shop.repository()?;
+    if repository.find_reference(&shop.pin(task, REMADE)).is_ok() {
+        let _lock = shop.lock()?;
+        put_half_away(shop, site)?;
+        drop_remade(&repository, shop, task)?;
+    }
+    Ok(())
+}
+
 fn drop_remade(repository: &Repository, shop: &Workshop, task: &TaskId) -> Result<(), WorktreeError> {
     let name = shop.pin(task, REMADE);
     let delete = || match repository.find_reference(&name) {

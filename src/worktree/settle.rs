@@ -10,6 +10,7 @@ use std::path::Path;
 
 use git2::{Oid, ReferenceType, Repository, Signature};
 
+use super::again::put_unfinished_away;
 use super::history::{self, leads_to};
 use super::inspect::{self, Head, Uncommitted};
 use super::pins::Pins;
@@ -39,6 +40,7 @@ pub struct Settled {
 /// Settles the work of `task` at `site`: commits, pins, moves the branch forward.
 pub fn settle(shop: &Workshop, site: &Site, task: &TaskSpec) -> Result<Settled, WorktreeError> {
     let repository = shop.repository()?;
+    put_unfinished_away(shop, site, &task.id)?;
     let base = oid(&site.base)?;
     let mut report = Report::default();
     let admin = shop.admin_dir(&site.worktree);

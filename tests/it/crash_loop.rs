@@ -18,7 +18,7 @@ use std::time::{Duration, Instant};
 use rustix::process::{Pid, Signal, kill_process};
 use serde_json::{Value, json};
 
-use crate::support::{PATIENCE, Process, Project, skipped};
+use crate::support::{PATIENCE, Process, Project};
 
 /// How many seeds are run when nobody says.
 const USUAL_SEEDS: u64 = 8;
@@ -338,15 +338,6 @@ fn crash(seed: u64) -> usize {
     })
 }
 
-/// Whether this build has no `resume`, which is then said.
-fn cannot_resume() -> bool {
-    let missing = Project::empty().run(&["resume", "--help"]).code() != 0;
-    if missing {
-        skipped("this build has no resume");
-    }
-    missing
-}
-
 /// The seeds that are asked for.
 fn seeds() -> Vec<u64> {
     let asked = std::env::var("PLEACH_TEST_SEEDS").unwrap_or_default();
@@ -386,9 +377,6 @@ fn caught(about: String, run: impl FnOnce() + UnwindSafe) -> Option<String> {
 // Fault 3: everything is killed at once, as by a reboot.
 #[test]
 fn a_session_that_is_killed_at_random_and_resumed_does_everything_once() {
-    if cannot_resume() {
-        return;
-    }
     side_by_side(&seeds(), |&seed| {
         caught(format!("seed {seed}"), move || {
             let reads = crash(seed);
@@ -421,9 +409,6 @@ fn at_every_passage(points: &[&str], role: &str, at_least: u64, go: impl Fn(&Cra
 // Fault 1: the supervisor is killed before every fsync and rename, and around every record.
 #[test]
 fn a_supervisor_that_is_killed_at_any_step_leaves_a_session_that_goes_on() {
-    if cannot_resume() {
-        return;
-    }
     at_every_passage(
         &["fsync", "rename", "journal", "journaled"],
         "supervisor",
@@ -444,9 +429,6 @@ fn a_supervisor_that_is_killed_at_any_step_leaves_a_session_that_goes_on() {
 // Fault 1: `run` itself is killed before every fsync and rename: there is a session that goes on, or none.
 #[test]
 fn a_run_that_is_killed_at_any_step_leaves_a_session_or_none() {
-    if cannot_resume() {
-        return;
-    }
     at_every_passage(&["fsync", "rename"], "command", 1, |crashing, at| {
         let killed = !crashing.command(&crashing.arguments(), Some(at));
         if crashing.session_dir().is_none() {
@@ -466,9 +448,6 @@ fn a_run_that_is_killed_at_any_step_leaves_a_session_or_none() {
 // Fault 1: each runner is killed before every fsync and rename: its attempt has ended, or is lost and can be made again.
 #[test]
 fn a_runner_that_is_killed_at_any_step_loses_its_attempt_and_no_work() {
-    if cannot_resume() {
-        return;
-    }
     at_every_passage(&["fsync", "rename"], "runner", 1, |crashing, at| {
         crashing.start(Some(at));
         assert!(crashing.until_quiet(), "{at}: {:#}", crashing.status());

@@ -40,6 +40,8 @@ mod recover;
 mod resources;
 mod resources_shared;
 mod resume;
+mod resume_stop;
+mod resume_worktrees;
 mod runner;
 mod schema;
 mod settling;

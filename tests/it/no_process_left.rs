@@ -34,6 +34,7 @@ enum Step {
 enum Whom {
     Agent,
     Runner,
+    Supervisor,
 }
 
 use Step::{Kill, Open, Pleach};
@@ -75,6 +76,15 @@ cases! {
     after_the_agent_was_killed: [], [Kill(Whom::Agent)] => ("failed", Some("exit"));
     after_the_runner_was_killed: [], [Kill(Whom::Runner)] => LOST;
     after_agent_and_runner_were_killed: [], [Kill(Whom::Agent), Kill(Whom::Runner)] => LOST;
+    // Fault 1: kill -9 of the supervisor.
+    after_the_supervisor_was_killed_and_a_resume: [], [Kill(Whom::Supervisor), Pleach(&["resume"]), Open] => ("succeeded", None);
+    after_the_supervisor_was_killed_and_a_stop: ["--grace", "200ms"], [Kill(Whom::Supervisor), Pleach(&["stop"])] => STOPPED;
+    after_the_supervisor_was_killed_and_a_stop_of_everything: ["--grace", "200ms"], [Kill(Whom::Supervisor), Pleach(&["stop", "--all"])] => STOPPED;
+    after_the_supervisor_was_killed_a_resume_and_a_stop: ["--grace", "200ms"], [Kill(Whom::Supervisor), Pleach(&["resume"]), Pleach(&["stop"])] => STOPPED;
+    after_supervisor_and_runner_were_killed_and_a_stop: [], [Kill(Whom::Supervisor), Kill(Whom::Runner), Pleach(&["stop"])] => STOPPED;
+    after_supervisor_and_runner_were_killed_and_a_stop_of_everything: [], [Kill(Whom::Supervisor), Kill(Whom::Runner), Pleach(&["stop", "--all"])] => STOPPED;
+    // The second attempt makes the same daemons.
+    after_supervisor_and_runner_were_killed_and_a_resume: [], [Kill(Whom::Supervisor), Kill(Whom::Runner), Pleach(&["resume"]), Open] => ("succeeded", None);
 }
 
 fn no_process_is_left(case: &Case) {
@@ -110,6 +120,7 @@ fn no_process_is_left(case: &Case) {
             Open => project.open("gate"),
             Kill(Whom::Agent) => kill_process(attempt.agent, Signal::KILL).expect("kill the agent"),
             Kill(Whom::Runner) => kill_process(attempt.runner, Signal::KILL).expect("kill the runner"),
+            Kill(Whom::Supervisor) => drop(project.kill_supervisor()),
             Pleach(arguments) => {
                 let named = |&a: &&'static str| if a.is_empty() { session.clone() } else { a.to_owned() };
                 let arguments: Vec<String> = arguments.iter().map(named).collect();
@@ -125,7 +136,20 @@ fn no_process_is_left(case: &Case) {
     });
     // From that moment on.
     assert_eq!(attempt.marked(&project), 0);
-    assert_eq!(living(&daemons), [""; 0]);
+    let killed = |whom: fn(&Whom) -> bool| case.steps.iter().any(|s| matches!(s, Kill(w) if whom(w)));
+    let both = killed(|w| matches!(w, Whom::Supervisor)) && killed(|w| matches!(w, Whom::Runner));
+    // With nobody left whose child it could become, and nothing to be known by, that one is nobody's.
+    let lost = if both { &["unmarked"][..] } else { &[] };
+    assert_eq!(living(&daemons), lost);
+    for (_, daemon) in daemons.iter().filter(|(name, _)| lost.contains(name)) {
+        kill_process(pid_in(&daemon.0.parse::<i32>().expect("a pid").into()), Signal::KILL).expect("kill it");
+    }
+    // Those of another attempt, if there was one.
+    let again = DAEMONS.iter().zip(&daemons).filter_map(|((name, _), (_, first))| {
+        let pid = project.line_beside(name);
+        (pid != first.0).then(|| (*name, Seen::of(&pid)))
+    });
+    assert_eq!(living(&again.collect::<Vec<_>>()), [""; 0]);
     assert_eq!(
         (&task["outcome"], &task["reason"]),
         (&case.outcome.0.into(), &case.outcome.1.into())

@@ -4,22 +4,21 @@
 //! Agents leave a line in `effects` each time they do their work, so that it shows when one does it twice.
 
 use std::fs;
-use std::path::PathBuf;
 
 use rustix::process::{Pid, Signal, kill_process};
 use serde_json::{Value, json};
 
-use crate::support::{Project, Ran};
+use crate::support::{Project, Ran, limit};
 
 /// Says that it is there, waits for its gate, and does its work: a file, and a line in `effects`.
-fn works(project: &Project, id: &str) -> String {
+pub fn works(project: &Project, id: &str) -> String {
     let [here, gate, effects] = ["here", "gate", "effects"].map(|name| project.beside(name));
     format!(
         "@write early-{id}.txt early\n@touch {here}-{id}\n@wait {gate}\n@run echo {id} >> {effects}\n@write {id}.txt done\n@say done"
     )
 }
 
-fn effects(project: &Project) -> Vec<String> {
+pub fn effects(project: &Project) -> Vec<String> {
     let text = fs::read_to_string(project.root().join("effects")).unwrap_or_default();
     let mut lines: Vec<String> = text.lines().map(str::to_owned).collect();
     lines.sort_unstable();
@@ -28,7 +27,7 @@ fn effects(project: &Project) -> Vec<String> {
 
 /// `pleach resume --sync` of the newest session, to its end.
 #[track_caller]
-fn resumed(project: &Project, options: &[&str]) -> Value {
+pub fn resumed(project: &Project, options: &[&str]) -> Value {
     let ran = project.run(&[&["resume", "--sync"], options].concat());
     assert!(matches!(ran.code(), 0 | 1), "{ran:?}");
     let status = project.query(&["status"]);
@@ -36,7 +35,7 @@ fn resumed(project: &Project, options: &[&str]) -> Value {
     status
 }
 
-fn task<'s>(status: &'s Value, id: &str) -> &'s Value {
+pub fn task<'s>(status: &'s Value, id: &str) -> &'s Value {
     let tasks = status["tasks"].as_array().expect("tasks");
     tasks
         .iter()
@@ -45,7 +44,7 @@ fn task<'s>(status: &'s Value, id: &str) -> &'s Value {
 }
 
 #[track_caller]
-fn assert_done(project: &Project, status: &Value, ids: &[&str], attempts: u64) {
+pub fn assert_done(project: &Project, status: &Value, ids: &[&str], attempts: u64) {
     assert_eq!(status["overall_status"], "completed", "{status:#}");
     for id in ids {
         let task = task(status, id);
@@ -65,23 +64,23 @@ fn assert_done(project: &Project, status: &Value, ids: &[&str], attempts: u64) {
     assert_eq!(effects(project), expected);
 }
 
-fn runner(project: &Project, id: &str) -> Pid {
+pub fn runner(project: &Project, id: &str) -> Pid {
     let path = project.attempt_dir(id).join("identity.json");
     let identity: Value = serde_json::from_slice(&fs::read(path).expect("an identity")).expect("JSON");
     pid(&identity["pid"])
 }
 
-fn pid(value: &Value) -> Pid {
+pub fn pid(value: &Value) -> Pid {
     let number = value.as_i64().and_then(|pid| i32::try_from(pid).ok());
     number.and_then(Pid::from_raw).expect("a pid")
 }
 
-fn kill(pid: Pid) {
+pub fn kill(pid: Pid) {
     kill_process(pid, Signal::KILL).expect("kill it");
 }
 
 /// Starts a session whose supervisor kills itself at a point, and waits until it is interrupted.
-fn killed_at(project: &Project, point: &str, tasks: &[(&str, &str)], options: &[&str]) {
+pub fn killed_at(project: &Project, point: &str, tasks: &[(&str, &str)], options: &[&str]) {
     let file = project.tasks(tasks);
     let mut command = project.pleach_command(&[&["run", "--agent", "scripted"], options, &[&file]].concat());
     let output = command
@@ -191,173 +190,6 @@ fn an_attempt_whose_runner_was_killed_too_is_made_again_in_the_same_worktree() {
 }
 
 #[test]
-fn a_supervisor_killed_while_it_prepares_leaves_nothing_that_is_not_undone() {
-    for point in [
-        "claimed:1",
-        "branched:1",
-        "registered:1",
-        "checked-out:1",
-        "spawned:1",
-        "journal:3",
-        "go:1",
-        "gone:1",
-    ] {
-        let project = Project::new();
-        project.open("gate");
-        let prompt = works(&project, "a");
-        killed_at(&project, point, &[("a", &prompt)], &[]);
-        if point == "branched:1" {
-            // As a git that is killed leaves it.
-            fs::write(project.repo().join(".git/refs/heads/main-task-a.lock"), "").expect("a lock");
-        }
-        let status = resumed(&project, &[]);
-        let attempts = task(&status, "a")["attempts"].as_u64().expect("a number");
-        // After the word it may have begun.
-        assert!(
-            attempts == 1 || (point.starts_with("go") && attempts == 2),
-            "{point}: {status:#}"
-        );
-        assert_done(&project, &status, &["a"], attempts);
-        assert_eq!(task(&status, "a")["branch"], "main-task-a", "{point}");
-        assert_eq!(project.git(&["worktree", "list"]).lines().count(), 1, "{point}");
-        assert_eq!(
-            project.git(&["for-each-ref", "--format=%(refname)", "refs/heads"]),
-            "refs/heads/main\nrefs/heads/main-task-a\n"
-        );
-        let pins = project.git(&["for-each-ref", "--format=%(refname)", "refs/pleach"]);
-        assert!(!pins.contains("/made") && !pins.contains("/left"), "{pins}");
-    }
-}
-
-/// Kills a session's supervisor at the `nth` passage of a point, and each one that takes it over one passage later than
-/// the one before, until one comes to the end; gives how often it was killed.
-fn killed_again_and_again(project: &Project, point: &str, nth: usize, file: &str) -> usize {
-    let mut arguments = vec!["run", "--agent", "scripted", "--max-parallel", "2", file];
-    for killed in 0..60 {
-        let kill = format!("{point}:{}@supervisor", nth + killed);
-        let mut command = project.pleach_command(&arguments);
-        let ran = Ran(command.env("PLEACH_TEST_KILL", kill).output().expect("run pleach"));
-        // It may be killed before it is ready.
-        assert!(matches!(ran.code(), 0 | 3), "{ran:?}");
-        let status = project.until("the end of the supervisor", |project| {
-            let status = project.query(&["status"]);
-            (status["supervisor"]["alive"] == false).then_some(status)
-        });
-        if status["overall_status"] == "completed" {
-            return killed;
-        }
-        arguments = vec!["resume"];
-    }
-    panic!("it comes to no end: {point}:{nth}");
-}
-
-#[test]
-fn a_session_whose_supervisors_are_killed_at_every_step_comes_to_its_end() {
-    for point in ["fsync", "rename"] {
-        for nth in 1.. {
-            let project = Project::new();
-            project.open("gate");
-            let ids = ["a", "b", "c"];
-            let prompts = ids.map(|id| works(&project, id));
-            let tasks: Vec<(&str, &str)> = ids.into_iter().zip(prompts.iter().map(String::as_str)).collect();
-            let file = project.tasks(&tasks);
-            let killed = killed_again_and_again(&project, point, nth, &file);
-            let status = project.query(&["status"]);
-            assert_eq!(status["overall_status"], "completed", "{point}:{nth}: {status:#}");
-            for id in ids {
-                let about = [&task(&status, id)["outcome"], &task(&status, id)["branch"]];
-                let branch = format!("main-task-{id}");
-                assert_eq!(about, ["succeeded", &branch], "{point}:{nth}: {:#?}", project.journal());
-                assert_eq!(
-                    project.show(&format!("main-task-{id}:{id}.txt")),
-                    "done\n",
-                    "{point}:{nth}"
-                );
-                let commits = project.git(&["rev-list", "--count", &format!("main..main-task-{id}")]);
-                assert_eq!(commits, "1\n", "{point}:{nth}");
-            }
-            let journal = project.journal();
-            let ended = |id: &str| {
-                let of = |record: &&Value| record["event"] == "attempt_ended" && record["task"] == id;
-                journal.iter().filter(of).count()
-            };
-            assert!(ids.iter().all(|id| ended(id) == 1), "{point}:{nth}: {journal:#?}");
-            assert_eq!(project.git(&["worktree", "list"]).lines().count(), 1, "{point}:{nth}");
-            assert_eq!(project.agents(), [""; 0]);
-            // Once with nobody killed it has been every one of them.
-            if killed == 0 {
-                break;
-            }
-        }
-    }
-}
-
-#[test]
-fn what_somebody_else_made_under_the_name_of_a_task_is_left_alone() {
-    let project = Project::new();
-    project.open("gate");
-    let prompt = works(&project, "a");
-    // The site is written down, and nothing is made.
-    killed_at(&project, "journaled:1", &[("a", &prompt)], &[]);
-    assert_eq!(project.git(&["branch", "--list", "main-task-a"]), "");
-    let worktree = project.worktree("a");
-    let at = worktree.to_str().expect("UTF-8");
-    project.git(&["worktree", "add", "-q", "-b", "main-task-a", at]);
-    fs::write(worktree.join("mine.txt"), "mine").expect("write");
-    let status = resumed(&project, &[]);
-    let branch = task(&status, "a")["branch"].as_str().expect("a branch").to_owned();
-    assert!(branch.starts_with("main-task-a-"), "{branch}");
-    assert_eq!(project.show(&format!("{branch}:a.txt")), "done\n");
-    assert_eq!(
-        fs::read_to_string(worktree.join("mine.txt")).expect("it is there"),
-        "mine"
-    );
-    assert_eq!(
-        project.git(&["rev-parse", "main-task-a"]),
-        project.git(&["rev-parse", "main"])
-    );
-}
-
-#[test]
-fn a_supervisor_killed_while_it_settles_or_puts_away_does_so_once() {
-    for point in [
-        "committed:1",
-        "pinned:1",
-        "settled:1",
-        "trashed:1",
-        "journal:4",
-        "journal:5",
-        "trash:1",
-        "trash:2",
-    ] {
-        let project = Project::new();
-        project.open("gate");
-        project.write(".gitignore", "*.log\n");
-        project.git(&["add", "."]);
-        project.git(&["commit", "-qm", "ignore"]);
-        let prompt = format!("{}\n@write x.log ignored", works(&project, "a"));
-        killed_at(&project, point, &[("a", &prompt)], &[]);
-        let status = resumed(&project, &[]);
-        assert_done(&project, &status, &["a"], 1);
-        assert_eq!(task(&status, "a")["notes"], json!([]), "{point}");
-        let pins = project.git(&["for-each-ref", "--format=%(refname)", "refs/pleach"]);
-        assert!(!pins.contains("/left"), "{point}: {pins}");
-        let removed = project.events("worktree_removed");
-        assert_eq!(removed.len(), 1, "{point}: {:#?}", project.journal());
-        assert_eq!(removed[0]["ignored"], json!(["x.log"]), "{point}");
-        let trash = PathBuf::from(removed[0]["trash"].as_str().expect("a path"));
-        assert!(
-            trash.join("worktree/x.log").is_file() && trash.join("git/HEAD").is_file(),
-            "{point}"
-        );
-        assert!(!project.worktree("a").exists());
-        assert_eq!(project.git(&["worktree", "list"]).lines().count(), 1, "{point}");
-        let settled = &project.events("task_settled")[0]["settlement"];
-        assert_eq!(settled["committed_leftovers"], true, "{point}");
-    }
-}
-
-#[test]
 fn a_torn_journal_is_cut_and_a_damaged_one_refused() {
     let project = Project::new();
     let prompt = works(&project, "a");
@@ -417,23 +249,6 @@ fn failed_tasks_are_tried_again_only_when_that_is_asked_for() {
         ran.code() == 0 && ran.err().contains("every task of session"),
         "{ran:?}"
     );
-}
-
-#[test]
-fn a_stopped_session_goes_on_with_what_had_not_begun() {
-    let project = Project::new();
-    let (a, b) = (works(&project, "a"), works(&project, "b"));
-    project.start(&[("a", &a), ("b", &b)], &["--max-parallel", "1"]);
-    project.await_file("here-a");
-    assert_eq!(project.run(&["stop"]).code(), 0);
-    project.open("gate");
-    let status = resumed(&project, &[]);
-    assert_eq!(task(&status, "a")["outcome"], "stopped");
-    assert_done(&project, &status, &["b"], 1);
-    let status = resumed(&project, &["--retry-failed"]);
-    assert_eq!(task(&status, "a")["outcome"], "succeeded");
-    assert_eq!(effects(&project), ["a", "b"]);
-    assert_eq!(project.show("main-task-a:early-a.txt"), "early\n");
 }
 
 #[test]
@@ -558,126 +373,6 @@ fn a_moved_or_copied_repository_is_not_gone_on_with() {
 }
 
 #[test]
-fn a_worktree_or_a_branch_that_is_gone_comes_back_with_what_was_committed() {
-    // What is taken away, and what is there afterwards.
-    for (line, notes) in [
-        ("rm -r ../repo.pleach/main-task-a", "the worktree"),
-        ("rm -r ../repo.pleach/main-task-a && git worktree prune", "the worktree"),
-        (
-            "git update-ref -d refs/heads/main-task-a",
-            "the branch main-task-a was gone",
-        ),
-        (
-            "rm -r ../repo.pleach/main-task-a && git update-ref -d refs/heads/main-task-a",
-            "the branch main-task-a was gone",
-        ),
-        (
-            "rm -r ../repo.pleach/main-task-a && git worktree prune && git update-ref -d refs/heads/main-task-a",
-            "the branch main-task-a was gone",
-        ),
-    ] {
-        let project = Project::new();
-        let agent = project.shell_agent();
-        let script = "if test -e one.txt; then echo done > a.txt; else echo one > one.txt; git add -A; git commit -qm one; exit 3; fi";
-        let file = project.tasks(&[("a", script)]);
-        assert_eq!(project.run(&["run", "--sync", "--claude", &agent, &file]).code(), 1);
-        let tip = project.git(&["rev-parse", "main-task-a"]);
-        project.sh(line);
-        let status = resumed(&project, &["--retry-failed"]);
-        let task = task(&status, "a");
-        assert_eq!(task["outcome"], "succeeded", "{line}: {task:#}");
-        assert!(task["notes"].to_string().contains(notes), "{line}: {task:#}");
-        assert_eq!(project.git(&["rev-parse", "main-task-a~1"]), tip, "{line}");
-        assert_eq!(project.show("main-task-a:a.txt"), "done\n");
-        let pins = project.git(&["for-each-ref", "--format=%(refname)", "refs/pleach"]);
-        assert!(!pins.contains("/remade"), "{pins}");
-    }
-}
-
-#[test]
-fn what_is_in_the_place_of_a_worktree_is_not_replaced() {
-    let project = Project::new();
-    let failed = project.session(&[("a", "@write a.txt one\n@fail no")], &[]);
-    failed.assert_exit(1);
-    let worktree = project.worktree("a");
-    fs::remove_dir_all(&worktree).expect("remove it");
-    project.git(&["worktree", "prune"]);
-    fs::create_dir(&worktree).expect("make another");
-    fs::write(worktree.join("mine.txt"), "mine").expect("write");
-    let status = resumed(&project, &["--retry-failed"]);
-    let task = task(&status, "a");
-    assert_eq!(
-        (&task["outcome"], &task["reason"], &task["branch"]),
-        (&json!("failed"), &json!("provisioning"), &json!("main-task-a")),
-        "{task:#}"
-    );
-    assert_eq!(
-        fs::read_to_string(worktree.join("mine.txt")).expect("it is there"),
-        "mine"
-    );
-    assert_eq!(project.show("main-task-a:a.txt"), "one\n");
-}
-
-#[test]
-fn a_resumed_supervisor_that_is_killed_making_a_worktree_again_is_resumed_too() {
-    for point in ["claimed:1", "registered:1", "checked-out:1"] {
-        let project = Project::new();
-        let agent = project.shell_agent();
-        let script = "if test -e one.txt; then git status --porcelain > a.txt; else echo one > one.txt; exit 3; fi";
-        let file = project.tasks(&[("a", script)]);
-        assert_eq!(project.run(&["run", "--sync", "--claude", &agent, &file]).code(), 1);
-        fs::remove_dir_all(project.worktree("a")).expect("remove it");
-        let mut command = project.pleach_command(&["resume", "--retry-failed"]);
-        let output = command
-            .env("PLEACH_TEST_KILL", format!("{point}@supervisor"))
-            .output()
-            .expect("run it");
-        assert!(output.status.success(), "{output:?}");
-        project.until("the supervisor's end", |project| {
-            (project.query(&["status"])["overall_status"] == "interrupted").then_some(())
-        });
-        let status = resumed(&project, &[]);
-        assert_eq!(task(&status, "a")["outcome"], "succeeded", "{point}: {status:#}");
-        // No agent has seen half a worktree.
-        assert_eq!(project.show("main-task-a:a.txt"), "?? a.txt\n", "{point}");
-        assert_eq!(project.git(&["worktree", "list"]).lines().count(), 1, "{point}");
-    }
-}
-
-#[test]
-fn a_session_without_a_supervisor_can_be_stopped() {
-    for runner_dies in [false, true] {
-        let project = Project::new();
-        let (a, b) = (works(&project, "a"), works(&project, "b"));
-        project.start(&[("a", &a), ("b", &b)], &["--max-parallel", "1"]);
-        project.await_file("here-a");
-        let runner = runner(&project, "a");
-        project.kill_supervisor();
-        if runner_dies {
-            kill(runner);
-        }
-        let ran = project.run(&["stop"]);
-        assert_eq!(ran.code(), 0, "{ran:?}");
-        assert_eq!(project.agents(), [""; 0]);
-        let status = project.query(&["status"]);
-        assert_eq!(status["overall_status"], "stopped", "{status:#}");
-        let of = |id: &str| {
-            [
-                task(&status, id)["status"].clone(),
-                task(&status, id)["outcome"].clone(),
-            ]
-        };
-        assert_eq!(
-            [of("a"), of("b")],
-            [[json!("completed"), json!("stopped")], [json!("pending"), Value::Null]]
-        );
-        assert_eq!(project.show("main-task-a:early-a.txt"), "early\n");
-        project.open("gate");
-        assert_done(&project, &resumed(&project, &[]), &["b"], 1);
-    }
-}
-
-#[test]
 fn what_a_session_needs_has_to_be_there() {
     let project = Project::new();
     let program = project.program("agent", "exit 3");
@@ -691,4 +386,33 @@ fn what_a_session_needs_has_to_be_there() {
         "{ran:?}"
     );
     assert_eq!(project.events("session_started").len(), 1);
+}
+
+// Fault 9: hardly a file can be opened while many attempts are taken over.
+#[test]
+fn agents_are_not_taken_for_lost_because_no_file_can_be_opened() {
+    let project = Project::new();
+    let ids: Vec<String> = (0..12).map(|n| format!("t{n}")).collect();
+    let prompts: Vec<String> = ids.iter().map(|id| works(&project, id)).collect();
+    let tasks: Vec<(&str, &str)> = ids
+        .iter()
+        .map(String::as_str)
+        .zip(prompts.iter().map(String::as_str))
+        .collect();
+    project.start(&tasks, &["--max-parallel", "12"]);
+    for id in &ids {
+        project.await_file(&format!("here-{id}"));
+    }
+    project.kill_supervisor();
+    let ran = Ran(project
+        .shell("ulimit -Sn 24; exec \"$PLEACH\" resume")
+        .output()
+        .expect("run it"));
+    assert_eq!(ran.code(), 0, "{ran:?}");
+    let status = project.query(&["status"]);
+    limit(&project, pid(&status["supervisor"]["pid"]), "nofile", "1024");
+    project.open("gate");
+    assert_eq!(project.run(&["wait"]).code(), 0);
+    let ids: Vec<&str> = ids.iter().map(String::as_str).collect();
+    assert_done(&project, &project.query(&["status"]), &ids, 1);
 }

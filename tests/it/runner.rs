@@ -122,6 +122,30 @@ fn an_attempt_has_one_runner() {
 }
 
 #[test]
+fn one_that_never_had_the_word_is_waited_for() {
+    let project = Project::new();
+    let dir = attempt(&project, "echo once >>runs");
+    let first = Runner::start(&project, &dir);
+    assert_eq!(first.line().as_deref(), Some("ready"));
+    let second = Runner::start(&project, &dir);
+    // It is there before the first has ended.
+    let opened = |_: &Project| {
+        let files = fs::read_dir(format!("/proc/{}/fd", second.child.id()))
+            .into_iter()
+            .flatten();
+        let mut files = files.flatten().filter_map(|f| fs::read_link(f.path()).ok());
+        files.any(|f| f.ends_with("attempt.lock")).then_some(())
+    };
+    if cfg!(target_os = "linux") {
+        project.until("the second looks at the lock", opened);
+    }
+    assert_eq!(first.told("").code(), 0);
+    assert_eq!(second.line().as_deref(), Some("ready"));
+    assert_eq!(second.told("go\n").code(), 0);
+    assert_eq!(project.line_beside("runs"), "once");
+}
+
+#[test]
 fn a_request_that_cannot_be_read_is_refused_before_anything_starts() {
     for (request, said) in [
         (None, "No such file"),

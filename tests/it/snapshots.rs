@@ -3,6 +3,7 @@
 //!
 //! Each agent says when it has made something, waits at a gate until git shows it in a snapshot, and then destroys it.
 
+use std::fs;
 use std::path::Path;
 
 use crate::support::{Project, Ran, assert_same, contents};

@@ -169,6 +169,12 @@ fn a_task_that_is_tried_again_goes_on_where_it_was_and_costs_count_together() {
     assert_eq!((record.settled_ms, record.stop_asked), (None, None));
     // It waits for its turn, and how long it takes is counted from there.
     assert_eq!(record.started_ms, None);
+    // Without an attempt there is nothing to go on with at its place.
+    let mut without = vec![session_started(), preparing("a")];
+    without.push(settled("a", failed_settlement()));
+    without.push(retried("a"));
+    let record = &state_after(&one_task(), &without).tasks[0];
+    assert_eq!(record.state, TaskState::Pending { site: None });
 }
 
 #[test]

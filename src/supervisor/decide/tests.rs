@@ -302,7 +302,7 @@ impl Play {
                 assert!(matches!(self.state.tasks[task].state, TaskState::Running { .. }));
                 continue;
             }
-            if !matches!(action, Action::End { .. }) {
+            if !matches!(action, Action::End { .. } | Action::Forget(_)) {
                 self.open.push(action);
             }
         }
@@ -343,7 +343,9 @@ impl Play {
                 task,
                 removal: Removal::Kept("it is in use".into()),
             },
-            Action::End { .. } | Action::Snapshot { .. } | Action::TakeOver { .. } => unreachable!("it is never open"),
+            Action::End { .. } | Action::Snapshot { .. } | Action::TakeOver { .. } | Action::Forget(_) => {
+                unreachable!("it is never open")
+            }
         }
     }
 
