@@ -405,12 +405,24 @@ fn agents_are_not_taken_for_lost_because_no_file_can_be_opened() {
     }
     project.kill_supervisor();
     let ran = Ran(project
-        .shell("ulimit -Sn 24; exec \"$PLEACH\" resume")
+        .shell("ulimit -Sn 18; exec \"$PLEACH\" resume")
         .output()
         .expect("run it"));
     assert_eq!(ran.code(), 0, "{ran:?}");
     let status = project.query(&["status"]);
-    limit(&project, pid(&status["supervisor"]["pid"]), "nofile", "1024");
+    let supervisor = pid(&status["supervisor"]["pid"]);
+    let open = || fs::read_dir(format!("/proc/{}/fd", supervisor.as_raw_nonzero())).map(Iterator::count);
+    project.until("it has opened all that it may", |_| {
+        open().map_or(true, |n| n >= 17).then_some(())
+    });
+    project.until("it has looked once more", |project| {
+        let events = project.events("attempt_lost").len();
+        assert_eq!(events, 0, "living agents are taken for lost");
+        let since = fs::metadata(project.session_dir().join("session.lock")).and_then(|m| m.modified());
+        let since = since.expect("a lock").elapsed().unwrap_or_default();
+        (since.as_millis() > 1500).then_some(())
+    });
+    limit(&project, supervisor, "nofile", "1024");
     project.open("gate");
     assert_eq!(project.run(&["wait"]).code(), 0);
     let ids: Vec<&str> = ids.iter().map(String::as_str).collect();
