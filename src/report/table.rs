@@ -81,7 +81,7 @@ fn within(doc: &StatusDocument, task: Option<usize>, lines: usize) -> Vec<String
     }
     tasks.sort_by_key(|task| rank(task));
     // Only the header is about all of them.
-    let header: Vec<String> = header(doc, terminal_width()).lines().map(str::to_owned).collect();
+    let first = header(doc, None).trim_end().to_owned();
     let mut most = tasks.len().min(lines);
     let without_notes = |task: &&TaskStatus| TaskStatus {
         notes: Vec::new(),
@@ -94,8 +94,10 @@ fn within(doc: &StatusDocument, task: Option<usize>, lines: usize) -> Vec<String
     };
     loop {
         part.tasks.truncate(most);
-        let mut shown = header.clone();
-        shown.extend(status(&part, task).lines().skip(header.len()).map(str::to_owned));
+        let mut shown = vec![first.clone()];
+        // One line is enough for it where there are too few.
+        let taken = header(&part, terminal_width()).lines().count();
+        shown.extend(status(&part, task).lines().skip(taken).map(str::to_owned));
         if most < tasks.len() {
             shown.push(format!("  … {} more", tasks.len() - most));
         }
