@@ -157,8 +157,8 @@ fn facts(task: &TaskStatus, now: u64) -> String {
     }
     let facts = facts.join(", ");
     match (task.outcome, &task.branch) {
-        // What it failed of is in the words: there the branch is one of many things to look at.
-        (Some(_), Some(branch)) if task.error.is_none() => {
+        // What it failed of is in the words; where there is work of it all the same, that is said too.
+        (Some(_), Some(branch)) if task.error.is_none() || task.commits.is_some_and(|n| n > 0) => {
             let changes = [changes(task), facts].into_iter().filter(|f| !f.is_empty());
             format!("{branch}  {}", changes.collect::<Vec<_>>().join(", "))
         }
