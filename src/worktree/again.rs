@@ -110,12 +110,7 @@ pub(super) fn put_unfinished_away(shop: &Workshop, site: &Site, task: &TaskId) -
 }
 
 fn drop_remade(repository: &Repository, shop: &Workshop, task: &TaskId) -> Result<(), WorktreeError> {
-    let name = shop.pin(task, REMADE);
-    let delete = || match repository.find_reference(&name) {
-        Ok(mut found) => found.delete(),
-        Err(_) => Ok(()),
-    };
-    Ok(patiently(delete).map_err(GitError::libgit2(format!("cannot remove {name}")))?)
+    Ok(shop.drop_ref(repository, &shop.pin(task, REMADE))?)
 }
 
 /// The commit that a task had come to: what HEAD of its worktree was at last, else the newest that is pinned, else the

@@ -24,7 +24,7 @@ mod view;
 
 use std::path::{Path, PathBuf};
 
-use git2::Repository;
+use git2::{ErrorCode, Repository};
 use uuid::Uuid;
 
 pub use again::again;
@@ -36,7 +36,7 @@ pub use recover::{clear_locks, discard, release};
 pub use remove::{Removal, remove, trashed};
 pub use settle::{Settled, settle};
 
-use crate::git::{Drivers, Git, GitError, Identity, Place, without_foreign};
+use crate::git::{self, Drivers, Git, GitError, Identity, Place, without_foreign};
 use crate::store::lock::Lock;
 use crate::store::{Shortage, atomic};
 use crate::task::TaskId;
@@ -125,6 +125,17 @@ impl Workshop {
     /// What was lacking, if that is behind an error with files of the repository or its worktrees.
     pub fn shortage_behind(&self, error: &WorktreeError) -> Option<Shortage> {
         Shortage::behind(error, &[&self.worktrees, &self.place.common_dir])
+    }
+
+    /// Deletes a ref, if it is there and stays what it is now. By git: libgit2 writes the packed refs anew from what it
+    /// knew of them before it had their lock, and so may undo what a `git pack-refs` of the user's packed meanwhile.
+    fn drop_ref(&self, repository: &Repository, name: &str) -> Result<(), GitError> {
+        match repository.find_reference(name).map(|found| found.target()) {
+            Ok(Some(at)) => git::delete_refs(&self.place.common_dir, &[(name.to_owned(), at)]),
+            Ok(None) => Ok(()),
+            Err(e) if e.code() == ErrorCode::NotFound => Ok(()),
+            Err(e) => Err(GitError::libgit2(format!("cannot read {name}"))(e)),
+        }
     }
 
     /// The ref under which a commit of a task is kept, whatever becomes of its branch.

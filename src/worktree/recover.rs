@@ -19,7 +19,7 @@ use super::inspect::{is_real_dir, path_of, small_file};
 use super::provision::registered_as;
 use super::remove::{admin_to_trash, move_to_trash};
 use super::{MADE, Standing, Workshop, WorktreeError, repository_lock, snapshot, standing};
-use crate::git::{GitError, Place, patiently};
+use crate::git::{GitError, Place};
 use crate::process::is_used;
 use crate::session::Site;
 use crate::store::lock::Lock;
@@ -127,13 +127,15 @@ pub(super) fn drop_branch(shop: &Workshop, repository: &Repository, site: &Site)
     if is_checked_out(&shop.place, &name) {
         return Ok(());
     }
-    let delete = || match repository.find_reference(&name) {
-        Ok(mut branch) if branch.target().is_some_and(|id| id.to_string() == site.base) => branch.delete(),
-        Err(e) if e.code() != ErrorCode::NotFound => Err(e),
+    match repository.find_reference(&name) {
+        Ok(branch) if branch.target().is_some_and(|id| id.to_string() == site.base) => {
+            Ok(shop.drop_ref(repository, &name)?)
+        }
+        Err(e) if e.code() != ErrorCode::NotFound => {
+            Err(GitError::libgit2(format!("cannot undo the branch {}", site.branch))(e).into())
+        }
         _ => Ok(()),
-    };
-    patiently(delete).map_err(GitError::libgit2(format!("cannot undo the branch {}", site.branch)))?;
-    Ok(())
+    }
 }
 
 /// Whether HEAD of the repository or of one of its worktrees is this branch.
@@ -149,9 +151,7 @@ fn is_checked_out(place: &Place, branch: &str) -> bool {
 /// Takes back what says that the branch and the worktree of a task are made by pleach.
 pub(super) fn drop_claim(shop: &Workshop, repository: &Repository, task: &TaskId) {
     // It can stay: it only matters as long as no attempt was made.
-    if let Ok(mut claim) = repository.find_reference(&shop.pin(task, MADE)) {
-        let _ = patiently(|| claim.delete());
-    }
+    let _ = shop.drop_ref(repository, &shop.pin(task, MADE));
 }
 
 /// Removes the locks of refs that a supervisor of this session left when it was killed, and says in a line each what was

@@ -85,7 +85,7 @@ pub fn keep(shop: &Workshop, site: &Site, task: &TaskId) -> Result<Option<Snapsh
     let commit = patiently(|| commit(shop, &repository, task, tree, start)).map_err(doing())?;
     let name = pins.keep(SNAPSHOT, commit)?;
     if is_broken(shop, &repository, commit)? {
-        drop_ref(&repository, &name)?;
+        shop.drop_ref(&repository, &name)?;
         let why = std::io::Error::other("a git gc that lets nothing unnamed live has taken a part of it");
         return Err(GitError::io(format!("cannot keep {name}"))(why).into());
     }
@@ -117,7 +117,7 @@ pub fn restore(shop: &Workshop, kept: &[Snapshot]) -> Result<Restored, WorktreeE
     }
     for snapshot in kept.iter().filter(|s| !restored.lost.contains(&s.name)) {
         if is_broken(shop, &repository, snapshot.commit)? {
-            drop_ref(&repository, &snapshot.name)?;
+            shop.drop_ref(&repository, &snapshot.name)?;
             restored.broken.push(snapshot.name.clone());
         }
     }
@@ -195,14 +195,9 @@ fn commit(shop: &Workshop, repository: &Repository, task: &TaskId, tree: Oid, pa
 fn drop_broken(shop: &Workshop, repository: &Repository, task: &TaskId) -> Result<(), WorktreeError> {
     let newest = Pins::newest(shop, repository, task).map_err(GitError::libgit2("cannot read the refs"))?;
     match newest {
-        Some((name, commit)) if is_broken(shop, repository, commit)? => drop_ref(repository, &name),
+        Some((name, commit)) if is_broken(shop, repository, commit)? => Ok(shop.drop_ref(repository, &name)?),
         _ => Ok(()),
     }
-}
-
-fn drop_ref(repository: &Repository, name: &str) -> Result<(), WorktreeError> {
-    let delete = || repository.find_reference(name)?.delete();
-    Ok(patiently(delete).map_err(GitError::libgit2(format!("cannot delete {name}")))?)
 }
 
 /// Whether a part of a snapshot is gone, or the commit that is its parent. That one is taken to be whole.
