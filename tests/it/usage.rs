@@ -135,7 +135,10 @@ fn turns_and_cost_of_settled_tasks_are_shown() {
         lines[1].ends_with("main-task-good  1 commit, 1 file, +1 -0, 2 turns, $0.52"),
         "{text}"
     );
-    assert!(lines[2].ends_with("agent_error: no credit  1 turn, $0.01"), "{text}");
+    assert!(
+        lines[2].ends_with("agent_error: no credit  main-task-bad  1 commit, 1 file, +0 -0, 1 turn, $0.01"),
+        "{text}"
+    );
     assert!(lines[3].ends_with("main-task-plain  changed nothing"), "{text}");
     assert_eq!(lines.len(), 4, "{text}");
 }
