@@ -1,6 +1,8 @@
 //! The command line: types for clap. Nothing is decided here.
 
 mod clean;
+mod merge;
+mod review;
 mod values;
 
 use std::path::PathBuf;
@@ -10,6 +12,8 @@ use clap::error::{ContextKind, ContextValue};
 use clap::{Args, Parser, Subcommand, ValueEnum};
 
 pub use clean::CleanArgs;
+pub use merge::{MergeArgs, PlanArgs, UndoArgs};
+pub use review::{DiffArgs, OpenArgs};
 pub use values::{Parallel, parse_cost, parse_duration, parse_most, parse_parallel, parse_size, parse_time_limit};
 
 /// Run many Claude Code agents side by side in one repository, each on a branch of its own
@@ -70,7 +74,15 @@ pub enum Command {
     /// Show what is kept of a session's work beside its branches, and bring it back
     Recover(RecoverArgs),
     /// Show in which order the branches of a session merge, and which conflict
-    Plan(SessionArgs),
+    Plan(PlanArgs),
+    /// Merge the branches of a session as planned, all of them or none
+    Merge(MergeArgs),
+    /// Take the last merge back
+    Undo(UndoArgs),
+    /// Show what a task has changed
+    Diff(DiffArgs),
+    /// Print the worktree of a task, or work in it; one that was removed is made anew
+    Open(OpenArgs),
     /// Remove what sessions that are over have left, where nothing is lost by it
     Clean(CleanArgs),
     /// Check what pleach needs here, and say what to do about it; changes nothing
@@ -210,16 +222,6 @@ pub struct StatusArgs {
 pub struct WatchArgs {
     /// Its id or the beginning of it [default: the newest]
     pub session: Option<String>,
-}
-
-/// A session.
-#[derive(Debug, Args)]
-pub struct SessionArgs {
-    /// Its id or the beginning of it [default: the newest]
-    pub session: Option<String>,
-    /// Print JSON
-    #[arg(long)]
-    pub json: bool,
 }
 
 /// `pleach logs`

@@ -4,12 +4,15 @@ mod attend;
 mod clean;
 mod confirm;
 mod demo;
+mod diff;
 mod doctor;
 mod dry_run;
 mod every;
 mod follow;
 mod list;
 mod logs;
+mod merge;
+mod open;
 mod overview;
 mod place;
 mod plan;
@@ -21,6 +24,7 @@ mod run;
 mod signals;
 mod status;
 mod stop;
+mod undo;
 mod usage;
 mod wait;
 mod watch;
@@ -61,6 +65,10 @@ pub fn dispatch(cli: Cli) -> Result<u8, Error> {
         Command::Resume(args) => resume::run(&context, &args),
         Command::Recover(args) => recover::run(&context, &args),
         Command::Plan(args) => plan::run(&context, &args),
+        Command::Merge(args) => merge::run(&context, &args),
+        Command::Undo(args) => undo::run(&context, &args),
+        Command::Diff(args) => diff::run(&context, &args),
+        Command::Open(args) => open::run(&context, &args),
         Command::Clean(args) => clean::run(&context, &args),
         Command::Doctor(args) => doctor::run(&context, &args),
         Command::Demo => demo::run(&context),

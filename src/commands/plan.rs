@@ -4,17 +4,17 @@ use git2::Repository;
 
 use super::place::stored;
 use super::{Context, output};
-use crate::cli::SessionArgs;
+use crate::cli::PlanArgs;
 use crate::error::{Error, exit};
 use crate::git::{Drivers, GitError, base_of};
-use crate::merge::{Candidate, MergePlan, plan};
+use crate::merge::{Candidate, MergePlan, Mode, PlanError, PlanRequest, Target, plan, target};
 use crate::report::{self, PlanContext};
 use crate::session::{KEPT_ON_REQUEST, RepositorySpec, SessionSpec, SessionState, TaskState, WorktreeFate};
 use crate::task::Outcome;
 use crate::words::quote;
 use crate::worktree::naming::short;
 
-pub(super) fn run(context: &Context, args: &SessionArgs) -> Result<u8, Error> {
+pub(super) fn run(context: &Context, args: &PlanArgs) -> Result<u8, Error> {
     let stored = stored(context, args.session.as_deref())?;
     let (spec, state) = (&stored.recorded.spec, &stored.recorded.state);
     let Some((plan, about)) = plan_of(context, spec, state)? else {
@@ -39,18 +39,25 @@ pub(super) fn plan_of(
     let Some(repository) = &spec.repository else {
         return Ok(None);
     };
-    let mut candidates = Vec::new();
+    if !repository.place.common_dir.exists() {
+        return Err(Error::RepositoryMoved {
+            session: short(spec.session_id),
+            was: repository.place.common_dir.clone(),
+        });
+    }
+    let opened =
+        Repository::open(&repository.place.common_dir).map_err(GitError::libgit2("cannot open the repository"))?;
+    let (mut candidates, mut missing) = (Vec::new(), Vec::new());
     let (mut worktrees, mut held) = (Vec::new(), Vec::new());
     for (task, record) in spec.tasks.iter().zip(&state.tasks) {
         let succeeded = record.settlement().is_some_and(|s| s.outcome == Outcome::Succeeded);
         let Some(site) = record.site().filter(|_| succeeded) else {
             continue;
         };
-        candidates.push(Candidate {
-            branch: site.branch.clone(),
-            task_id: task.id.to_string(),
-            title: task.title.clone(),
-        });
+        match Candidate::of_task(&opened, &site.branch, task.id.as_ref(), &task.title) {
+            Some(candidate) => candidates.push(candidate),
+            None => missing.push(site.branch.clone()),
+        }
         match &record.state {
             TaskState::Settled {
                 worktree: WorktreeFate::Kept(why),
@@ -63,23 +70,31 @@ pub(super) fn plan_of(
             _ => {}
         }
     }
-    if !repository.place.common_dir.exists() {
-        return Err(Error::RepositoryMoved {
-            session: short(spec.session_id),
-            was: repository.place.common_dir.clone(),
-        });
-    }
     let base = &repository.base;
-    let plan = plan(
-        &repository.place.common_dir,
-        base.branch.as_deref(),
-        &base.commit,
-        &candidates,
-        state.filters.as_ref().unwrap_or(&Drivers::new()),
-    )?;
+    let onto = match &base.branch {
+        None => Target {
+            branch: None,
+            commit: base.commit.clone(),
+        },
+        Some(branch) => target(&opened, &format!("refs/heads/{branch}"))
+            .map_err(|_| PlanError::NoTarget {
+                branch: branch.clone(),
+                commit: base.commit.clone(),
+            })?
+            .into_target(),
+    };
+    let unplanned = spec.tasks.len() - candidates.len() - missing.len();
+    let plan = plan(&PlanRequest {
+        common_dir: &repository.place.common_dir,
+        target: onto,
+        candidates,
+        missing,
+        mode: Mode::Merge,
+        known: state.filters.as_ref().unwrap_or(&Drivers::new()),
+    })?;
     let about = PlanContext {
-        session: spec.session_id.to_string(),
-        unplanned: spec.tasks.len() - candidates.len(),
+        session: Some(spec.session_id.to_string()),
+        unplanned,
         worktrees,
         held,
         ..checkout(context, repository)?

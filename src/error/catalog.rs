@@ -194,6 +194,9 @@ pub enum Error {
     /// For plans.
     #[error("{0}")]
     GitTooOldToPlan(PlanError),
+    /// `--branch`, `--onto`
+    #[error("there is no branch, tag or commit {name:?} here")]
+    NoRevision { name: String },
 
     /// A request to stop cannot be left.
     #[error("cannot ask the supervisor to stop, in {}: {source}", directory.display())]
@@ -363,6 +366,7 @@ impl Error {
             Self::GitTooOldToPlan(_) => {
                 refused("upgrade git, or merge by hand the branches that are named in: pleach status")
             }
+            Self::NoRevision { .. } => refused("see what there is: git branch --all, git tag"),
 
             Self::StopNotAsked { directory, .. } => broken(format!(
                 "ask as the user who may write there: ls -ld {}",

@@ -148,6 +148,7 @@ impl From<PlanError> for Error {
                 source: e,
             },
             PlanError::OldGit(_) => Self::GitTooOldToPlan(e),
+            PlanError::NoRevision(name) => Self::NoRevision { name },
             PlanError::Git(e) => e.into(),
         }
     }

@@ -275,6 +275,7 @@ fn plan() -> Vec<Error> {
         }
         .into(),
         PlanError::OldGit(Version(2, 39)).into(),
+        PlanError::NoRevision("fix/retry".into()).into(),
     ]
 }
 

@@ -1,6 +1,6 @@
 //! What lies between two commits, in numbers.
 
-use git2::{DiffFindOptions, Index, Oid, Repository};
+use git2::{Delta, DiffFindOptions, Index, Oid, Repository};
 use serde::{Deserialize, Serialize};
 
 use super::GitError;
@@ -12,10 +12,17 @@ pub struct Changes {
     pub commits: usize,
     /// Files that differ; a renamed one counts once.
     pub files_changed: usize,
+    /// Files that have another name. Those of sessions of version 0.1.0 were not counted.
+    #[serde(default, skip_serializing_if = "is_zero")]
+    pub renames: usize,
     /// Lines that were added.
     pub insertions: usize,
     /// Lines that were taken away.
     pub deletions: usize,
+}
+
+fn is_zero(number: &usize) -> bool {
+    *number == 0
 }
 
 /// Compares the trees of two commits, and counts the commits from one to the other.
@@ -32,10 +39,12 @@ pub fn changes_between(repository: &Repository, from: Oid, to: Oid) -> Result<Ch
         let new = repository.find_commit(to)?.tree()?;
         let mut diff = repository.diff_tree_to_tree(Some(&old), Some(&new), None)?;
         diff.find_similar(Some(DiffFindOptions::new().renames(true)))?;
+        let renames = diff.deltas().filter(|d| d.status() == Delta::Renamed).count();
         let stats = diff.stats()?;
         Ok(Changes {
             commits,
             files_changed: stats.files_changed(),
+            renames,
             insertions: stats.insertions(),
             deletions: stats.deletions(),
         })

@@ -1,10 +1,23 @@
 //! The merge plan: which branches merge into a target, in which order, with which result.
 //!
-//! `predict` asks git what a merge gives, with objects that go to a temporary directory; `plan` walks the branches
-//! and puts it together. Called by `plan`, and at the end of a session that is watched. It changes nothing in the
-//! repository.
+//! `resolve` finds commits for names; `plan` puts the plan together: `look` at each branch by itself, `pairs` for which
+//! two conflict, `choose` (pure) for the most that fit together, `walk` for what they give one after the other, `explain`
+//! for what is left out. What a merge gives is asked of git alone, through `engine`, whose objects go to a temporary
+//! directory: planning changes nothing in the repository.
 
+mod choose;
+mod engine;
+mod explain;
+mod foresee;
+mod look;
+mod pairs;
 mod plan;
-mod predict;
+mod resolve;
+mod walk;
 
-pub use plan::{Branch, BranchState, Candidate, LeftOut, MergePlan, PlanError, Step, TARGET, Target, plan};
+pub use engine::Conflict;
+pub use plan::{
+    Branch, BranchState, Candidate, LeftOut, MergePlan, Mode, PairConflict, Pairs, PlanError, PlanRequest, Step,
+    TARGET, Target, plan,
+};
+pub use resolve::{Resolved, candidate, target};

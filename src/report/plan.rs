@@ -12,8 +12,8 @@ use crate::merge::{Branch, BranchState, MergePlan, TARGET};
 /// What the plan's text needs besides the plan.
 #[derive(Debug, Default)]
 pub struct PlanContext {
-    /// The session it is made for.
-    pub session: String,
+    /// The session it is made for, if it is for one.
+    pub session: Option<String>,
     /// Go there first: the checkout in which the commands work.
     pub change_to: Option<PathBuf>,
     /// Check this out first, because something else is.
@@ -30,7 +30,7 @@ pub struct PlanContext {
 #[derive(Debug, Serialize, JsonSchema)]
 pub struct PlanDocument<'p> {
     schema: u32,
-    session_id: &'p str,
+    session_id: Option<&'p str>,
     #[serde(flatten)]
     plan: &'p MergePlan,
     merge_commands: Vec<String>,
@@ -41,7 +41,7 @@ pub struct PlanDocument<'p> {
 pub fn plan_document<'p>(plan: &'p MergePlan, context: &'p PlanContext) -> PlanDocument<'p> {
     PlanDocument {
         schema: 1,
-        session_id: &context.session,
+        session_id: context.session.as_deref(),
         plan,
         merge_commands: plan.steps.iter().map(|s| merge_command(plan, &s.branch)).collect(),
         cleanup_commands: cleanup_commands(plan, context),

@@ -238,6 +238,7 @@ pub fn good_settlement(worktree: WorktreeIntent) -> Settlement {
         changes: Some(Changes {
             commits: 1,
             files_changed: 2,
+            renames: 0,
             insertions: 3,
             deletions: 4,
         }),

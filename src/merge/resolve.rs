@@ -1,0 +1,100 @@
+//! Finds the commits that names stand for.
+
+use git2::{Oid, Reference, Repository};
+
+use super::plan::{Candidate, PlanError, Target};
+
+/// What a name stands for.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Resolved {
+    /// A branch without `refs/heads/`; anything else as it was given.
+    pub name: String,
+    /// How a command names it.
+    pub revision: String,
+    /// Whether it is a branch of the repository.
+    pub is_branch: bool,
+    /// The commit.
+    pub commit: Oid,
+}
+
+impl Resolved {
+    /// As the target of a plan.
+    pub fn into_target(self) -> Target {
+        Target {
+            branch: self.is_branch.then_some(self.name),
+            commit: self.commit.to_string(),
+        }
+    }
+}
+
+/// What is merged into: a branch, or a tag or a commit.
+pub fn target(repository: &Repository, name: &str) -> Result<Resolved, PlanError> {
+    resolve(repository, name)
+}
+
+/// What is merged: a branch, or a tag or a commit, that no task has made.
+pub fn candidate(repository: &Repository, name: &str) -> Result<Candidate, PlanError> {
+    let found = resolve(repository, name)?;
+    let commit = repository.find_commit(found.commit);
+    let title = commit.ok().and_then(|c| c.summary().ok().flatten().map(str::to_owned));
+    Ok(Candidate {
+        name: found.name,
+        revision: found.revision,
+        is_branch: found.is_branch,
+        head: found.commit,
+        task_id: None,
+        title: title.unwrap_or_default(),
+    })
+}
+
+impl Candidate {
+    /// The branch of a task; none when it is gone.
+    pub fn of_task(repository: &Repository, branch: &str, task_id: &str, title: &str) -> Option<Self> {
+        let found = branch_of(repository, branch)?;
+        Some(Self {
+            name: found.name,
+            revision: found.revision,
+            is_branch: true,
+            head: found.commit,
+            task_id: Some(task_id.to_owned()),
+            title: title.to_owned(),
+        })
+    }
+}
+
+/// A branch by its name without `refs/heads/`.
+fn branch_of(repository: &Repository, branch: &str) -> Option<Resolved> {
+    let commit = repository.refname_to_id(&format!("refs/heads/{branch}")).ok()?;
+    Some(Resolved {
+        name: branch.to_owned(),
+        revision: revision(repository, branch),
+        is_branch: true,
+        commit,
+    })
+}
+
+fn resolve(repository: &Repository, name: &str) -> Result<Resolved, PlanError> {
+    let branch = name.strip_prefix("refs/heads/").unwrap_or(name);
+    if let Some(found) = branch_of(repository, branch) {
+        return Ok(found);
+    }
+    let nothing = || PlanError::NoRevision(name.to_owned());
+    let object = repository.revparse_single(name).map_err(|_| nothing())?;
+    let commit = object.peel_to_commit().map_err(|_| nothing())?;
+    Ok(Resolved {
+        name: name.to_owned(),
+        revision: name.to_owned(),
+        is_branch: false,
+        commit: commit.id(),
+    })
+}
+
+/// How a command names a branch: git prefers a tag to a branch with the same name.
+fn revision(repository: &Repository, branch: &str) -> String {
+    let full = format!("refs/heads/{branch}");
+    let is_it = |r: Reference| r.name_bytes() == full.as_bytes();
+    match repository.resolve_reference_from_short_name(branch).is_ok_and(is_it) {
+        true => branch.to_owned(),
+        false => full,
+    }
+}
