@@ -194,6 +194,9 @@ pub enum Error {
     /// For plans.
     #[error("{0}")]
     GitTooOldToPlan(PlanError),
+    /// A merge that git does not get to the end of.
+    #[error("{0}")]
+    MergeNotForeseen(PlanError),
     /// `--branch`, `--onto`
     #[error("there is no branch, tag or commit {name:?} here")]
     NoRevision { name: String },
@@ -366,6 +369,7 @@ impl Error {
             Self::GitTooOldToPlan(_) => {
                 refused("upgrade git, or merge by hand the branches that are named in: pleach status")
             }
+            Self::MergeNotForeseen(_) => broken("see which objects are missing or damaged: git fsck"),
             Self::NoRevision { .. } => refused("see what there is: git branch --all, git tag"),
 
             Self::StopNotAsked { directory, .. } => broken(format!(

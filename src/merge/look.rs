@@ -28,6 +28,7 @@ impl Looked {
             ours,
             theirs: self.head,
             name: &self.branch.revision,
+            after: None,
         }
     }
 }

@@ -5,14 +5,18 @@
 //! for what is left out. What a merge gives is asked of git alone, through `engine`, whose objects go to a temporary
 //! directory: planning changes nothing in the repository.
 
+mod answers;
 mod choose;
 mod engine;
 mod explain;
 mod foresee;
 mod look;
+mod names;
+mod overlap;
 mod pairs;
 mod plan;
 mod resolve;
+mod trees;
 mod walk;
 
 pub use engine::Conflict;
