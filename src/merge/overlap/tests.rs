@@ -211,10 +211,10 @@ fn play(seed: u64, squash: bool) -> (usize, usize) {
 fn what_is_told_apart_is_clean_for_git() {
     let seeds = std::env::var("PLEACH_TEST_SEEDS").ok().and_then(|s| s.parse().ok());
     let (mut told_apart, mut conflicts) = (0, 0);
-    for seed in 1..=seeds.unwrap_or(40) {
+    for seed in 1..=seeds.unwrap_or(12) {
         let (apart, conflicting) = play(seed, seed % 3 == 0);
         told_apart += apart;
         conflicts += conflicting;
     }
-    assert!(told_apart > 100 && conflicts > 100, "{told_apart} and {conflicts}: too few");
+    assert!(told_apart > 20 && conflicts > 20, "{told_apart} and {conflicts}: too few");
 }
