@@ -37,7 +37,10 @@ fn main() -> io::Result<()> {
         for branches in [32, 100] {
             let time = bench.row(branches, overlapping)?;
             if let Some(before) = before {
-                bench.say(&format!("    100 branches take {:.1} times as long as 32", time / before))?;
+                bench.say(&format!(
+                    "    100 branches take {:.1} times as long as 32",
+                    time / before
+                ))?;
             }
             before = Some(time);
         }
@@ -247,14 +250,28 @@ fn watch(pid: u32) -> u64 {
 /// In kB; and whether the process has ended.
 fn resident(pid: u32) -> (u64, bool) {
     let status = fs::read_to_string(format!("/proc/{pid}/status")).unwrap_or_default();
-    let field = |name: &str| status.lines().find_map(|line| line.strip_prefix(name)?.split_whitespace().next());
+    let field = |name: &str| {
+        status
+            .lines()
+            .find_map(|line| line.strip_prefix(name)?.split_whitespace().next())
+    };
     let Some(own) = field("VmRSS:").and_then(|kb| kb.parse::<u64>().ok()) else {
         return (0, true);
     };
-    let threads = fs::read_dir(format!("/proc/{pid}/task")).into_iter().flatten().flatten();
+    let threads = fs::read_dir(format!("/proc/{pid}/task"))
+        .into_iter()
+        .flatten()
+        .flatten();
     let children = threads.filter_map(|thread| fs::read_to_string(thread.path().join("children")).ok());
     let children: Vec<u32> = children
-        .flat_map(|list| list.split_whitespace().filter_map(|pid| pid.parse().ok()).collect::<Vec<_>>())
+        .flat_map(|list| {
+            list.split_whitespace()
+                .filter_map(|pid| pid.parse().ok())
+                .collect::<Vec<_>>()
+        })
         .collect();
-    (own + children.into_iter().map(|child| resident(child).0).sum::<u64>(), false)
+    (
+        own + children.into_iter().map(|child| resident(child).0).sum::<u64>(),
+        false,
+    )
 }

@@ -315,7 +315,9 @@ fn open(common_dir: &Path, scratch: &Path) -> Result<Repository, GitError> {
 
 /// Whether no commit has other parents, and no object stands for another one, than is written in it.
 fn is_plain(repository: &Repository) -> bool {
-    let replaced = repository.references_glob("refs/replace/*").map(|mut r| r.next().is_some());
+    let replaced = repository
+        .references_glob("refs/replace/*")
+        .map(|mut r| r.next().is_some());
     let grafts = repository.commondir().join("info/grafts");
     !replaced.unwrap_or(true) && !repository.is_shallow() && !grafts.exists()
 }

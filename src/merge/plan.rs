@@ -8,7 +8,7 @@ use serde::Serialize;
 use std::path::Path;
 
 use super::engine::{Conflict, Engine};
-use super::{explain, foresee, look, pairs, walk};
+use super::{chain, explain, foresee, look, pairs, walk};
 use crate::git::{Drivers, GitError, OLDEST_TO_PLAN, version};
 
 /// Stands in [`LeftOut::with`] for the target itself.
@@ -251,10 +251,11 @@ pub fn plan(request: &PlanRequest) -> Result<MergePlan, PlanError> {
         mode: request.mode,
         date: look::newest(&engine, commit, &request.candidates)?,
     };
-    let order = look::merge_order(&engine, &looked)?;
+    let order = look::merge_order(&engine, commit, &looked)?;
     let (graph, pairs) = pairs::check(&ground, &looked, &order)?;
-    let walked = walk::walk(&ground, &looked, &order, graph)?;
-    let left_out = explain::left_out(&ground, &looked, &walked, &pairs)?;
+    let mut chains = chain::Chains::new(&ground, &looked);
+    let walked = walk::walk(&mut chains, &order, graph)?;
+    let left_out = explain::left_out(&mut chains, &walked, &pairs)?;
     Ok(MergePlan {
         cannot_foresee: foresee::cannot_foresee(engine.repository(), request.target.branch.as_deref()),
         target: request.target.clone(),

@@ -63,7 +63,13 @@ fn change(random: &mut Random, files: &mut Files) {
             let tag = random.below(1000);
             let changed = content.lines().enumerate();
             *content = changed
-                .map(|(line, text)| if line == at { format!("changed {tag}\n") } else { format!("{text}\n") })
+                .map(|(line, text)| {
+                    if line == at {
+                        format!("changed {tag}\n")
+                    } else {
+                        format!("{text}\n")
+                    }
+                })
                 .collect();
         }
         3 => {
@@ -216,5 +222,8 @@ fn what_is_told_apart_is_clean_for_git() {
         told_apart += apart;
         conflicts += conflicting;
     }
-    assert!(told_apart > 20 && conflicts > 20, "{told_apart} and {conflicts}: too few");
+    assert!(
+        told_apart > 20 && conflicts > 20,
+        "{told_apart} and {conflicts}: too few"
+    );
 }
