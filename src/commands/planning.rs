@@ -6,7 +6,7 @@
 use std::collections::BTreeSet;
 use std::path::Path;
 
-use git2::Repository;
+use git2::{BranchType, Oid, Repository};
 
 use super::Context;
 use crate::error::Error;
@@ -53,7 +53,10 @@ pub(super) fn of_session(
         mut about,
     } = tasks(&opened, spec, state, wish);
     let onto = match wish.onto {
-        Some(name) => target(&here(context, common_dir)?.unwrap_or(opened), name)?.into_target(),
+        Some(name) => match here(context, common_dir)? {
+            Some(here) => target(&here, name)?.into_target(),
+            None => target(&opened, name)?.into_target(),
+        },
         None => started_from(&opened, repository)?,
     };
     // The worktree that the session was started in may be gone since.
@@ -66,6 +69,7 @@ pub(super) fn of_session(
         None => None,
     };
     hold_checked_out(&mut about, &checkouts, leaves.as_deref(), &candidates);
+    hold_unpushed(&mut about, &opened, &onto, &candidates);
     let plan = plan(&PlanRequest {
         common_dir,
         target: onto,
@@ -109,6 +113,7 @@ pub(super) fn of_branches(context: &Context, names: &[String], wish: &Wish) -> R
         None => None,
     };
     hold_checked_out(&mut about, &checkouts, leaves.as_deref(), &candidates);
+    hold_unpushed(&mut about, &opened, &onto, &candidates);
     let plan = plan(&PlanRequest {
         common_dir: &place.common_dir,
         target: onto,
@@ -220,6 +225,29 @@ fn hold_checked_out(about: &mut PlanContext, checkouts: &[Checkout], leaves: Opt
         };
         if leaves != Some(branch) && candidates.iter().any(|c| c.is_branch && c.name == *branch) {
             about.held.push(branch.clone());
+        }
+    }
+}
+
+/// git deletes a branch that has an upstream only when the upstream has its commits, whatever else has them.
+fn hold_unpushed(about: &mut PlanContext, opened: &Repository, onto: &Target, candidates: &[Candidate]) {
+    for candidate in candidates.iter().filter(|c| c.is_branch) {
+        let branch = opened.find_branch(&candidate.name, BranchType::Local);
+        let Ok(upstream) = branch.and_then(|b| b.upstream()) else {
+            continue;
+        };
+        // The target has them by then.
+        let local = upstream.get().is_branch();
+        let is_target = local
+            && onto
+                .branch
+                .as_deref()
+                .is_some_and(|b| upstream.name().is_ok_and(|u| u == Some(b)));
+        let has = |upstream: Oid| {
+            upstream == candidate.head || opened.graph_descendant_of(upstream, candidate.head).unwrap_or(false)
+        };
+        if !is_target && !upstream.get().target().is_some_and(has) {
+            about.held.push(candidate.name.clone());
         }
     }
 }

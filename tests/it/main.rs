@@ -34,6 +34,7 @@ mod plan;
 mod plan_branches;
 mod plan_printed;
 mod plan_shown;
+mod plan_states;
 mod preflight;
 mod processes;
 mod recording;
