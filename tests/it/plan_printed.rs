@@ -92,8 +92,8 @@ fn a_run_that_is_watched_ends_with_its_plan() {
     for part in [
         "\n  1  main-task-a  ready        1      1  +1 -0  @write n.txt one\n",
         "\n  1 task without a finished branch: not in the plan\n",
-        "\n  git merge --no-ff --no-edit main-task-b\n    conflicts with main-task-a: ",
-        " to resolve\n      n.txt\n",
+        "\n  git merge --no-ff --no-edit main-task-b\n    conflicts with main-task-a\n",
+        " to resolve in n.txt\n",
         "\n  git branch -d main-task-a\n",
     ] {
         assert!(plan.contains(part), "{part:?} is not in: {plan}");

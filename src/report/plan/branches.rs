@@ -18,7 +18,16 @@ pub(super) fn table(plan: &MergePlan, columns: usize) -> String {
         return String::new();
     }
     let mut cells: Vec<Vec<String>> = vec![HEADER.map(str::to_owned).into()];
-    cells.extend(plan.branches.iter().enumerate().map(|(at, b)| of_branch(at + 1, b)));
+    let digits = |of: fn(&Branch) -> usize| plan.branches.iter().map(|b| of(b).to_string().len()).max().unwrap_or(1);
+    let (more, less) = (digits(|b| b.insertions), digits(|b| b.deletions));
+    for (at, branch) in plan.branches.iter().enumerate() {
+        let mut row = of_branch(at + 1, branch);
+        if branch.files_changed > 0 {
+            let (added, removed) = (format!("+{}", branch.insertions), format!("-{}", branch.deletions));
+            row[LINES] = format!("{added:>0$} {removed:>1$}", more + 1, less + 1);
+        }
+        cells.push(row);
+    }
     cells.extend(plan.missing.iter().map(|name| of_missing(name)));
     if plan.branches.iter().all(|b| b.renames == 0) {
         for row in &mut cells {
@@ -65,6 +74,7 @@ const HEADER: [&str; 7] = ["", "branch", "state", "commits", "files", "renamed",
 const NAME_AT: usize = 1;
 const STATE: usize = 2;
 const RENAMED: usize = 5;
+const LINES: usize = 6;
 
 fn of_branch(number: usize, branch: &Branch) -> Vec<String> {
     let mut row = vec![
@@ -75,10 +85,7 @@ fn of_branch(number: usize, branch: &Branch) -> Vec<String> {
     // Numbers of nothing are noise.
     let or_nothing = |number: usize| (number > 0).then(|| number.to_string()).unwrap_or_default();
     row.extend([branch.commits, branch.files_changed, branch.renames].map(or_nothing));
-    row.push(match branch.files_changed {
-        0 => String::new(),
-        _ => format!("+{} -{}", branch.insertions, branch.deletions),
-    });
+    row.push(String::new());
     row
 }
 

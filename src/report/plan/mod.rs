@@ -4,6 +4,8 @@
 mod branches;
 mod commands;
 mod matrix;
+#[cfg(test)]
+mod tests;
 
 use std::fmt::Write;
 use std::path::PathBuf;
@@ -13,7 +15,7 @@ use serde::Serialize;
 
 use super::columns::wrap;
 use super::{count, one_line, quote, terminal_width, unbroken};
-use crate::merge::{BranchState, LeftOut, MergePlan, Mode, TARGET};
+use crate::merge::{Branch, BranchState, LeftOut, MergePlan, Mode, TARGET};
 
 /// As wide as a terminal that does not tell, as for git.
 const COLUMNS: usize = 80;
@@ -120,8 +122,8 @@ fn notes(plan: &MergePlan, context: &PlanContext, columns: usize) -> String {
         let tasks = count(context.unplanned, "task");
         notes.push(format!("{tasks} without a finished branch: not in the plan"));
     }
-    let by_content = |b: &&crate::merge::Branch| b.state == BranchState::Merged && b.commits > 0;
-    if plan.branches.iter().any(|b| by_content(&b)) {
+    let by_content = |b: &Branch| b.state == BranchState::Merged && b.commits > 0;
+    if plan.branches.iter().any(by_content) {
         notes.push("merged with commits: the target has the same changes in commits of its own".into());
     }
     if !plan.unused_drivers.is_empty() {
@@ -171,35 +173,47 @@ fn left_out(text: &mut String, plan: &MergePlan, columns: usize) {
             text.push_str("    has no commit in common with the target\n");
             continue;
         }
-        for line in wrap(&why(left), columns.saturating_sub(4)) {
+        for line in wrap(&collides_with(left), columns.saturating_sub(4)) {
             let _ = writeln!(text, "    {line}");
         }
         // A path may hold a line break, and must not look like a command of the plan.
-        for path in left.paths.iter().take(PATHS) {
-            let _ = writeln!(text, "      {}", unbroken(path));
-        }
-        if left.paths.len() > PATHS {
-            let _ = writeln!(text, "      … {} more", left.paths.len() - PATHS);
+        match left.paths.as_slice() {
+            [path] => {
+                let _ = writeln!(text, "    {} to resolve in {}", work(left), unbroken(path));
+            }
+            paths => {
+                let _ = writeln!(text, "    {} to resolve in", work(left));
+                for path in paths.iter().take(PATHS) {
+                    let _ = writeln!(text, "      {}", unbroken(path));
+                }
+                if paths.len() > PATHS {
+                    let _ = writeln!(text, "      … {} more", paths.len() - PATHS);
+                }
+            }
         }
     }
 }
 
-/// `with a and the target: 2 hunks, 14 lines to resolve`
-fn why(left: &LeftOut) -> String {
+/// `conflicts with a, the target`
+fn collides_with(left: &LeftOut) -> String {
     let named = |with: &String| match with.as_str() {
         TARGET => "the target".to_owned(),
         name => one_line(name),
     };
     let with: Vec<String> = left.with.iter().map(named).collect();
-    let with = match with.as_slice() {
-        [] => String::new(),
-        names => format!(" with {}", names.join(", ")),
-    };
-    let lines = match left.lines {
-        0 => String::new(),
-        lines => format!(", {}", count(lines, "line")),
-    };
-    format!("conflicts{with}: {}{lines} to resolve", count(left.hunks, "hunk"))
+    match with.as_slice() {
+        [] => "conflicts".into(),
+        names => format!("conflicts with {}", names.join(", ")),
+    }
+}
+
+/// `2 hunks, 14 lines`
+fn work(left: &LeftOut) -> String {
+    let hunks = count(left.hunks, "hunk");
+    match left.lines {
+        0 => hunks,
+        lines => format!("{hunks}, {}", count(lines, "line")),
+    }
 }
 
 fn clean_up(text: &mut String, plan: &MergePlan, context: &PlanContext) {
