@@ -29,6 +29,7 @@ impl Looked {
             ours,
             theirs: self.head,
             name: &self.branch.revision,
+            after: None,
         }
     }
 }
@@ -67,7 +68,8 @@ fn look_at(repository: &Repository, target: Oid, candidate: &Candidate) -> Resul
     )))?;
     let state = match merge_base {
         None => BranchState::Conflicts,
-        Some(base) if base == head && head != target => BranchState::Merged,
+        // A task that has made no commit has nothing in the target.
+        Some(base) if base == head && (head != target || candidate.task_id.is_none()) => BranchState::Merged,
         Some(_) if changes.files_changed == 0 => BranchState::Empty,
         Some(_) => BranchState::Ready,
     };

@@ -31,9 +31,23 @@ pub enum PlanError {
     /// The git program is too old for `--attr-source`.
     #[error("git {0} cannot plan merges exactly: it has to be {OLDEST_TO_PLAN} or newer")]
     OldGit(crate::git::Version),
+    /// git cannot say what a merge gives: an object is missing or damaged.
+    #[error("git cannot say what merging {branch}{} gives: {source}", then(after.as_deref()))]
+    NoAnswer {
+        /// The branch that is merged.
+        branch: String,
+        /// The one that is merged before it, if it is just one.
+        after: Option<String>,
+        /// What git said.
+        source: GitError,
+    },
     /// git refused.
     #[error(transparent)]
     Git(#[from] GitError),
+}
+
+fn then(after: Option<&str>) -> String {
+    after.map_or_else(String::new, |branch| format!(" after {branch}"))
 }
 
 /// How branches are put onto the target.
