@@ -2,19 +2,26 @@
 //!
 //! `resolve` finds commits for names; `plan` puts the plan together: `look` at each branch by itself, `patches` for what
 //! is in the target by other commits, `pairs` for which two conflict, `choose` (pure) for the most that fit together,
-//! `walk` for what they give one after the other, `explain` for what is left out, `foresee` for what the user's git may
-//! do besides. What a merge gives is asked of git alone, through `engine`, whose objects go to a temporary directory:
-//! planning changes nothing in the repository.
+//! `walk` for what they give one after the other (by `chain`, which makes no merge twice), `explain` for what is left out,
+//! `foresee` for what the user's git may do besides. What a merge gives is asked of git alone, through `engine`, whose
+//! objects go to a temporary directory: planning changes nothing in the repository.
 
+mod answers;
+mod chain;
 mod choose;
 mod engine;
 mod explain;
 mod foresee;
+mod guess;
 mod look;
+mod markers;
+mod names;
+mod overlap;
 mod pairs;
 mod patches;
 mod plan;
 mod resolve;
+mod trees;
 mod walk;
 
 pub use engine::Conflict;
