@@ -21,6 +21,8 @@ mod doctor_agent;
 mod doctor_repository;
 mod dry_run;
 mod errors;
+mod exact;
+mod exact_kinds;
 mod formats;
 mod hostile;
 mod input;
