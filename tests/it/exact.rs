@@ -124,7 +124,11 @@ impl<'a> Reference<'a> {
             }
         }
         fs::create_dir(&results).expect("make a directory");
-        let copied = project.command("cp").args(["-a"]).args([&project.repo(), &copy]).status();
+        let copied = project
+            .command("cp")
+            .args(["-a"])
+            .args([&project.repo(), &copy])
+            .status();
         assert!(copied.expect("copy the repository").success());
         let merge = match question.squashes() {
             true => r#"git merge --squash "$1" && git commit -q --allow-empty -m squashed"#,
@@ -165,7 +169,9 @@ impl<'a> Reference<'a> {
         }
         let conflict = fs::read(self.results.join(format!("{label}.conflict"))).expect("a merge that was tried");
         let entries = conflict.split(|b| *b == 0).filter(|e| !e.is_empty());
-        let path = |e: &[u8]| String::from_utf8_lossy(&e[1 + e.iter().position(|b| *b == b'\t').expect("a tab")..]).into_owned();
+        let path = |e: &[u8]| {
+            String::from_utf8_lossy(&e[1 + e.iter().position(|b| *b == b'\t').expect("a tab")..]).into_owned()
+        };
         Did::Conflict(entries.map(path).collect())
     }
 
@@ -334,14 +340,20 @@ impl<'a> Comparison<'a> {
         });
         let typed = typed.collect::<String>();
         let end = r#"git rev-parse HEAD 'HEAD^{tree}' >"$results/end.merged""#;
-        let printed = self.git.run(&format!("clean {}\n{typed}{end}", text(&self.plan["target"]["commit"])));
+        let printed = self
+            .git
+            .run(&format!("clean {}\n{typed}{end}", text(&self.plan["target"]["commit"])));
         let mut trees = Vec::new();
         for line in printed.lines() {
             match line {
                 "next" => trees.push(String::new()),
                 refused if refused.starts_with("refused") => self.disagreements.push(refused.to_owned()),
                 // After what comes before the first merge, and after each command of one.
-                tree => trees.iter_mut().last().into_iter().for_each(|last| tree.clone_into(last)),
+                tree => trees
+                    .iter_mut()
+                    .last()
+                    .into_iter()
+                    .for_each(|last| tree.clone_into(last)),
             }
         }
         let planned: Vec<String> = self.each("steps").map(|s| text(&s["tree"]).to_owned()).collect();
@@ -362,7 +374,11 @@ impl<'a> Comparison<'a> {
             let label = format!("left{at}");
             self.git.try_all(&[(label.clone(), "end".to_owned(), branch)]);
             let paths: BTreeSet<String> = words(&left["paths"]).into_iter().map(str::to_owned).collect();
-            self.agree(&format!("{branch} after all"), &Did::Conflict(paths), &self.git.did(&label));
+            self.agree(
+                &format!("{branch} after all"),
+                &Did::Conflict(paths),
+                &self.git.did(&label),
+            );
         }
     }
 
@@ -391,7 +407,8 @@ impl<'a> Comparison<'a> {
         }
         if let Some(set) = fit.first().filter(|set| set.len() > steps) {
             let names: Vec<&str> = set.iter().map(|i| self.branch(*i)).collect();
-            self.disagreements.push(format!("more would merge than {steps}: {names:?}"));
+            self.disagreements
+                .push(format!("more would merge than {steps}: {names:?}"));
         }
     }
 
@@ -414,6 +431,9 @@ fn pairs_of(order: &[usize]) -> Vec<Vec<usize>> {
 /// What a merge of these, one after the other, is called.
 fn label(set: &[usize]) -> String {
     let parts: Vec<String> = set.iter().map(ToString::to_string).collect();
-    if parts.is_empty() { "target".to_owned() } else { parts.join("-") }
+    if parts.is_empty() {
+        "target".to_owned()
+    } else {
+        parts.join("-")
+    }
 }
-

@@ -85,7 +85,6 @@ impl Case {
     }
 }
 
-
 #[test]
 fn what_is_in_files() {
     show_exact(&[
@@ -111,7 +110,12 @@ fn what_is_in_files() {
         Case {
             name: "three of which no two conflict",
             base: "lines l 9",
-            branches: &["sed -i 3d l", "sed -i 5d l", "sed -i 4s/.*/c/ l; sed -i 2s/.*/c/ l", "lines n"],
+            branches: &[
+                "sed -i 3d l",
+                "sed -i 5d l",
+                "sed -i 4s/.*/c/ l; sed -i 2s/.*/c/ l",
+                "lines n",
+            ],
             says: &["CONFLICT (content)"],
             ..CASE
         },
@@ -130,7 +134,12 @@ fn what_is_in_files() {
         Case {
             name: "changed and deleted",
             base: "lines l; lines d/m; lines d/e/n",
-            branches: &["git rm -q l", "set_line l 3 b", "git rm -qr d", "set_line d/e/n 2 d; lines d/o"],
+            branches: &[
+                "git rm -q l",
+                "set_line l 3 b",
+                "git rm -qr d",
+                "set_line d/e/n 2 d; lines d/o",
+            ],
             says: &["CONFLICT (modify/delete)"],
             ..CASE
         },
@@ -162,7 +171,13 @@ fn what_is_in_files() {
         Case {
             name: "the same changes, and the same heads",
             base: "lines l; lines m",
-            branches: &["set_line l 3 x", "set_line l 3 x", "git reset -q --hard a", "git mv m n", "git mv m n"],
+            branches: &[
+                "set_line l 3 x",
+                "set_line l 3 x",
+                "git reset -q --hard a",
+                "git mv m n",
+                "git mv m n",
+            ],
             ..CASE
         },
         Case {
@@ -292,28 +307,49 @@ fn renames() {
         Case {
             name: "to two names",
             base: "lines l; lines m",
-            branches: &["git mv l n", "git mv l o", "set_line l 3 c", "git mv l n; set_line n 9 d"],
+            branches: &[
+                "git mv l n",
+                "git mv l o",
+                "set_line l 3 c",
+                "git mv l n; set_line n 9 d",
+            ],
             says: &["CONFLICT (rename/rename)"],
             ..CASE
         },
         Case {
             name: "two to one name",
             base: "lines l; lines m",
-            branches: &["git mv l n", "git mv m n", "set_line l 3 c; set_line m 3 c", "git mv l n; set_line n 5 d"],
+            branches: &[
+                "git mv l n",
+                "git mv m n",
+                "set_line l 3 c; set_line m 3 c",
+                "git mv l n; set_line n 5 d",
+            ],
             says: &["CONFLICT (rename/rename)"],
             ..CASE
         },
         Case {
             name: "renamed and deleted",
             base: "lines l; lines m; lines k",
-            branches: &["git mv l n", "git rm -q l", "git mv l n; set_line n 2 c", "git rm -q l m", "git mv m o"],
+            branches: &[
+                "git mv l n",
+                "git rm -q l",
+                "git mv l n; set_line n 2 c",
+                "git rm -q l m",
+                "git mv m o",
+            ],
             says: &["CONFLICT (rename/delete)"],
             ..CASE
         },
         Case {
             name: "renamed to a name that another makes",
             base: "lines l",
-            branches: &["git mv l n", "lines n 20", "mkdir n; lines n/o", "set_line l 3 d; echo n >n"],
+            branches: &[
+                "git mv l n",
+                "lines n 20",
+                "mkdir n; lines n/o",
+                "set_line l 3 d; echo n >n",
+            ],
             says: &["CONFLICT (add/add)", "CONFLICT (file/directory)"],
             ..CASE
         },
@@ -376,7 +412,13 @@ fn renames() {
         Case {
             name: "of names that differ in case",
             base: "lines l; lines d/m; git config core.ignoreCase true",
-            branches: &["git mv l L", "set_line l 3 b", "git mv d D", "lines d/n", "git mv l L; set_line L 3 e"],
+            branches: &[
+                "git mv l L",
+                "set_line l 3 b",
+                "git mv d D",
+                "lines d/n",
+                "git mv l L; set_line L 3 e",
+            ],
             says: &["CONFLICT"],
             ..CASE
         },
@@ -415,14 +457,26 @@ fn directories() {
         Case {
             name: "a new file in a directory that moved",
             base: "lines d/l; lines d/m; lines d/s/n",
-            branches: &["git mv d e", "lines d/new", "mkdir d/s/t; lines d/s/t/new", "git mv d f", "lines e/new 3"],
+            branches: &[
+                "git mv d e",
+                "lines d/new",
+                "mkdir d/s/t; lines d/s/t/new",
+                "git mv d f",
+                "lines e/new 3",
+            ],
             says: &["CONFLICT (file location)", "CONFLICT"],
             ..CASE
         },
         Case {
             name: "the same, and it moves too",
             base: "lines d/l; lines d/m; lines d/s/n; lines k; git config merge.directoryRenames true",
-            branches: &["git mv d e", "lines d/new", "mkdir d/s/t; lines d/s/t/new", "lines e/new 3", "git mv k d/k"],
+            branches: &[
+                "git mv d e",
+                "lines d/new",
+                "mkdir d/s/t; lines d/s/t/new",
+                "lines e/new 3",
+                "git mv k d/k",
+            ],
             says: &["CONFLICT"],
             ..CASE
         },
@@ -448,8 +502,14 @@ fn directories() {
         Case {
             name: "moved, and moved on",
             base: "lines d/l; lines d/m; lines e/n; lines e/o; git config merge.directoryRenames true",
-            branches: &["git mv d f", "git mv e/n d/n; git mv e/o d/o", "lines e/new", "lines d/new", "git mv f d || lines f/x"],
-            says: &["CONFLICT (directory rename split)"],
+            branches: &[
+                "git mv d f",
+                "git mv e/n d/n; git mv e/o d/o",
+                "lines e/new",
+                "lines d/new",
+                "git mv f d || lines f/x",
+            ],
+            says: &["CONFLICT (add/add)"],
             ..CASE
         },
         Case {
@@ -460,23 +520,31 @@ fn directories() {
             ..CASE
         },
         Case {
-            name: "the root moves into a directory",
-            base: "git rm -q README.md; lines l; lines m; keep gone",
-            branches: &["mkdir d; git mv l m d", "lines n", "set_line l 3 c", "lines d/l 3"],
+            name: "to the root",
+            base: "lines d/l; lines d/m",
+            branches: &["git mv d/l d/m .", "lines d/n", "set_line d/l 3 c", "lines l 3"],
             says: &["CONFLICT (file location)", "CONFLICT"],
             ..CASE
         },
         Case {
             name: "two new files would come to one place",
             base: "lines d/l; lines e/m; git config merge.directoryRenames true",
-            branches: &["git mv d/l f || { mkdir f; git mv d/l f/l; git mv e/m f/m; }; mkdir -p g; git mv f g/f", "lines d/new; lines e/new 4", "lines d/l2"],
+            branches: &[
+                "git mv d/l f || { mkdir f; git mv d/l f/l; git mv e/m f/m; }; mkdir -p g; git mv f g/f",
+                "lines d/new; lines e/new 4",
+                "lines d/l2",
+            ],
             says: &[],
             ..CASE
         },
         Case {
             name: "both move what the other adds to",
             base: "lines d/l; lines d/m; lines e/n; lines e/o",
-            branches: &["git mv d dd; lines e/new", "git mv e ee; lines d/new", "lines d/x; lines e/y"],
+            branches: &[
+                "git mv d dd; lines e/new",
+                "git mv e ee; lines d/new",
+                "lines d/x; lines e/y",
+            ],
             says: &["CONFLICT (file location)"],
             ..CASE
         },
