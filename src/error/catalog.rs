@@ -194,6 +194,9 @@ pub enum Error {
     /// For plans.
     #[error("{0}")]
     GitTooOldToPlan(PlanError),
+    /// A merge that git does not get to the end of.
+    #[error("{0}")]
+    MergeNotForeseen(PlanError),
     /// `plan --branch` was given outside of any.
     #[error("{} is in no git repository", directory.display())]
     NotInRepository { directory: PathBuf },
@@ -369,6 +372,7 @@ impl Error {
             Self::GitTooOldToPlan(_) => {
                 refused("upgrade git, or merge by hand the branches that are named in: pleach status")
             }
+            Self::MergeNotForeseen(_) => broken("see which objects are missing or damaged: git fsck"),
             Self::NotInRepository { .. } => refused("call it in the repository whose branches are meant"),
             Self::NoRevision { .. } => refused("see what there is: git branch --all, git tag"),
 

@@ -149,6 +149,7 @@ impl From<PlanError> for Error {
             },
             PlanError::OldGit(_) => Self::GitTooOldToPlan(e),
             PlanError::NoRevision(name) => Self::NoRevision { name },
+            PlanError::NoAnswer { .. } => Self::MergeNotForeseen(e),
             PlanError::Git(e) => e.into(),
         }
     }

@@ -279,6 +279,16 @@ fn plan() -> Vec<Error> {
             directory: REPOSITORY.into(),
         },
         PlanError::NoRevision("fix/retry".into()).into(),
+        PlanError::NoAnswer {
+            branch: "main-task-b".into(),
+            after: Some("main-task-a".into()),
+            source: GitError::Program {
+                args: "merge-tree --stdin".into(),
+                code: Some(128),
+                stderr: "fatal: failure to merge".into(),
+            },
+        }
+        .into(),
     ]
 }
 

@@ -1,18 +1,32 @@
-//! Asks git what a merge gives: only git itself predicts git.
+//! Asks git what merges give: only git itself predicts git.
 //!
-//! Everything that is made on the way goes to a temporary object directory with the repository as its alternate, so
-//! that the repository gains nothing. Attributes are read from the first parent, as `git merge` in a clean checkout
-//! of it reads them.
+//! Many are asked for at once: a process of `git merge-tree` for each core takes them in batches. Everything that is made
+//! on the way goes to a temporary object directory with the repository as its alternate, so that the repository gains
+//! nothing. Attributes are read from the first parent, as `git merge` in a clean checkout of it reads them; first
+//! parents whose `.gitattributes` are the same everywhere share a process.
 
+use std::collections::HashMap;
+use std::num::NonZero;
 use std::os::unix::fs::symlink;
-use std::path::Path;
+use std::path::{Path, PathBuf};
+use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::thread::{self, Builder};
 
 use git2::{Oid, Repository, Signature, Time};
 use schemars::JsonSchema;
 use serde::Serialize;
 use tempfile::TempDir;
 
+use super::answers::{self, Answer};
+use super::names::Names;
+use super::plan::PlanError;
+use super::trees::{self, Entry};
 use crate::git::{Drivers, Git, GitError, without_foreign};
+
+/// The most merges that one process makes: its memory grows with each.
+const MOST: usize = 256;
+/// Fewer are not worth another process.
+const FEWEST: usize = 8;
 
 /// One path in which a merge conflicts.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, JsonSchema)]
@@ -32,6 +46,8 @@ pub(super) struct Ask<'a> {
     pub theirs: Oid,
     /// What would be typed for it: git puts it into the names of paths that it cannot take.
     pub name: &'a str,
+    /// The branch that is in `ours` and not in the target, when there is just one: only to say what failed.
+    pub after: Option<&'a str>,
 }
 
 /// What merging two commits gives.
@@ -52,15 +68,27 @@ pub(super) enum Merged {
 pub(super) struct Engine {
     git: Git,
     repository: Repository,
-    _objects: TempDir,
+    common_dir: PathBuf,
+    objects: TempDir,
+    plain: bool,
+}
+
+/// Merges for one process, by their places among all that are asked for.
+struct Batch {
+    /// The commit whose attributes are those of all first parents.
+    attributes: Oid,
+    places: Vec<usize>,
 }
 
 impl Engine {
     /// Drivers that are not `known` are not used; their settings are returned.
     pub(super) fn new(common_dir: &Path, known: &Drivers) -> Result<(Self, Vec<String>), GitError> {
         let objects = tempfile::tempdir().map_err(GitError::io("cannot make a directory for temporary objects"))?;
-        let repository = with_objects_in(common_dir, objects.path())?;
+        make_object_directory(common_dir, objects.path())?;
+        let repository = open(common_dir, objects.path())?;
         let git = Git::bare(common_dir).with_variable("GIT_OBJECT_DIRECTORY", objects.path().join("objects"));
+        // What is soon thrown away need be neither small nor durable.
+        let git = git.with_configuration(["core.looseCompression=0".to_owned(), "core.fsync=none".to_owned()]);
         // Nothing is fetched either: a planted remote could name any command for that.
         let git = git
             .with_variable("GIT_NO_LAZY_FETCH", "1")
@@ -68,8 +96,10 @@ impl Engine {
         let (git, foreign) = without_foreign(git, known)?;
         let engine = Self {
             git,
+            plain: is_plain(&repository),
             repository,
-            _objects: objects,
+            common_dir: common_dir.to_owned(),
+            objects,
         };
         Ok((engine, foreign))
     }
@@ -79,49 +109,117 @@ impl Engine {
         &self.repository
     }
 
-    /// What `git merge` gives for each of these in a clean checkout.
-    pub(super) fn merges(&self, asked: &[Ask]) -> Result<Vec<Merged>, GitError> {
-        asked.iter().map(|ask| self.merge(*ask)).collect()
+    /// The same for another thread.
+    #[expect(dead_code)]
+    pub(super) fn open(&self) -> Result<Repository, GitError> {
+        open(&self.common_dir, self.objects.path())
     }
 
-    /// What `git merge name` gives in a clean checkout of `ours`, when `name` stands for `theirs`.
-    pub(super) fn merge(&self, ask: Ask) -> Result<Merged, GitError> {
-        let (ours, theirs) = (ask.ours.to_string(), ask.theirs.to_string());
-        let attributes = format!("--attr-source={ours}");
-        let args = [
-            &attributes,
-            "merge-tree",
-            "--write-tree",
-            "-z",
-            "--name-only",
-            "--no-messages",
-            &ours,
-            &theirs,
-        ];
-        let (code, text) = self.git.ask(&args, &[0, 1])?;
-        let mut parts = text.split(|&b| b == 0).filter(|p| !p.is_empty());
-        let tree = String::from_utf8_lossy(parts.next().unwrap_or_default()).into_owned();
-        let tree = Oid::from_str(&tree).map_err(GitError::libgit2("cannot read what git merge-tree printed"))?;
-        if code == 0 {
-            return Ok(Merged::Clean(tree));
+    /// Whether libgit2 sees the history and the trees that git sees, which takes others in their place if it is told to.
+    pub(super) fn is_plain(&self) -> bool {
+        self.plain
+    }
+
+    /// What `git merge name` gives in a clean checkout of `ours` for each of these, when `name` stands for `theirs`.
+    pub(super) fn merges(&self, asked: &[Ask]) -> Result<Vec<Merged>, PlanError> {
+        let processes = thread::available_parallelism().map_or(1, NonZero::get);
+        let batches = self.batches(asked, processes)?;
+        let extra = processes.min(batches.len()).saturating_sub(1);
+        let (git, waiting) = (&self.git, Mutex::new(batches));
+        let done = Mutex::new(Vec::new());
+        let work = || {
+            loop {
+                let Some(batch) = lock(&waiting).pop() else {
+                    return;
+                };
+                let answers = answers(git, asked, &batch);
+                lock(&done).push((batch.places, answers));
+            }
+        };
+        thread::scope(|scope| {
+            for _ in 0..extra {
+                // Without a thread all is done in this one.
+                let _ = Builder::new().spawn_scoped(scope, work);
+            }
+            work();
+        });
+        let mut done = done.into_inner().unwrap_or_else(PoisonError::into_inner);
+        done.sort_unstable_by_key(|(places, _)| places.first().copied());
+        let mut merged = vec![None; asked.len()];
+        for (places, answers) in done {
+            for (place, answer) in places.into_iter().zip(answers?) {
+                merged[place] = Some(self.merged(asked[place], answer)?);
+            }
         }
-        // Where a path cannot be taken git adds the name of a side to it, which for `git merge` is what was typed.
-        let sides = [
-            (format!("~{ours}"), "~HEAD".to_owned()),
-            (format!("~{theirs}"), format!("~{}", ask.name.replace('/', "_"))),
-        ];
-        let mut paths: Vec<Conflict> = parts
-            .map(|p| Conflict {
-                path: sides
-                    .iter()
-                    .fold(String::from_utf8_lossy(p).into_owned(), |path, (id, side)| {
-                        path.replace(id, side)
-                    }),
-                kind: "content".into(),
-            })
+        let whole = |(ask, merged): (&Ask, Option<Merged>)| merged.ok_or_else(|| ask.failed(incomplete()));
+        asked.iter().zip(merged).map(whole).collect()
+    }
+
+    /// Merges for one process each: of first parents with the same attributes, and so few that there is work for all
+    /// processes.
+    fn batches(&self, asked: &[Ask], processes: usize) -> Result<Vec<Batch>, GitError> {
+        let most = asked.len().div_ceil(processes).clamp(FEWEST, MOST);
+        let mut parents: HashMap<Oid, usize> = HashMap::new();
+        let mut known: HashMap<Vec<AttributeFile>, usize> = HashMap::new();
+        let mut groups: Vec<Batch> = Vec::new();
+        for (place, ask) in asked.iter().enumerate() {
+            let group = match parents.get(&ask.ours) {
+                Some(group) => *group,
+                None => {
+                    let unlike = groups.len();
+                    let group = match self.plain {
+                        true => *known.entry(self.attributes(asked[0].ours, ask.ours)?).or_insert(unlike),
+                        false => unlike,
+                    };
+                    if group == unlike {
+                        groups.push(Batch {
+                            attributes: ask.ours,
+                            places: Vec::new(),
+                        });
+                    }
+                    parents.insert(ask.ours, group);
+                    group
+                }
+            };
+            groups[group].places.push(place);
+        }
+        let split = |group: &Batch| -> Vec<Batch> {
+            let part = |places: &[usize]| Batch {
+                attributes: group.attributes,
+                places: places.to_vec(),
+            };
+            group.places.chunks(most).map(part).collect()
+        };
+        Ok(groups.iter().flat_map(split).collect())
+    }
+
+    /// What tells the attributes in a commit from those in another one: its files of attributes that are not the same.
+    fn attributes(&self, other: Oid, commit: Oid) -> Result<Vec<AttributeFile>, GitError> {
+        let changed = trees::changed(&self.repository, other, commit)?.entries.into_iter();
+        let mut files: Vec<AttributeFile> = changed
+            .filter(|(path, ..)| trees::is_attributes(path))
+            .map(|(path, _, new)| (path, new))
             .collect();
+        files.sort_unstable();
+        Ok(files)
+    }
+
+    /// The answer as `git merge` would have given it.
+    fn merged(&self, ask: Ask, answer: Answer) -> Result<Merged, PlanError> {
+        let Some(conflicts) = answer.conflicts else {
+            return Ok(Merged::Clean(answer.tree));
+        };
+        let mut names = Names::new(self, ask);
+        let mut paths = Vec::new();
+        for (path, kind) in conflicts {
+            let path = names.of(&path)?;
+            paths.push(Conflict { path, kind });
+        }
         paths.sort_unstable();
-        Ok(Merged::Conflicts { tree, paths })
+        Ok(Merged::Conflicts {
+            tree: answer.tree,
+            paths,
+        })
     }
 
     /// A commit of what was merged, for the next merge to start from. `date` is in Unix seconds.
@@ -140,18 +238,80 @@ impl Engine {
     }
 }
 
-/// The repository, whose new objects go to a bare one in `scratch`.
-fn with_objects_in(common_dir: &Path, scratch: &Path) -> Result<Repository, GitError> {
+/// A file of attributes, and what is in it, unless it is gone.
+type AttributeFile = (Vec<u8>, Option<Entry>);
+
+impl Ask<'_> {
+    fn failed(&self, source: GitError) -> PlanError {
+        PlanError::NoAnswer {
+            branch: self.name.to_owned(),
+            after: self.after.map(str::to_owned),
+            source,
+        }
+    }
+}
+
+/// What git says of these merges, all of them. When it fails in one of them, each is asked for alone, to say which.
+fn answers(git: &Git, asked: &[Ask], batch: &Batch) -> Result<Vec<Answer>, PlanError> {
+    let asked: Vec<Ask> = batch.places.iter().map(|place| asked[*place]).collect();
+    match run(git, batch.attributes, &asked) {
+        Err(GitError::Program { .. }) => {
+            let alone = |ask: &Ask| ask_one(git, *ask).map_err(|e| ask.failed(e));
+            asked.iter().map(alone).collect()
+        }
+        answers => Ok(answers?),
+    }
+}
+
+fn ask_one(git: &Git, ask: Ask) -> Result<Answer, GitError> {
+    run(git, ask.ours, &[ask])?.pop().ok_or_else(incomplete)
+}
+
+fn run(git: &Git, attributes: Oid, asked: &[Ask]) -> Result<Vec<Answer>, GitError> {
+    let source = format!("--attr-source={attributes}");
+    let input: String = asked.iter().map(|a| format!("{} {}\n", a.ours, a.theirs)).collect();
+    let output = git.feed(&[&source, "merge-tree", "--stdin"], input.as_bytes())?;
+    let whole = |answers: &Vec<Answer>| answers.len() == asked.len();
+    answers::read(&output).filter(whole).ok_or_else(incomplete)
+}
+
+fn incomplete() -> GitError {
+    GitError::Program {
+        args: "merge-tree --stdin".into(),
+        code: Some(0),
+        stderr: "it did not say what every merge gives".into(),
+    }
+}
+
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+/// Makes `scratch` a repository with an object directory for all that is new, whose alternate is that of `common_dir`.
+fn make_object_directory(common_dir: &Path, scratch: &Path) -> Result<(), GitError> {
     let unmade = "cannot make a directory for temporary objects";
-    let bare = Repository::init_bare(scratch).map_err(GitError::libgit2(unmade))?;
+    Repository::init_bare(scratch).map_err(GitError::libgit2(unmade))?;
     // A link, because the list of alternates takes no path with a line break, and libgit2 none that is not UTF-8.
     symlink(common_dir.join("objects"), scratch.join("alternate")).map_err(GitError::io(unmade))?;
     let alternates = scratch.join("objects/info/alternates");
-    std::fs::write(alternates, "../alternate\n").map_err(GitError::io(unmade))?;
+    std::fs::write(alternates, "../alternate\n").map_err(GitError::io(unmade))
+}
+
+/// The repository, with its new objects in `scratch`.
+fn open(common_dir: &Path, scratch: &Path) -> Result<Repository, GitError> {
     let open = || -> Result<Repository, git2::Error> {
         let repository = Repository::open(common_dir)?;
-        repository.set_odb(&bare.odb()?)?;
+        repository.set_odb(&Repository::open_bare(scratch)?.odb()?)?;
         Ok(repository)
     };
     open().map_err(GitError::libgit2("cannot open the repository"))
+}
+
+/// Whether no commit has other parents, and no object stands for another one, than is written in it.
+fn is_plain(repository: &Repository) -> bool {
+    let replaced = repository
+        .references_glob("refs/replace/*")
+        .map(|mut r| r.next().is_some());
+    let grafts = repository.commondir().join("info/grafts");
+    !replaced.unwrap_or(true) && !repository.is_shallow() && !grafts.exists()
 }

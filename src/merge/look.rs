@@ -1,6 +1,7 @@
 //! Looks at each branch by itself: what it changes, and how it stands to the target.
 
 use std::cmp::Reverse;
+use std::collections::HashSet;
 
 use git2::{Oid, Repository};
 
@@ -28,6 +29,7 @@ impl Looked {
             ours,
             theirs: self.head,
             name: &self.branch.revision,
+            after: None,
         }
     }
 }
@@ -95,28 +97,45 @@ fn look_at(repository: &Repository, target: Oid, candidate: &Candidate) -> Resul
 
 /// The order in which branches are merged, as far as they are: that of the tasks, but one that contains another follows
 /// it. Only branches that something can be merged of.
-pub(super) fn merge_order(engine: &Engine, looked: &[Looked]) -> Result<Vec<usize>, PlanError> {
-    let open = |l: &Looked| l.merged.is_some();
-    let mut waiting: Vec<usize> = (0..looked.len()).filter(|i| open(&looked[*i])).collect();
+pub(super) fn merge_order(engine: &Engine, target: Oid, looked: &[Looked]) -> Result<Vec<usize>, PlanError> {
+    let mut waiting: Vec<usize> = (0..looked.len()).filter(|i| looked[*i].merged.is_some()).collect();
+    let heads: HashSet<Oid> = waiting.iter().map(|i| looked[*i].head).collect();
+    let contained = |one: &Looked| heads_in(engine.repository(), target, one, &heads);
+    let contained: Vec<HashSet<Oid>> = looked.iter().map(contained).collect::<Result<_, _>>()?;
     let mut order = Vec::new();
     while !waiting.is_empty() {
-        let mut next = 0;
-        for (at, one) in waiting.iter().enumerate() {
-            let mut follows = false;
-            for other in &waiting {
-                let contains = engine
-                    .repository()
-                    .graph_descendant_of(looked[*one].head, looked[*other].head);
-                follows |= contains.map_err(GitError::libgit2("cannot compare two branches"))?;
-            }
-            if !follows {
-                next = at;
-                break;
-            }
-        }
+        let comes_first = |one: &usize| {
+            !waiting
+                .iter()
+                .any(|other| contained[*one].contains(&looked[*other].head))
+        };
+        // Nothing contains itself, so that there is one.
+        let next = waiting.iter().position(comes_first).unwrap_or_default();
         order.push(waiting.remove(next));
     }
     Ok(order)
+}
+
+/// The heads of others that a branch contains. The target contains none of them, so that only the commits that it has
+/// not are looked at.
+fn heads_in(
+    repository: &Repository,
+    target: Oid,
+    one: &Looked,
+    heads: &HashSet<Oid>,
+) -> Result<HashSet<Oid>, PlanError> {
+    let walk = || -> Result<HashSet<Oid>, git2::Error> {
+        let mut walk = repository.revwalk()?;
+        walk.push(one.head)?;
+        walk.hide(target)?;
+        let is_other = |id: &Oid| *id != one.head && heads.contains(id);
+        walk.filter(|id| id.as_ref().map_or(true, is_other)).collect()
+    };
+    // Its own head is one of them.
+    if one.merged.is_none() || one.branch.commits < 2 {
+        return Ok(HashSet::new());
+    }
+    Ok(walk().map_err(GitError::libgit2("cannot compare two branches"))?)
 }
 
 /// A date, in Unix seconds, after those of all commits that are planned with: a predicted commit has it, as that which

@@ -1,18 +1,25 @@
 //! The merge plan: which branches merge into a target, in which order, with which result.
 //!
 //! `resolve` finds commits for names; `plan` puts the plan together: `look` at each branch by itself, `pairs` for which
-//! two conflict, `choose` (pure) for the most that fit together, `walk` for what they give one after the other, `explain`
-//! for what is left out. What a merge gives is asked of git alone, through `engine`, whose objects go to a temporary
-//! directory: planning changes nothing in the repository.
+//! two conflict, `choose` (pure) for the most that fit together, `walk` for what they give one after the other (by
+//! `chain`, which makes no merge twice), `explain` for what is left out. What a merge gives is asked of git alone, through
+//! `engine`, whose objects go to a temporary directory: planning changes nothing in the repository.
 
+mod answers;
+mod chain;
 mod choose;
 mod engine;
 mod explain;
 mod foresee;
+mod guess;
 mod look;
+mod markers;
+mod names;
+mod overlap;
 mod pairs;
 mod plan;
 mod resolve;
+mod trees;
 mod walk;
 
 pub use engine::Conflict;

@@ -8,7 +8,7 @@ use serde::Serialize;
 use std::path::Path;
 
 use super::engine::{Conflict, Engine};
-use super::{explain, foresee, look, pairs, walk};
+use super::{chain, explain, foresee, look, pairs, walk};
 use crate::git::{Drivers, GitError, OLDEST_TO_PLAN, version};
 
 /// Stands in [`LeftOut::with`] for the target itself.
@@ -31,9 +31,23 @@ pub enum PlanError {
     /// The git program is too old for `--attr-source`.
     #[error("git {0} cannot plan merges exactly: it has to be {OLDEST_TO_PLAN} or newer")]
     OldGit(crate::git::Version),
+    /// git cannot say what a merge gives: an object is missing or damaged.
+    #[error("git cannot say what merging {branch}{} gives: {source}", then(after.as_deref()))]
+    NoAnswer {
+        /// The branch that is merged.
+        branch: String,
+        /// The one that is merged before it, if it is just one.
+        after: Option<String>,
+        /// What git said.
+        source: GitError,
+    },
     /// git refused.
     #[error(transparent)]
     Git(#[from] GitError),
+}
+
+fn then(after: Option<&str>) -> String {
+    after.map_or_else(String::new, |branch| format!(" after {branch}"))
 }
 
 /// How branches are put onto the target.
@@ -237,10 +251,11 @@ pub fn plan(request: &PlanRequest) -> Result<MergePlan, PlanError> {
         mode: request.mode,
         date: look::newest(&engine, commit, &request.candidates)?,
     };
-    let order = look::merge_order(&engine, &looked)?;
+    let order = look::merge_order(&engine, commit, &looked)?;
     let (graph, pairs) = pairs::check(&ground, &looked, &order)?;
-    let walked = walk::walk(&ground, &looked, &order, graph)?;
-    let left_out = explain::left_out(&ground, &looked, &walked, &pairs)?;
+    let mut chains = chain::Chains::new(&ground, &looked);
+    let walked = walk::walk(&mut chains, &order, graph)?;
+    let left_out = explain::left_out(&mut chains, &walked, &pairs)?;
     Ok(MergePlan {
         cannot_foresee: foresee::cannot_foresee(engine.repository(), request.target.branch.as_deref()),
         target: request.target.clone(),

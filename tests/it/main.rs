@@ -35,6 +35,7 @@ mod no_process_left;
 mod overview;
 mod plan;
 mod plan_branches;
+mod plan_order;
 mod plan_printed;
 mod plan_shown;
 mod preflight;

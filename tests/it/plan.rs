@@ -303,7 +303,7 @@ fn attributes_count_as_they_do_for_git_merge() {
                 "@run sed -i 8s/.*/c/ d/l.txt l.txt",
             ],
             steps: "a b",
-            left_out: &[("c", "b", &["d/l.txt"])],
+            left_out: &[("c", "a b", &["d/l.txt"])],
             ..CASE
         },
         Case {

@@ -63,7 +63,10 @@ impl Shown {
             &project.repo(),
             "git add -A; git diff --cached --quiet || git commit -qm base",
         );
-        let tasks: Vec<(&str, &str)> = ["a", "b", "c"].into_iter().zip(case.tasks.iter().copied()).collect();
+        let tasks: Vec<(&str, &str)> = ["a", "b", "c", "d", "e"]
+            .into_iter()
+            .zip(case.tasks.iter().copied())
+            .collect();
         project.session(&tasks, &[]).assert_exit(0);
         script(&project, &project.repo(), case.after);
         let copy = project.root().join("copy");
@@ -211,10 +214,48 @@ impl Shown {
             let mut found: Vec<&str> = found.split_terminator('\0').collect();
             found.dedup();
             assert_eq!(found, words(&left["paths"]), "{merge:?}");
+            let (hunks, lines) = self.to_resolve(&found);
+            assert_eq!(
+                (&left["hunks"], &left["lines"]),
+                (&hunks.into(), &lines.into()),
+                "{left:#}"
+            );
             if !found.is_empty() {
                 script(&self.project, &self.copy, "git merge --abort");
             }
         }
+    }
+
+    /// How many places the files of the checkout have between markers, and how many lines of either side are there; a
+    /// file without markers is one place.
+    fn to_resolve(&self, paths: &[&str]) -> (usize, usize) {
+        let (mut hunks, mut lines) = (0, 0);
+        for path in paths {
+            let text = std::fs::read(self.copy.join(path)).unwrap_or_default();
+            let text = String::from_utf8_lossy(&text);
+            let is_marker = |line: &str, of: char, label: &str| {
+                let rest = line.trim_end().trim_start_matches(of);
+                line.starts_with(of) && rest.starts_with(label)
+            };
+            let starts: Vec<&str> = text.lines().filter(|line| is_marker(line, '<', " HEAD")).collect();
+            hunks += starts.len().max(1);
+            let mut counts = false;
+            for line in text.lines() {
+                match () {
+                    () if is_marker(line, '<', " HEAD") => counts = true,
+                    () if is_marker(line, '|', " ") || is_marker(line, '>', " main-task-") => counts = false,
+                    // The first after a base: the sides of these tests have others.
+                    () if !counts && line.trim_end().len() > 6 && line.trim_end().chars().all(|c| c == '=') => {
+                        counts = true;
+                    }
+                    () => lines += usize::from(counts),
+                }
+            }
+            let with_base = text.lines().any(|line| is_marker(line, '|', " "));
+            // Without a base the line between the sides was counted too.
+            lines -= if with_base { 0 } else { starts.len() };
+        }
+        (hunks, lines)
     }
 
     /// Only what is nowhere else stays.
