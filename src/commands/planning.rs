@@ -6,7 +6,7 @@
 use std::collections::BTreeSet;
 use std::path::Path;
 
-use git2::Repository;
+use git2::{BranchType, Oid, Repository};
 
 use super::Context;
 use crate::error::Error;
@@ -23,6 +23,8 @@ use crate::worktree::naming::short;
 pub(super) struct Wish<'a> {
     /// Only the tasks with these numbers, from 1; else all.
     pub tasks: Option<&'a BTreeSet<usize>>,
+    /// Settled tasks that did not succeed, too.
+    pub unsuccessful: bool,
     /// What to merge into: a branch, tag or commit; else where the session started, or what is checked out here.
     pub onto: Option<&'a str>,
     /// How.
@@ -53,7 +55,10 @@ pub(super) fn of_session(
         mut about,
     } = tasks(&opened, spec, state, wish);
     let onto = match wish.onto {
-        Some(name) => target(&here(context, common_dir)?.unwrap_or(opened), name)?.into_target(),
+        Some(name) => match here(context, common_dir)? {
+            Some(here) => target(&here, name)?.into_target(),
+            None => target(&opened, name)?.into_target(),
+        },
         None => started_from(&opened, repository)?,
     };
     // The worktree that the session was started in may be gone since.
@@ -66,6 +71,7 @@ pub(super) fn of_session(
         None => None,
     };
     hold_checked_out(&mut about, &checkouts, leaves.as_deref(), &candidates);
+    hold_unpushed(&mut about, &opened, &onto, &candidates);
     let plan = plan(&PlanRequest {
         common_dir,
         target: onto,
@@ -109,6 +115,7 @@ pub(super) fn of_branches(context: &Context, names: &[String], wish: &Wish) -> R
         None => None,
     };
     hold_checked_out(&mut about, &checkouts, leaves.as_deref(), &candidates);
+    hold_unpushed(&mut about, &opened, &onto, &candidates);
     let plan = plan(&PlanRequest {
         common_dir: &place.common_dir,
         target: onto,
@@ -137,8 +144,9 @@ fn tasks(opened: &Repository, spec: &SessionSpec, state: &SessionState, wish: &W
         if wish.tasks.is_some_and(|wanted| !wanted.contains(&(index + 1))) {
             continue;
         }
-        let succeeded = record.settlement().is_some_and(|s| s.outcome == Outcome::Succeeded);
-        let Some(site) = record.site().filter(|_| succeeded) else {
+        let settlement = record.settlement();
+        let planned = settlement.is_some_and(|s| wish.unsuccessful || s.outcome == Outcome::Succeeded);
+        let Some(site) = record.site().filter(|_| planned) else {
             about.unplanned += 1;
             continue;
         };
@@ -220,6 +228,29 @@ fn hold_checked_out(about: &mut PlanContext, checkouts: &[Checkout], leaves: Opt
         };
         if leaves != Some(branch) && candidates.iter().any(|c| c.is_branch && c.name == *branch) {
             about.held.push(branch.clone());
+        }
+    }
+}
+
+/// git deletes a branch that has an upstream only when the upstream has its commits, whatever else has them.
+fn hold_unpushed(about: &mut PlanContext, opened: &Repository, onto: &Target, candidates: &[Candidate]) {
+    for candidate in candidates.iter().filter(|c| c.is_branch) {
+        let branch = opened.find_branch(&candidate.name, BranchType::Local);
+        let Ok(upstream) = branch.and_then(|b| b.upstream()) else {
+            continue;
+        };
+        // The target has them by then.
+        let local = upstream.get().is_branch();
+        let is_target = local
+            && onto
+                .branch
+                .as_deref()
+                .is_some_and(|b| upstream.name().is_ok_and(|u| u == Some(b)));
+        let has = |upstream: Oid| {
+            upstream == candidate.head || opened.graph_descendant_of(upstream, candidate.head).unwrap_or(false)
+        };
+        if !is_target && !upstream.get().target().is_some_and(has) {
+            about.held.push(candidate.name.clone());
         }
     }
 }

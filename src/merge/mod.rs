@@ -1,9 +1,10 @@
 //! The merge plan: which branches merge into a target, in which order, with which result.
 //!
-//! `resolve` finds commits for names; `plan` puts the plan together: `look` at each branch by itself, `pairs` for which
-//! two conflict, `choose` (pure) for the most that fit together, `walk` for what they give one after the other (by
-//! `chain`, which makes no merge twice), `explain` for what is left out. What a merge gives is asked of git alone, through
-//! `engine`, whose objects go to a temporary directory: planning changes nothing in the repository.
+//! `resolve` finds commits for names; `plan` puts the plan together: `look` at each branch by itself, `patches` for what
+//! is in the target by other commits, `pairs` for which two conflict, `choose` (pure) for the most that fit together,
+//! `walk` for what they give one after the other (by `chain`, which makes no merge twice), `explain` for what is left out,
+//! `foresee` for what the user's git may do besides. What a merge gives is asked of git alone, through `engine`, whose
+//! objects go to a temporary directory: planning changes nothing in the repository.
 
 mod answers;
 mod chain;
@@ -17,6 +18,7 @@ mod markers;
 mod names;
 mod overlap;
 mod pairs;
+mod patches;
 mod plan;
 mod resolve;
 mod trees;

@@ -8,7 +8,7 @@ use serde::Serialize;
 use std::path::Path;
 
 use super::engine::{Conflict, Engine};
-use super::{chain, explain, foresee, look, pairs, walk};
+use super::{chain, explain, foresee, look, pairs, patches, walk};
 use crate::git::{Drivers, GitError, OLDEST_TO_PLAN, version};
 
 /// Stands in [`LeftOut::with`] for the target itself.
@@ -244,7 +244,8 @@ pub fn plan(request: &PlanRequest) -> Result<MergePlan, PlanError> {
     }
     let (engine, unused_drivers) = Engine::new(request.common_dir, request.known)?;
     let commit = Oid::from_str(&request.target.commit).map_err(GitError::libgit2("cannot read the target"))?;
-    let looked = look::look(&engine, commit, &request.candidates)?;
+    let mut looked = look::look(&engine, commit, &request.candidates)?;
+    patches::settle(engine.repository(), commit, &mut looked)?;
     let ground = walk::Ground {
         engine: &engine,
         target: commit,
@@ -257,7 +258,7 @@ pub fn plan(request: &PlanRequest) -> Result<MergePlan, PlanError> {
     let walked = walk::walk(&mut chains, &order, graph)?;
     let left_out = explain::left_out(&mut chains, &walked, &pairs)?;
     Ok(MergePlan {
-        cannot_foresee: foresee::cannot_foresee(engine.repository(), request.target.branch.as_deref()),
+        cannot_foresee: foresee::cannot_foresee(engine.repository(), request)?,
         target: request.target.clone(),
         mode: request.mode,
         pairs,

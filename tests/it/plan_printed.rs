@@ -90,9 +90,10 @@ fn a_run_that_is_watched_ends_with_its_plan() {
     let shown = String::from_utf8_lossy(&ended.output.stdout);
     assert!(shown.ends_with(&format!("\n\n{plan}")), "{shown}");
     for part in [
-        "\n  main-task-a  ready      1 commit, 1 file, +1 -0\n",
+        "\n  1  main-task-a  ready        1      1  +1 -0  @write n.txt one\n",
         "\n  1 task without a finished branch: not in the plan\n",
-        "\n  git merge --no-ff --no-edit main-task-b\n    conflicts in n.txt  (with main-task-a)\n",
+        "\n  git merge --no-ff --no-edit main-task-b\n    conflicts with main-task-a\n",
+        " to resolve in n.txt\n",
         "\n  git branch -d main-task-a\n",
     ] {
         assert!(plan.contains(part), "{part:?} is not in: {plan}");
@@ -116,12 +117,8 @@ fn what_a_plan_cannot_foresee_is_named() {
         plan["cannot_foresee"],
         json!(["branch.main.mergeOptions = -X ours", hooks[0], hooks[1]])
     );
-    assert!(
-        project
-            .run(&["plan"])
-            .out()
-            .contains(&words(&plan["cannot_foresee"]).join(", "))
-    );
+    let said = words(&plan["cannot_foresee"]).join("\n    ");
+    assert!(project.run(&["plan"]).out().contains(&format!("\n    {said}\n")));
     script(
         &project,
         &project.repo(),

@@ -56,6 +56,32 @@ fn a_session_from_its_start_to_its_end() {
     }
 }
 
+/// A plan of branches that no session made, with all that it can say of them.
+#[test]
+fn a_plan_of_any_branches() {
+    let project = Project::new();
+    let make = "seq 20 >l.txt; git add .; git commit -qm lines
+        new() { git switch -qc $1 main; }
+        new greet; sed -i 1s/.*/hello/ l.txt; git commit -qam 'Greet whoever comes'
+        new shout; sed -i 1s/.*/HELLO/ l.txt; sed -i 20s/.*/BYE/ l.txt; git commit -qam 'Shout at whoever comes'
+        new part; sed -i 20s/.*/bye/ l.txt; git commit -qam 'Say good-bye'
+        new move; git mv l.txt lines.txt; git commit -qm 'Give the lines a better name'
+        new picked; echo picked >p.txt; git add .; git commit -qm 'What main has by now'
+        new done; echo done >d.txt; git add .; git commit -qm 'What main has, too'
+        new same; git commit -q --allow-empty -m 'Nothing at all'
+        new stale; sed -i 10s/.*/stale/ l.txt; git commit -qam 'What has become of ten'
+        git switch -q main; git merge -q --no-edit done; git cherry-pick picked >../out
+        sed -i 10s/.*/ten/ l.txt; git commit -qam ten; git config merge.verifySignatures true";
+    let made = project.shell(make).output().expect("run a shell");
+    assert!(made.status.success(), "{made:?}");
+    let names = ["greet", "shout", "part", "move", "picked", "done", "same", "stale"];
+    let named = names.map(|name| format!("--branch={name}"));
+    let arguments = [&["plan"][..], &named.each_ref().map(String::as_str)].concat();
+    shown(&project, "plan_of_branches", &whole(&project.run(&arguments)));
+    let squashed = [&arguments[..], &["--squash"]].concat();
+    shown(&project, "plan_of_branches_squashed", &whole(&project.run(&squashed)));
+}
+
 #[test]
 fn a_session_while_it_runs_and_after_it_was_stopped() {
     let project = Project::new();
