@@ -184,6 +184,35 @@ impl<'a> Reference<'a> {
             .collect()
     }
 
+    /// How many places and lines are between markers in these files of the checkout; a file without any is one place.
+    fn takes(&self, paths: &BTreeSet<String>) -> (u64, u64) {
+        let (mut hunks, mut lines) = (0, 0);
+        for path in paths.iter().map(|path| self.copy.join(path)) {
+            let is_file = path.symlink_metadata().is_ok_and(|m| m.is_file());
+            let text = if is_file {
+                fs::read(&path).expect("read a file")
+            } else {
+                Vec::new()
+            };
+            let (mut found, mut inside, mut counts) = (0, false, false);
+            for line in String::from_utf8_lossy(&text).lines() {
+                let marks = |mark: &str| line.starts_with(&mark.repeat(7));
+                match inside {
+                    false if marks("<") => (inside, counts) = (true, true),
+                    true if marks("|") => counts = false,
+                    true if marks("=") => counts = true,
+                    true if marks(">") => {
+                        inside = false;
+                        found += 1;
+                    }
+                    _ => lines += u64::from(inside && counts),
+                }
+            }
+            hunks += found.max(1);
+        }
+        (hunks, lines)
+    }
+
     /// All commits with all that they contain.
     fn history(&self) -> BTreeMap<String, BTreeSet<String>> {
         let mut contained: BTreeMap<String, BTreeSet<String>> = BTreeMap::new();
@@ -374,11 +403,13 @@ impl<'a> Comparison<'a> {
             let label = format!("left{at}");
             self.git.try_all(&[(label.clone(), "end".to_owned(), branch)]);
             let paths: BTreeSet<String> = words(&left["paths"]).into_iter().map(str::to_owned).collect();
-            self.agree(
-                &format!("{branch} after all"),
-                &Did::Conflict(paths),
-                &self.git.did(&label),
-            );
+            let did = self.git.did(&label);
+            if let Did::Conflict(paths) = &did {
+                let number = |key: &str| left[key].as_u64().expect("a number");
+                let takes = (number("hunks"), number("lines"));
+                self.agree(&format!("what {branch} takes"), &takes, &self.git.takes(paths));
+            }
+            self.agree(&format!("{branch} after all"), &Did::Conflict(paths), &did);
         }
     }
 
