@@ -5,6 +5,7 @@
 
 mod build;
 mod message;
+pub mod verify;
 
 use std::path::PathBuf;
 
