@@ -67,6 +67,15 @@ pub fn walk<W, E>(n: usize, mut ask: impl FnMut(&[usize]) -> Result<Option<W>, E
     Ok(Found { kept, culprits })
 }
 
+impl<W> Default for Found<W> {
+    fn default() -> Self {
+        Self {
+            kept: Vec::new(),
+            culprits: Vec::new(),
+        }
+    }
+}
+
 /// A step that failed together with so many that were kept then.
 struct Failure<W> {
     step: usize,
