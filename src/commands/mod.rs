@@ -16,6 +16,7 @@ mod open;
 mod overview;
 mod place;
 mod plan;
+mod planning;
 mod preflight;
 mod recover;
 mod results;

@@ -194,6 +194,9 @@ pub enum Error {
     /// For plans.
     #[error("{0}")]
     GitTooOldToPlan(PlanError),
+    /// `plan --branch` was given outside of any.
+    #[error("{} is in no git repository", directory.display())]
+    NotInRepository { directory: PathBuf },
     /// `--branch`, `--onto`
     #[error("there is no branch, tag or commit {name:?} here")]
     NoRevision { name: String },
@@ -366,6 +369,7 @@ impl Error {
             Self::GitTooOldToPlan(_) => {
                 refused("upgrade git, or merge by hand the branches that are named in: pleach status")
             }
+            Self::NotInRepository { .. } => refused("call it in the repository whose branches are meant"),
             Self::NoRevision { .. } => refused("see what there is: git branch --all, git tag"),
 
             Self::StopNotAsked { directory, .. } => broken(format!(

@@ -275,6 +275,9 @@ fn plan() -> Vec<Error> {
         }
         .into(),
         PlanError::OldGit(Version(2, 39)).into(),
+        Error::NotInRepository {
+            directory: REPOSITORY.into(),
+        },
         PlanError::NoRevision("fix/retry".into()).into(),
     ]
 }

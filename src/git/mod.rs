@@ -10,6 +10,7 @@ mod program;
 mod refs;
 mod register;
 mod repository;
+mod worktrees;
 
 pub use changes::{Changes, changes_between};
 pub use drivers::{Drivers, drivers, without_foreign};
@@ -19,6 +20,7 @@ pub use register::add_worktree_without_checkout;
 pub use repository::{
     Base, Identity, Place, base_of, dirty_warning, file_in, identity, open, patiently, pin, place_of,
 };
+pub use worktrees::{Checkout, checkouts};
 
 /// The oldest git that `run` works with.
 pub const OLDEST_TO_RUN: Version = Version(2, 30);

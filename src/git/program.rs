@@ -4,10 +4,12 @@
 //! discovery of another repository through a swapped `.git` file (git dir and work tree are always named).
 
 use std::ffi::OsStr;
+use std::fs::File;
 use std::io::Write;
 use std::os::unix::process::CommandExt;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output, Stdio};
+use std::sync::Arc;
 use std::sync::mpsc::channel;
 use std::thread::Builder;
 use std::time::Duration;
@@ -57,7 +59,7 @@ impl std::fmt::Display for Version {
 pub fn version() -> Result<Version, GitError> {
     let mut command = Command::new("git");
     command.process_group(0);
-    let output = output(&mut command, &["--version"], b"", Some(TO_TELL))?;
+    let output = output(&mut command, &["--version"], b"", Some(TO_TELL), None)?;
     let text = String::from_utf8_lossy(&output.stdout);
     parse_version(&text).ok_or_else(|| GitError::NoVersion(text.trim().to_owned()))
 }
@@ -75,6 +77,7 @@ pub struct Git {
     configuration: Vec<String>,
     environment: Vec<(&'static str, PathBuf)>,
     limit: Option<Duration>,
+    held: Option<Arc<File>>,
 }
 
 impl Git {
@@ -86,6 +89,7 @@ impl Git {
             configuration: Vec::new(),
             environment: Vec::new(),
             limit: None,
+            held: None,
         }
     }
 
@@ -119,6 +123,13 @@ impl Git {
         self
     }
 
+    /// The same with a lock that git holds too, as its standard input: it is free only when git has ended.
+    #[must_use]
+    pub fn holding(mut self, lock: Arc<File>) -> Self {
+        self.held = Some(lock);
+        self
+    }
+
     /// Runs git and gives what it printed; an exit code that is not 0 is an error.
     pub fn run<S: AsRef<OsStr>>(&self, args: &[S]) -> Result<Vec<u8>, GitError> {
         let output = self.output(args, b"")?;
@@ -147,7 +158,10 @@ impl Git {
     }
 
     fn output<S: AsRef<OsStr>>(&self, args: &[S], input: &[u8]) -> Result<Output, GitError> {
-        output(&mut self.command(), args, input, self.limit)
+        let held = self.held.as_ref().filter(|_| input.is_empty());
+        let held = held.map(|file| file.try_clone()).transpose();
+        let held = held.map_err(GitError::io("cannot hand a lock to git"))?;
+        output(&mut self.command(), args, input, self.limit, held)
     }
 
     fn command(&self) -> Command {
@@ -182,13 +196,14 @@ fn output<S: AsRef<OsStr>>(
     args: &[S],
     input: &[u8],
     limit: Option<Duration>,
+    held: Option<File>,
 ) -> Result<Output, GitError> {
     let mut child = command
         .args(args)
-        .stdin(if input.is_empty() {
-            Stdio::null()
-        } else {
-            Stdio::piped()
+        .stdin(match held {
+            Some(file) => file.into(),
+            None if input.is_empty() => Stdio::null(),
+            None => Stdio::piped(),
         })
         .stdout(Stdio::piped())
         .stderr(Stdio::piped())

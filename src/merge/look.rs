@@ -66,7 +66,8 @@ fn look_at(repository: &Repository, target: Oid, candidate: &Candidate) -> Resul
     )))?;
     let state = match merge_base {
         None => BranchState::Conflicts,
-        Some(base) if base == head && head != target => BranchState::Merged,
+        // A task that has made no commit has nothing in the target.
+        Some(base) if base == head && (head != target || candidate.task_id.is_none()) => BranchState::Merged,
         Some(_) if changes.files_changed == 0 => BranchState::Empty,
         Some(_) => BranchState::Ready,
     };

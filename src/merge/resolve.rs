@@ -64,10 +64,11 @@ impl Candidate {
 
 /// A branch by its name without `refs/heads/`.
 fn branch_of(repository: &Repository, branch: &str) -> Option<Resolved> {
-    let commit = repository.refname_to_id(&format!("refs/heads/{branch}")).ok()?;
+    let full = format!("refs/heads/{branch}");
+    let commit = repository.refname_to_id(&full).ok()?;
     Some(Resolved {
         name: branch.to_owned(),
-        revision: revision(repository, branch),
+        revision: revision(repository, branch, &full),
         is_branch: true,
         commit,
     })
@@ -79,22 +80,36 @@ fn resolve(repository: &Repository, name: &str) -> Result<Resolved, PlanError> {
         return Ok(found);
     }
     let nothing = || PlanError::NoRevision(name.to_owned());
-    let object = repository.revparse_single(name).map_err(|_| nothing())?;
-    let commit = object.peel_to_commit().map_err(|_| nothing())?;
+    let (object, reference) = repository.revparse_ext(name).map_err(|_| nothing())?;
+    let commit = object.peel_to_commit().map_err(|_| nothing())?.id();
+    let full = reference.as_ref().and_then(|r| r.name().ok());
+    // HEAD, or the upstream of a branch.
+    if let Some(found) = full
+        .and_then(|full| full.strip_prefix("refs/heads/"))
+        .and_then(|branch| branch_of(repository, branch))
+    {
+        return Ok(found);
+    }
+    let full = full.filter(|full| full.starts_with("refs/"));
+    let short = reference.as_ref().and_then(|r| r.shorthand().ok());
     Ok(Resolved {
         name: name.to_owned(),
-        revision: name.to_owned(),
+        // What is counted from HEAD is another commit once something was merged.
+        revision: match (full, short) {
+            (Some(full), Some(short)) => revision(repository, short, full),
+            _ => commit.to_string(),
+        },
         is_branch: false,
-        commit: commit.id(),
+        commit,
     })
 }
 
-/// How a command names a branch: git prefers a tag to a branch with the same name.
-fn revision(repository: &Repository, branch: &str) -> String {
-    let full = format!("refs/heads/{branch}");
+/// How a command names a ref: by its short name, unless git prefers another ref to it (a tag to a branch), or takes it
+/// for an option.
+fn revision(repository: &Repository, short: &str, full: &str) -> String {
     let is_it = |r: Reference| r.name_bytes() == full.as_bytes();
-    match repository.resolve_reference_from_short_name(branch).is_ok_and(is_it) {
-        true => branch.to_owned(),
-        false => full,
+    match repository.resolve_reference_from_short_name(short).is_ok_and(is_it) && !short.starts_with('-') {
+        true => short.to_owned(),
+        false => full.to_owned(),
     }
 }

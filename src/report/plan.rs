@@ -178,7 +178,9 @@ fn cleanup_commands(plan: &MergePlan, context: &PlanContext) -> Vec<String> {
     let left_out = |name: &str| plan.left_out.iter().any(|l| l.branch == name);
     // Commits that change nothing are not merged, and git does not let go of a branch that has them.
     let unmerged = |b: &Branch| b.state == BranchState::Empty && b.commits > 0;
-    let gone = (plan.branches.iter()).filter(|b| !left_out(&b.name) && !unmerged(b) && !context.held.contains(&b.name));
+    let is_target = |b: &Branch| plan.target.branch.as_ref() == Some(&b.name);
+    let goes = |b: &&Branch| b.is_branch && !is_target(b) && !unmerged(b) && !context.held.contains(&b.name);
+    let gone = plan.branches.iter().filter(|b| !left_out(&b.name)).filter(goes);
     let done: Vec<&str> = gone.map(|b| b.name.as_str()).collect();
     let mut commands: Vec<String> = context
         .worktrees
@@ -188,7 +190,12 @@ fn cleanup_commands(plan: &MergePlan, context: &PlanContext) -> Vec<String> {
         .collect();
     if !done.is_empty() {
         let names: Vec<String> = done.iter().map(quote).collect();
-        commands.push(format!("git branch -d {}", names.join(" ")));
+        let no_option = if done.iter().any(|name| name.starts_with('-')) {
+            "-- "
+        } else {
+            ""
+        };
+        commands.push(format!("git branch -d {no_option}{}", names.join(" ")));
     }
     commands
 }

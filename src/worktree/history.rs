@@ -24,8 +24,8 @@ const UNFINISHED: [(&str, &str); 7] = [
 /// The most commits that are looked at: the newest.
 const MOST: usize = 200;
 
-/// The merge, rebase or the like that an agent has not finished.
-pub(super) fn unfinished(admin: &Path) -> Option<&'static str> {
+/// The merge, rebase or the like that is not finished in a worktree with this git dir.
+pub fn unfinished(admin: &Path) -> Option<&'static str> {
     let found = UNFINISHED
         .iter()
         .find(|(name, _)| admin.join(name).symlink_metadata().is_ok());

@@ -29,6 +29,7 @@ use uuid::Uuid;
 
 pub use again::again;
 pub use clear::{Clear, Standing, branch_at, clear, keep, keep_branch, leads_on, standing, users_of_branch};
+pub use history::unfinished;
 pub use kept::{Kept, KeptKind, kept, kept_base, kept_sessions};
 pub use moved::{Move, MoveKind, RefWatch, Target};
 pub use provision::{Checkout, Unmade, choose_checkout, provision};

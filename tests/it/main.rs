@@ -31,6 +31,7 @@ mod moved_refs;
 mod no_process_left;
 mod overview;
 mod plan;
+mod plan_branches;
 mod plan_printed;
 mod plan_shown;
 mod preflight;

@@ -9,8 +9,6 @@ mod memory;
 mod scratch;
 pub mod search;
 
-use std::io;
-use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
 use git2::Oid;
@@ -20,45 +18,31 @@ pub use scratch::sweep;
 pub use search::{Culprit, Found};
 
 use super::{Builder, Built, LandingError};
-use crate::git::{Drivers, GitError, Place};
+use crate::git::{Drivers, Place};
 use command::Ran;
 use memory::Memory;
 use scratch::Scratch;
 
-/// Why nothing can land.
-#[derive(Debug, thiserror::Error)]
-pub enum VerifyError {
-    /// The command fails on the target itself.
-    #[error("the command to verify with fails on the target itself: {0}")]
-    Target(Ending),
-    /// It was stopped; this is the exit code for it.
-    #[error("the verification was stopped")]
+/// How a verification ended.
+#[derive(Clone, Debug)]
+pub enum Verdict {
+    /// With what can land.
+    Found(Verified),
+    /// The command fails on the target itself: nothing that it says of a branch could be relied on.
+    TargetFails(Ending),
+    /// It was stopped, and pleach is to end with this exit code.
     Stopped(u8),
-    /// The command cannot be started.
-    #[error("the command to verify with cannot be run: {0}")]
-    NotRun(io::Error),
-    /// The commits cannot be made.
-    #[error(transparent)]
-    Landing(#[from] LandingError),
-    /// git refused.
-    #[error(transparent)]
-    Git(#[from] GitError),
-    /// A file cannot be made or removed.
-    #[error("cannot {doing} {}: {source}", path.display())]
-    Io {
-        /// make, remove, lock
-        doing: &'static str,
-        /// Which.
-        path: PathBuf,
-        /// What the system said.
-        source: io::Error,
-    },
 }
 
-impl VerifyError {
-    fn io(doing: &'static str, path: &Path) -> impl FnOnce(io::Error) -> Self {
-        let path = path.to_owned();
-        move |source| Self::Io { doing, path, source }
+/// Why it does not go on.
+enum Halt {
+    Stopped(u8),
+    Error(LandingError),
+}
+
+impl<E: Into<LandingError>> From<E> for Halt {
+    fn from(e: E) -> Self {
+        Self::Error(e.into())
     }
 }
 
@@ -138,7 +122,7 @@ pub fn verify(
     builder: &mut Builder<'_>,
     interrupts: &Interrupts,
     tell: &mut dyn FnMut(Progress<'_>),
-) -> Result<Verified, VerifyError> {
+) -> Result<Verdict, LandingError> {
     let mut verifier = Verifier {
         asked,
         memory: Memory::new(&asked.place.common_dir, asked.command, asked.again),
@@ -148,20 +132,11 @@ pub fn verify(
         runs: 0,
         remembered: 0,
     };
-    if asked.steps == 0 {
-        return Ok(verifier.over(Found::default()));
-    }
-    if let Some(Why::Fails(ending)) = verifier.judge(builder, &[])? {
-        return Err(VerifyError::Target(ending));
-    }
-    let mut ask = |steps: &[usize]| verifier.judge(builder, steps);
-    let found = match asked.each {
-        true => search::walk(asked.steps, &mut ask),
-        false => search::search(asked.steps, &mut ask),
-    }?;
-    match interrupts.stopped() {
-        Some(code) => Err(VerifyError::Stopped(code)),
-        None => Ok(verifier.over(found)),
+    match verifier.go(builder) {
+        Ok(Ok(found)) => Ok(Verdict::Found(verifier.over(found))),
+        Ok(Err(ending)) => Ok(Verdict::TargetFails(ending)),
+        Err(Halt::Stopped(code)) => Ok(Verdict::Stopped(code)),
+        Err(Halt::Error(e)) => Err(e),
     }
 }
 
@@ -189,10 +164,30 @@ impl Verifier<'_, '_> {
         }
     }
 
+    /// Finds what passes, or how the target fails.
+    fn go(&mut self, builder: &mut Builder<'_>) -> Result<Result<Found<Why>, Ending>, Halt> {
+        let Verification { steps, each, .. } = *self.asked;
+        if steps == 0 {
+            return Ok(Ok(Found::default()));
+        }
+        if let Some(Why::Fails(ending)) = self.judge(builder, &[])? {
+            return Ok(Err(ending));
+        }
+        let ask = |steps: &[usize]| self.judge(builder, steps);
+        let found = match each {
+            true => search::walk(steps, ask),
+            false => search::search(steps, ask),
+        }?;
+        match self.interrupts.stopped() {
+            Some(code) => Err(Halt::Stopped(code)),
+            None => Ok(Ok(found)),
+        }
+    }
+
     /// Why these steps do not land together; nothing when they do.
-    fn judge(&mut self, builder: &mut Builder<'_>, steps: &[usize]) -> Result<Option<Why>, VerifyError> {
+    fn judge(&mut self, builder: &mut Builder<'_>, steps: &[usize]) -> Result<Option<Why>, Halt> {
         if let Some(code) = self.interrupts.stopped() {
-            return Err(VerifyError::Stopped(code));
+            return Err(Halt::Stopped(code));
         }
         let (tip, tree) = match builder.build(steps)? {
             Built::Whole { tip, tree, .. } => (tip, tree),
@@ -216,7 +211,7 @@ impl Verifier<'_, '_> {
         Ok((!ending.passed()).then_some(Why::Fails(ending)))
     }
 
-    fn run(&mut self, commit: Oid, steps: usize) -> Result<Ending, VerifyError> {
+    fn run(&mut self, commit: Oid, steps: usize) -> Result<Ending, Halt> {
         let Verification { place, command, known, .. } = *self.asked;
         let scratch = match &mut self.scratch {
             Some(scratch) => scratch,
@@ -227,8 +222,8 @@ impl Verifier<'_, '_> {
         (self.tell)(Progress::Runs { run: self.runs, steps });
         let started = Instant::now();
         let ran = command::run(command, scratch.path(), place.root(), scratch.mark(), self.interrupts);
-        match ran.map_err(VerifyError::NotRun)? {
-            Ran::Stopped(code) => Err(VerifyError::Stopped(code)),
+        match ran.map_err(LandingError::io("run the command in", scratch.path()))? {
+            Ran::Stopped(code) => Err(Halt::Stopped(code)),
             Ran::Ended(ending) => {
                 let time = started.elapsed();
                 (self.tell)(Progress::Ended { ending: &ending, time });

@@ -12,7 +12,7 @@ use std::path::{Path, PathBuf};
 use git2::Oid;
 use uuid::Uuid;
 
-use super::VerifyError;
+use super::super::LandingError;
 use crate::process::end_marked;
 use crate::git::{Drivers, Git, GitError, Place, without_foreign};
 use crate::store::atomic;
@@ -34,12 +34,12 @@ pub(super) struct Scratch<'a> {
 
 impl<'a> Scratch<'a> {
     /// Makes one. Drivers that are not known are not run in it.
-    pub fn new(place: &'a Place, known: &'a Drivers, commit: Oid) -> Result<Self, VerifyError> {
+    pub fn new(place: &'a Place, known: &'a Drivers, commit: Oid) -> Result<Self, LandingError> {
         let id = Uuid::new_v4();
         let worktrees = worktrees_dir(place);
-        atomic::private_dir(&worktrees).map_err(VerifyError::io("make", &worktrees))?;
+        atomic::private_dir(&worktrees).map_err(LandingError::io("make", &worktrees))?;
         // As git will write it down.
-        let worktrees = worktrees.canonicalize().map_err(VerifyError::io("find", &worktrees))?;
+        let worktrees = worktrees.canonicalize().map_err(LandingError::io("find", &worktrees))?;
         let path = scratch_worktree(&worktrees, id);
         let scratch = Self {
             place,
@@ -64,7 +64,7 @@ impl<'a> Scratch<'a> {
 
     /// Makes its files those of a commit, and those that git ignores. Whatever the command has made of it is undone; if
     /// that cannot be, it is made anew.
-    pub fn check_out(&self, commit: Oid) -> Result<(), VerifyError> {
+    pub fn check_out(&self, commit: Oid) -> Result<(), LandingError> {
         if self.is_whole() && matches!(self.switch(commit), Ok(true)) {
             return Ok(());
         }
@@ -75,11 +75,11 @@ impl<'a> Scratch<'a> {
     }
 
     /// Deletes it.
-    pub fn remove(self) -> Result<(), VerifyError> {
+    pub fn remove(self) -> Result<(), LandingError> {
         self.delete()
     }
 
-    fn register(&self, commit: Oid) -> Result<(), VerifyError> {
+    fn register(&self, commit: Oid) -> Result<(), LandingError> {
         let _lock = lock(self.place)?;
         let args = ["worktree", "add", "--quiet", "--detach", "--no-checkout"].map(AsRef::as_ref);
         let commit = commit.to_string();
@@ -138,7 +138,7 @@ impl<'a> Scratch<'a> {
         Ok(without_foreign(git, self.known)?.0)
     }
 
-    fn delete(&self) -> Result<(), VerifyError> {
+    fn delete(&self) -> Result<(), LandingError> {
         delete(self.place, &self.path, &self.admin)
     }
 }
@@ -152,25 +152,25 @@ impl Drop for Scratch<'_> {
 
 /// Removes what killed merges left: their worktrees, and the processes that their commands still have. The caller holds
 /// the lock of merges, so that none of them is at work.
-pub fn sweep(place: &Place) -> Result<(), VerifyError> {
+pub fn sweep(place: &Place) -> Result<(), LandingError> {
     let registered = place.common_dir.join("worktrees");
     let worktrees = worktrees_dir(place);
     for entry in fs::read_dir(registered).into_iter().flatten().flatten() {
         let Some(id) = entry.file_name().to_str().and_then(merge_of_scratch) else {
             continue;
         };
-        end_marked(&id.to_string()).map_err(VerifyError::io("end what still works in", &entry.path()))?;
+        end_marked(&id.to_string()).map_err(LandingError::io("end what still works in", &entry.path()))?;
         delete(place, &scratch_worktree(&worktrees, id), &entry.path())?;
     }
     Ok(())
 }
 
 /// The files first: as long as it is registered it is known for what it is.
-fn delete(place: &Place, path: &Path, admin: &Path) -> Result<(), VerifyError> {
-    tree::remove(path).map_err(VerifyError::io("remove", path))?;
+fn delete(place: &Place, path: &Path, admin: &Path) -> Result<(), LandingError> {
+    tree::remove(path).map_err(LandingError::io("remove", path))?;
     failpoint::passed("scratch-gone");
     let _lock = lock(place)?;
-    tree::remove(admin).map_err(VerifyError::io("remove", admin))
+    tree::remove(admin).map_err(LandingError::io("remove", admin))
 }
 
 fn empty(directory: &Path) -> Result<(), GitError> {
@@ -187,10 +187,10 @@ fn registration(place: &Place, id: Uuid) -> PathBuf {
     place.common_dir.join("worktrees").join(name)
 }
 
-fn lock(place: &Place) -> Result<Lock, VerifyError> {
+fn lock(place: &Place) -> Result<Lock, LandingError> {
     let path = repository_lock(place);
     if let Some(dir) = path.parent() {
-        atomic::private_dir(dir).map_err(VerifyError::io("make", dir))?;
+        atomic::private_dir(dir).map_err(LandingError::io("make", dir))?;
     }
-    Lock::acquire(&path).map_err(VerifyError::io("lock", &path))
+    Lock::acquire(&path).map_err(LandingError::io("lock", &path))
 }

@@ -1,0 +1,225 @@
+//! Asks for merge plans: of a session's tasks, or of any branches.
+//!
+//! Finds the commits that are meant, and what the text of a plan needs besides: where its commands work, and what stays
+//! of worktrees. `plan`, `merge` and the end of a watched run call it.
+
+use std::collections::BTreeSet;
+use std::path::Path;
+
+use git2::Repository;
+
+use super::Context;
+use crate::error::Error;
+use crate::git::{self, Checkout, Drivers, Git, GitError, base_of, checkouts, drivers};
+use crate::merge::{Candidate, MergePlan, Mode, PlanError, PlanRequest, Target, candidate, plan, target};
+use crate::report::PlanContext;
+use crate::session::{KEPT_ON_REQUEST, RepositorySpec, SessionSpec, SessionState, TaskState, WorktreeFate};
+use crate::task::Outcome;
+use crate::words::quote;
+use crate::worktree::naming::short;
+
+/// What is wanted of a plan.
+#[derive(Clone, Copy, Debug, Default)]
+pub(super) struct Wish<'a> {
+    /// Only the tasks with these numbers, from 1; else all.
+    pub tasks: Option<&'a BTreeSet<usize>>,
+    /// What to merge into: a branch, tag or commit; else where the session started, or what is checked out here.
+    pub onto: Option<&'a str>,
+    /// How.
+    pub mode: Mode,
+}
+
+/// The plan of a session's succeeded tasks, and what its text needs; none for a session without worktrees.
+pub(super) fn of_session(
+    context: &Context,
+    spec: &SessionSpec,
+    state: &SessionState,
+    wish: &Wish,
+) -> Result<Option<(MergePlan, PlanContext)>, Error> {
+    let Some(repository) = &spec.repository else {
+        return Ok(None);
+    };
+    let common_dir = &repository.place.common_dir;
+    if !common_dir.exists() {
+        return Err(Error::RepositoryMoved {
+            session: short(spec.session_id),
+            was: common_dir.clone(),
+        });
+    }
+    let opened = Repository::open(common_dir).map_err(GitError::libgit2("cannot open the repository"))?;
+    let Tasks {
+        candidates,
+        missing,
+        mut about,
+    } = tasks(&opened, spec, state, wish);
+    let onto = match wish.onto {
+        Some(name) => target(&here(context, common_dir)?.unwrap_or(opened), name)?.into_target(),
+        None => started_from(&opened, repository)?,
+    };
+    // The worktree that the session was started in may be gone since.
+    let place = &repository.place;
+    let dir = place.work_dir.as_deref();
+    let dir = dir.map(|dir| if dir.is_dir() { dir } else { place.root() });
+    let checkouts = checkouts(&Git::bare(common_dir))?;
+    let leaves = match dir {
+        Some(dir) => find_the_way(&mut about, context, dir, &checkouts, &onto)?,
+        None => None,
+    };
+    hold_checked_out(&mut about, &checkouts, leaves.as_deref(), &candidates);
+    let plan = plan(&PlanRequest {
+        common_dir,
+        target: onto,
+        candidates,
+        missing,
+        mode: wish.mode,
+        known: state.filters.as_ref().unwrap_or(&Drivers::new()),
+    })?;
+    Ok(Some((plan, about)))
+}
+
+/// The plan of any branches, tags or commits of the repository here. Drivers are used as they are configured now: none
+/// of these was made by a session.
+pub(super) fn of_branches(context: &Context, names: &[String], wish: &Wish) -> Result<(MergePlan, PlanContext), Error> {
+    let opened = git::open(&context.directory)?.ok_or_else(|| Error::NotInRepository {
+        directory: context.directory.clone(),
+    })?;
+    let place = git::place_of(&opened);
+    let mut candidates: Vec<Candidate> = Vec::new();
+    for name in names {
+        let found = candidate(&opened, name)?;
+        if candidates.iter().all(|c| c.revision != found.revision) {
+            candidates.push(found);
+        }
+    }
+    let onto = match wish.onto {
+        Some(name) => target(&opened, name)?.into_target(),
+        None => base_of(&opened)?.map_or(Err(Error::NoCommit), |base| {
+            Ok(Target {
+                branch: base.branch,
+                commit: base.commit,
+            })
+        })?,
+    };
+    let git = Git::bare(&place.git_dir);
+    let checkouts = checkouts(&git)?;
+    let dir = place.work_dir.as_deref();
+    let mut about = PlanContext::default();
+    let leaves = match dir {
+        Some(dir) => find_the_way(&mut about, context, dir, &checkouts, &onto)?,
+        None => None,
+    };
+    hold_checked_out(&mut about, &checkouts, leaves.as_deref(), &candidates);
+    let plan = plan(&PlanRequest {
+        common_dir: &place.common_dir,
+        target: onto,
+        candidates,
+        missing: Vec::new(),
+        mode: wish.mode,
+        known: &drivers(&git)?,
+    })?;
+    Ok((plan, about))
+}
+
+/// What the tasks of a session have to merge.
+struct Tasks {
+    candidates: Vec<Candidate>,
+    missing: Vec<String>,
+    about: PlanContext,
+}
+
+fn tasks(opened: &Repository, spec: &SessionSpec, state: &SessionState, wish: &Wish) -> Tasks {
+    let (mut candidates, mut missing) = (Vec::new(), Vec::new());
+    let mut about = PlanContext {
+        session: Some(spec.session_id.to_string()),
+        ..PlanContext::default()
+    };
+    for (index, (task, record)) in spec.tasks.iter().zip(&state.tasks).enumerate() {
+        if wish.tasks.is_some_and(|wanted| !wanted.contains(&(index + 1))) {
+            continue;
+        }
+        let succeeded = record.settlement().is_some_and(|s| s.outcome == Outcome::Succeeded);
+        let Some(site) = record.site().filter(|_| succeeded) else {
+            about.unplanned += 1;
+            continue;
+        };
+        match Candidate::of_task(opened, &site.branch, task.id.as_ref(), &task.title) {
+            Some(candidate) => candidates.push(candidate),
+            None => missing.push(site.branch.clone()),
+        }
+        match &record.state {
+            TaskState::Settled {
+                worktree: WorktreeFate::Kept(why),
+                ..
+            } if why == KEPT_ON_REQUEST => about.worktrees.push((site.branch.clone(), site.worktree.clone())),
+            TaskState::Settled {
+                worktree: WorktreeFate::Kept(_),
+                ..
+            } => about.held.push(site.branch.clone()),
+            _ => {}
+        }
+    }
+    Tasks {
+        candidates,
+        missing,
+        about,
+    }
+}
+
+/// The repository as the user's directory sees it, where HEAD is that of this checkout; none in another one.
+fn here(context: &Context, common_dir: &Path) -> Result<Option<Repository>, Error> {
+    let opened = git::open(&context.directory)?;
+    Ok(opened.filter(|r| git::place_of(r).common_dir == common_dir))
+}
+
+fn started_from(opened: &Repository, repository: &RepositorySpec) -> Result<Target, Error> {
+    let base = &repository.base;
+    let Some(branch) = &base.branch else {
+        return Ok(Target {
+            branch: None,
+            commit: base.commit.clone(),
+        });
+    };
+    let found = target(opened, &format!("refs/heads/{branch}")).map_err(|_| PlanError::NoTarget {
+        branch: branch.clone(),
+        commit: base.commit.clone(),
+    })?;
+    Ok(found.into_target())
+}
+
+/// What has to be done before the commands work: go to a checkout, and check the target out there. `dir` is the checkout
+/// to do it in, unless another has the target. Gives the branch that is checked out no more after that.
+fn find_the_way(
+    about: &mut PlanContext,
+    context: &Context,
+    dir: &Path,
+    checkouts: &[Checkout],
+    onto: &Target,
+) -> Result<Option<String>, Error> {
+    let here = git::open(&context.directory)?.and_then(|r| r.workdir()?.canonicalize().ok());
+    let has_it = |c: &&Checkout| onto.branch.is_some() && c.branch == onto.branch && c.path.is_dir();
+    let dir = checkouts.iter().find(has_it).map_or(dir, |c| &c.path);
+    let opened = Repository::open(dir).map_err(GitError::libgit2(format!("cannot open {}", dir.display())))?;
+    let now = base_of(&opened)?;
+    about.switch = match (&onto.branch, &now) {
+        (Some(branch), Some(now)) if now.branch.as_ref() == Some(branch) => None,
+        (Some(branch), _) => Some(quote(branch)),
+        (None, Some(now)) if now.branch.is_none() && now.commit == onto.commit => None,
+        (None, _) => Some(format!("--detach {}", onto.commit)),
+    };
+    let leaves = now.and_then(|now| now.branch).filter(|_| about.switch.is_some());
+    about.change_to = (here.as_deref() != Some(dir)).then(|| dir.to_owned());
+    Ok(leaves)
+}
+
+/// git does not delete a branch that is checked out: those that still are after the commands are held.
+fn hold_checked_out(about: &mut PlanContext, checkouts: &[Checkout], leaves: Option<&str>, candidates: &[Candidate]) {
+    for checkout in checkouts {
+        let goes = about.worktrees.iter().any(|(_, path)| *path == checkout.path);
+        let Some(branch) = checkout.branch.as_ref().filter(|_| !goes) else {
+            continue;
+        };
+        if leaves != Some(branch) && candidates.iter().any(|c| c.is_branch && c.name == *branch) {
+            about.held.push(branch.clone());
+        }
+    }
+}

@@ -1,0 +1,285 @@
+//! What is written down of each landing, in `<common dir>/pleach/merges`, and the lock under which it is.
+//!
+//! A record is there before anything moves, and says then what is about to be done; afterwards it says what was done.
+//! Only who holds `merge.lock` writes one. `clean` reads them: what a landing has merged is merged.
+
+use std::fs;
+use std::io::{self, Write};
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use git2::{Oid, Repository};
+use serde::{Deserialize, Serialize};
+use uuid::Uuid;
+
+use super::LandingError;
+use super::checkout::Checkout;
+use crate::git::Drivers;
+use crate::process::ProcessIdentity;
+use crate::store::atomic::{self, Durability};
+use crate::store::journal::SCHEMA;
+use crate::store::lock::Lock;
+use crate::store::path_json;
+
+/// How far a landing has come.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum State {
+    /// The target is about to move.
+    Landing,
+    /// It has moved.
+    Landed,
+    /// It is about to move back.
+    Undoing,
+    /// It has moved back.
+    Undone,
+    /// Nothing has moved.
+    Abandoned,
+}
+
+/// A landing.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Record {
+    schema: u32,
+    /// Its own id.
+    pub id: Uuid,
+    /// Whose branches these are.
+    pub session_id: Uuid,
+    /// How far it has come.
+    pub state: State,
+    /// What was merged into: a branch, without `refs/heads/`.
+    pub target: String,
+    /// Its commit before.
+    pub old: String,
+    /// Its commit after.
+    pub new: String,
+    /// Whether each branch became one commit with one parent.
+    pub squash: bool,
+    /// What was merged, in that order.
+    pub branches: Vec<MergedBranch>,
+    /// The checkout that has the target.
+    pub checkout: Option<Checkout>,
+    /// A worktree that was made to verify it.
+    #[serde(with = "path_json::option")]
+    pub scratch: Option<PathBuf>,
+    /// Drivers that may be run in the checkout.
+    pub drivers: Drivers,
+    /// When that was written down, in Unix milliseconds.
+    pub begun_ms: u64,
+}
+
+/// A branch that was merged.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct MergedBranch {
+    /// Without `refs/heads/`.
+    pub name: String,
+    /// Its commit.
+    pub head: String,
+    /// The task that made it.
+    pub task_id: Option<String>,
+}
+
+impl Record {
+    /// Something that is about to be done.
+    pub(super) fn of_intent(intent: Intent) -> Self {
+        Self {
+            schema: SCHEMA,
+            id: Uuid::new_v4(),
+            session_id: intent.session_id,
+            state: State::Landing,
+            target: intent.target,
+            old: intent.old,
+            new: intent.new,
+            squash: intent.squash,
+            branches: intent.branches,
+            checkout: None,
+            scratch: intent.scratch,
+            drivers: intent.drivers,
+            begun_ms: crate::store::now_ms(),
+        }
+    }
+
+    /// The full name of the target.
+    pub fn target_ref(&self) -> String {
+        format!("refs/heads/{}", self.target)
+    }
+
+    /// Where the target comes from and goes to by what is being done, or was done last.
+    pub(super) fn way(&self) -> (&str, &str) {
+        match self.state {
+            State::Landing | State::Landed | State::Abandoned => (&self.old, &self.new),
+            State::Undoing | State::Undone => (&self.new, &self.old),
+        }
+    }
+
+    fn is_unfinished(&self) -> bool {
+        matches!(self.state, State::Landing | State::Undoing)
+    }
+}
+
+/// What is to land.
+#[derive(Clone, Debug)]
+pub struct Intent {
+    /// Whose branches these are.
+    pub session_id: Uuid,
+    /// The branch that moves, without `refs/heads/`.
+    pub target: String,
+    /// Where it is.
+    pub old: String,
+    /// Where it is to be.
+    pub new: String,
+    /// Whether each branch became one commit with one parent.
+    pub squash: bool,
+    /// What was merged.
+    pub branches: Vec<MergedBranch>,
+    /// A worktree that was made to verify it.
+    pub scratch: Option<PathBuf>,
+    /// Drivers that may be run in the checkout.
+    pub drivers: Drivers,
+}
+
+/// The landings of a repository, with the lock held that lets one at a time move anything.
+#[derive(Debug)]
+pub struct Merges {
+    common_dir: PathBuf,
+    lock: Arc<fs::File>,
+}
+
+impl Merges {
+    /// Takes the lock, or says who has it.
+    pub fn hold(common_dir: &Path) -> Result<Self, LandingError> {
+        let path = common_dir.join("pleach/merge.lock");
+        let take = || -> io::Result<Option<Lock>> {
+            atomic::private_dir(&common_dir.join("pleach"))?;
+            let Some(lock) = Lock::try_acquire(&path)? else {
+                return Ok(None);
+            };
+            let mut file = lock.file();
+            file.set_len(0)?;
+            file.write_all(&serde_json::to_vec(&ProcessIdentity::current())?)?;
+            Ok(Some(lock))
+        };
+        match take().map_err(LandingError::io("lock", &path))? {
+            Some(lock) => Ok(Self {
+                common_dir: common_dir.to_owned(),
+                lock: Arc::new(lock.into_file()),
+            }),
+            None => {
+                let holder = fs::read(&path).ok();
+                let holder: Option<ProcessIdentity> = holder.and_then(|text| serde_json::from_slice(&text).ok());
+                Err(LandingError::Held {
+                    holder: holder.filter(ProcessIdentity::is_alive).map(|holder| holder.pid),
+                })
+            }
+        }
+    }
+
+    /// The git dir that all worktrees share.
+    pub fn common_dir(&self) -> &Path {
+        &self.common_dir
+    }
+
+    /// The lock, for a git that moves something.
+    pub(super) fn lock(&self) -> Arc<fs::File> {
+        self.lock.clone()
+    }
+
+    /// What was begun and is not known to have ended.
+    pub(super) fn unfinished(&self) -> Result<Vec<Record>, LandingError> {
+        let mut found = all(&self.common_dir)?;
+        found.retain(Record::is_unfinished);
+        Ok(found)
+    }
+
+    /// The last landing that stands.
+    pub fn last(&self) -> Result<Option<Record>, LandingError> {
+        let found = all(&self.common_dir)?;
+        Ok(found.into_iter().rfind(|record| record.state == State::Landed))
+    }
+
+    /// Writes a record, durably.
+    pub(super) fn write(&self, record: &Record) -> Result<(), LandingError> {
+        let dir = directory(&self.common_dir);
+        atomic::private_dir(&dir).map_err(LandingError::io("make", &dir))?;
+        let path = dir.join(format!("{}.json", record.id));
+        atomic::write_json(&path, record, Durability::Synced).map_err(LandingError::io("write", &path))
+    }
+}
+
+fn directory(common_dir: &Path) -> PathBuf {
+    common_dir.join("pleach/merges")
+}
+
+/// All records, the oldest first.
+fn all(common_dir: &Path) -> Result<Vec<Record>, LandingError> {
+    let dir = directory(common_dir);
+    let entries = match fs::read_dir(&dir) {
+        Err(e) if e.kind() == io::ErrorKind::NotFound => return Ok(Vec::new()),
+        other => other.map_err(LandingError::io("read", &dir))?,
+    };
+    let mut found = Vec::new();
+    for entry in entries {
+        let path = entry.map_err(LandingError::io("read", &dir))?.path();
+        // Another file is what was half made when somebody was killed.
+        if path.extension().is_some_and(|e| e == "json") {
+            found.push(read(&path)?);
+        }
+    }
+    found.sort_by_key(|record| (record.begun_ms, record.id));
+    Ok(found)
+}
+
+fn read(path: &Path) -> Result<Record, LandingError> {
+    let text = fs::read(path).map_err(LandingError::io("read", path))?;
+    let damaged = |why: String| LandingError::Damaged {
+        path: path.to_owned(),
+        why,
+    };
+    let record: Record = serde_json::from_slice(&text).map_err(|e| damaged(e.to_string()))?;
+    if record.schema != SCHEMA {
+        return Err(damaged(format!(
+            "its schema is {}, which this pleach does not know",
+            record.schema
+        )));
+    }
+    for id in [&record.old, &record.new] {
+        Oid::from_str(id).map_err(|_| damaged(format!("{id:?} is not the id of a commit")))?;
+    }
+    Ok(record)
+}
+
+/// A branch that a landing has merged, as it was then.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct InTarget {
+    /// The branch.
+    pub branch: String,
+    /// Its commit.
+    pub head: Oid,
+    /// What it was merged into.
+    pub target: String,
+}
+
+/// What landings have merged that stand: they were not undone, and what they made is still in their target. A record that
+/// cannot be read says nothing.
+pub fn in_targets(repository: &Repository) -> Vec<InTarget> {
+    let stands = |record: &Record| -> Option<()> {
+        let tip = repository.refname_to_id(&record.target_ref()).ok()?;
+        let new = Oid::from_str(&record.new).ok()?;
+        let holds = tip == new || repository.graph_descendant_of(tip, new).unwrap_or(false);
+        (record.state == State::Landed && holds).then_some(())
+    };
+    let records = all(repository.commondir()).unwrap_or_default();
+    let standing = records.into_iter().filter(|record| stands(record).is_some());
+    standing
+        .flat_map(|record| {
+            let target = record.target;
+            record.branches.into_iter().filter_map(move |branch| {
+                Some(InTarget {
+                    head: Oid::from_str(&branch.head).ok()?,
+                    branch: branch.name,
+                    target: target.clone(),
+                })
+            })
+        })
+        .collect()
+}
