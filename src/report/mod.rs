@@ -24,6 +24,7 @@ mod schema;
 mod screen;
 mod status;
 mod table;
+mod verify;
 mod words;
 
 use std::io::{self, IsTerminal, Write};
@@ -44,6 +45,7 @@ pub use run::{Left, Started, goes_on, resume, started};
 pub use schema::schemas;
 pub use status::{headline, status};
 pub use table::LiveTable;
+pub use verify::{VerifyFailure, left_out_by_verify, output_of, verify_failure, verifying};
 pub use words::{clock, commands_of, escape, looking_there, program, time_of_day};
 
 use words::{one_line, unbroken};

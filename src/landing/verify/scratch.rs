@@ -152,15 +152,20 @@ impl Drop for Scratch<'_> {
 
 /// Removes what killed merges left: their worktrees, and the processes that their commands still have. The caller holds
 /// the lock of merges, so that none of them is at work.
-pub fn sweep(place: &Place) -> Result<(), LandingError> {
-    let registered = place.common_dir.join("worktrees");
-    let worktrees = worktrees_dir(place);
+pub fn sweep(common_dir: &Path) -> Result<(), LandingError> {
+    let place = Place {
+        git_dir: common_dir.to_owned(),
+        common_dir: common_dir.to_owned(),
+        work_dir: None,
+    };
+    let registered = common_dir.join("worktrees");
+    let worktrees = worktrees_dir(&place);
     for entry in fs::read_dir(registered).into_iter().flatten().flatten() {
         let Some(id) = entry.file_name().to_str().and_then(merge_of_scratch) else {
             continue;
         };
         end_marked(&id.to_string()).map_err(LandingError::io("end what still works in", &entry.path()))?;
-        delete(place, &scratch_worktree(&worktrees, id), &entry.path())?;
+        delete(&place, &scratch_worktree(&worktrees, id), &entry.path())?;
     }
     Ok(())
 }
