@@ -9,7 +9,7 @@ use uuid::Uuid;
 
 use super::age::Time;
 use super::plan::{of_session, record_fate};
-use super::survey::{SessionFacts, TaskFacts, WorktreeFacts, again, without_record};
+use super::survey::{BranchFacts, SessionFacts, TaskFacts, WorktreeFacts, again, without_record};
 use super::{Fate, Grounds, Item, Outcome, Plan, Request, Thing, discarded, leftovers, trash};
 use crate::git::{GitError, delete_refs};
 use crate::process::ProcessIdentity;
@@ -256,7 +256,8 @@ impl Hands<'_> {
         if site.worktree.symlink_metadata().is_ok() {
             return Ok(Outcome::Stayed("its worktree stays".into()));
         }
-        if self.request.discard || self.request.unmerged {
+        let landed = matches!(facts.branch, BranchFacts::Landed { .. });
+        if self.request.discard || self.request.unmerged || landed {
             keep_branch(shop, site, task)?;
         }
         let common_dir = &shop.place.common_dir;

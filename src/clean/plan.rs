@@ -54,6 +54,14 @@ impl Plan {
         Self { request, items }
     }
 
+    /// Only worktrees and branches of it.
+    #[must_use]
+    pub fn of_tasks(mut self) -> Self {
+        let is_of_task = |thing: &Thing| matches!(thing, Thing::Worktree { .. } | Thing::Branch { .. });
+        self.items.retain(|item| is_of_task(&item.thing));
+        self
+    }
+
     /// All of it, in the order in which it is carried out.
     pub fn items(&self) -> &[Item] {
         &self.items
@@ -211,10 +219,16 @@ fn worktree(task: &TaskFacts, request: &Request, merged_only: bool) -> Option<(T
 fn branch(task: &TaskFacts, request: &Request, worktree_stays: bool) -> Option<(Thing, Fate)> {
     let (name, tip, fate) = match &task.branch {
         BranchFacts::Gone => return None,
-        BranchFacts::Merged { name, tip, .. } | BranchFacts::Unmerged { name, tip, .. } if worktree_stays => {
+        BranchFacts::Merged { name, tip, .. }
+        | BranchFacts::Landed { name, tip, .. }
+        | BranchFacts::Unmerged { name, tip, .. }
+            if worktree_stays =>
+        {
             (name, Some(*tip), Fate::Stays("its worktree stays".into()))
         }
-        BranchFacts::Merged { name, tip, into } => (name, Some(*tip), Fate::Goes(into.clone())),
+        BranchFacts::Merged { name, tip, into } | BranchFacts::Landed { name, tip, into } => {
+            (name, Some(*tip), Fate::Goes(into.clone()))
+        }
         BranchFacts::Unmerged { name, tip, commits } => {
             let what = format!("{} of it {} not merged", count(*commits, "commit"), is_or_are(*commits));
             let fate = match request {

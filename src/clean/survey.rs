@@ -14,6 +14,7 @@ use super::trash::{self, Trashed};
 use super::vanished::{self, Vanished};
 use super::{Ignored, Request, Scope, discarded, half_made};
 use crate::git::{GitError, Place, base_of};
+use crate::landing::{InTarget, in_targets};
 use crate::process::{is_any_alive, is_used};
 use crate::session::{SessionError, SessionSpec, Site, Stored, TaskState, all, stored};
 use crate::store::lock;
@@ -110,6 +111,8 @@ pub(super) enum BranchFacts {
     Gone,
     /// All of it is elsewhere, which is said.
     Merged { name: String, tip: Oid, into: String },
+    /// What it changes is in a target, as other commits: it was squashed. Its own are kept when it goes.
+    Landed { name: String, tip: Oid, into: String },
     /// It has commits that its target has not.
     Unmerged { name: String, tip: Oid, commits: usize },
     /// It is used elsewhere, or is no branch any more.
@@ -287,9 +290,9 @@ fn look(
         Repository::open(dir).map_err(GitError::libgit2(format!("cannot open {}", dir.display())))
     });
     let seen = shop.as_ref().zip(repository.transpose()?);
-    let targets = match &seen {
-        Some((_, repository)) => targets(grounds, stored, repository)?,
-        None => Vec::new(),
+    let (targets, landed) = match &seen {
+        Some((_, repository)) => (targets(grounds, stored, repository)?, in_targets(repository)),
+        None => (Vec::new(), Vec::new()),
     };
     for record in &stored.recorded.state.tasks {
         let site = record.site().filter(|site| claims.is_of(site, facts.id));
@@ -304,7 +307,7 @@ fn look(
         };
         if let Some(((shop, repository), site)) = seen.as_ref().zip(site) {
             task.worktree = worktree(grounds, shop, site, record.attempts > 0);
-            task.branch = branch(repository, site, &targets)
+            task.branch = branch(repository, site, &targets, &landed)
                 .map_err(GitError::libgit2(format!("cannot look at the branch {}", site.branch)))?;
         }
         facts.tasks.push(task);
@@ -427,7 +430,12 @@ fn measure(worktree: &Path, ignored: &[PathBuf]) -> Ignored {
     }
 }
 
-fn branch(repository: &Repository, site: &Site, targets: &[(String, Oid)]) -> Result<BranchFacts, git2::Error> {
+fn branch(
+    repository: &Repository,
+    site: &Site,
+    targets: &[(String, Oid)],
+    landed: &[InTarget],
+) -> Result<BranchFacts, git2::Error> {
     let name = site.branch.clone();
     let reference = match repository.find_reference(&format!("refs/heads/{name}")) {
         Err(e) if e.code() == git2::ErrorCode::NotFound => return Ok(BranchFacts::Gone),
@@ -458,6 +466,10 @@ fn branch(repository: &Repository, site: &Site, targets: &[(String, Oid)]) -> Re
             return Ok(BranchFacts::Merged { name, tip, into });
         }
     }
+    if let Some(landed) = landed.iter().find(|l| l.branch == name && l.head == tip) {
+        let into = format!("pleach merge has merged it into {}", landed.target);
+        return Ok(BranchFacts::Landed { name, tip, into });
+    }
     let mut walk = repository.revwalk()?;
     walk.push(tip)?;
     match targets.first() {
@@ -473,7 +485,9 @@ fn branch(repository: &Repository, site: &Site, targets: &[(String, Oid)]) -> Re
 fn unkept(repository: &Repository, facts: &SessionFacts) -> Result<(usize, usize), git2::Error> {
     let own: Vec<String> = (facts.tasks.iter())
         .filter_map(|task| match &task.branch {
-            BranchFacts::Merged { name, .. } | BranchFacts::Unmerged { name, .. } => Some(format!("refs/heads/{name}")),
+            BranchFacts::Merged { name, .. }
+            | BranchFacts::Landed { name, .. }
+            | BranchFacts::Unmerged { name, .. } => Some(format!("refs/heads/{name}")),
             _ => None,
         })
         .collect();

@@ -1,6 +1,7 @@
 //! `pleach clean`: shows what would go, asks, and removes it.
 
 use super::confirm::{confirm, somebody_is_there};
+use super::landings::settle_before_cleaning;
 use super::place::results_dir;
 use super::{Context, output};
 use crate::clean::{Grounds, Outcome, Plan, Request, Scope, carry_out, survey};
@@ -22,6 +23,9 @@ pub(super) fn run(context: &Context, args: &CleanArgs) -> Result<u8, Error> {
         results: results_dir(context, place.as_ref())?,
         place,
     };
+    if let Some(place) = grounds.place.as_ref().filter(|_| !args.dry_run) {
+        settle_before_cleaning(&place.common_dir)?;
+    }
     let request = request(&grounds, args)?;
     let seen = survey(&grounds, &request)?;
     for what in &seen.unseen {

@@ -9,6 +9,7 @@ mod doctor;
 mod dry_run;
 mod every;
 mod follow;
+mod landings;
 mod list;
 mod logs;
 mod merge;

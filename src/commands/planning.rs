@@ -23,6 +23,8 @@ use crate::worktree::naming::short;
 pub(super) struct Wish<'a> {
     /// Only the tasks with these numbers, from 1; else all.
     pub tasks: Option<&'a BTreeSet<usize>>,
+    /// Settled tasks that did not succeed, too.
+    pub unsuccessful: bool,
     /// What to merge into: a branch, tag or commit; else where the session started, or what is checked out here.
     pub onto: Option<&'a str>,
     /// How.
@@ -137,8 +139,9 @@ fn tasks(opened: &Repository, spec: &SessionSpec, state: &SessionState, wish: &W
         if wish.tasks.is_some_and(|wanted| !wanted.contains(&(index + 1))) {
             continue;
         }
-        let succeeded = record.settlement().is_some_and(|s| s.outcome == Outcome::Succeeded);
-        let Some(site) = record.site().filter(|_| succeeded) else {
+        let settlement = record.settlement();
+        let planned = settlement.is_some_and(|s| wish.unsuccessful || s.outcome == Outcome::Succeeded);
+        let Some(site) = record.site().filter(|_| planned) else {
             about.unplanned += 1;
             continue;
         };

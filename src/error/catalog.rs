@@ -12,6 +12,7 @@ use rustix::io::Errno;
 use super::Kind;
 use crate::agent::claude::LONGEST_PROMPT;
 use crate::git::{GitError, OLDEST_TO_RUN, Version};
+use crate::landing::LandingError;
 use crate::landing::verify::Ending;
 use crate::merge::PlanError;
 use crate::session::SessionError;
@@ -202,6 +203,19 @@ pub enum Error {
     #[error("there is no branch, tag or commit {name:?} here")]
     NoRevision { name: String },
 
+    /// Everything that keeps a plan from being carried out, or taken back; what there is stands in `landing`.
+    #[error("{0}")]
+    Landing(LandingError),
+    /// A detached HEAD, a tag or a commit.
+    #[error("{name} is no branch: there is nothing that could be moved")]
+    TargetNoBranch { name: String },
+    /// A task that was named has none.
+    #[error("task {task} has no branch that could be merged")]
+    TaskHasNoBranch { session: String, task: String },
+    /// Again and again somebody commits on it.
+    #[error("{branch} has moved again and again while the merge was made ready")]
+    TargetRestless { branch: String },
+
     /// A request to stop cannot be left.
     #[error("cannot ask the supervisor to stop, in {}: {source}", directory.display())]
     StopNotAsked { directory: PathBuf, source: io::Error },
@@ -260,11 +274,11 @@ pub enum Error {
     RunnerFailed { directory: PathBuf, source: io::Error },
 }
 
-fn refused(hint: impl Into<String>) -> (Kind, String) {
+pub(super) fn refused(hint: impl Into<String>) -> (Kind, String) {
     (Kind::Refused, hint.into())
 }
 
-fn broken(hint: impl Into<String>) -> (Kind, String) {
+pub(super) fn broken(hint: impl Into<String>) -> (Kind, String) {
     (Kind::Broken, hint.into())
 }
 
@@ -376,6 +390,11 @@ impl Error {
             }
             Self::NotInRepository { .. } => refused("call it in the repository whose branches are meant"),
             Self::NoRevision { .. } => refused("see what there is: git branch --all, git tag"),
+
+            Self::Landing(e) => super::landing::remedy(e),
+            Self::TargetNoBranch { .. } => refused("name a branch of this repository: --onto BRANCH"),
+            Self::TaskHasNoBranch { session, .. } => refused(format!("see what became of it: pleach status {session}")),
+            Self::TargetRestless { .. } => refused("nothing was moved; call it again when nobody commits there"),
 
             Self::StopNotAsked { directory, .. } => broken(format!(
                 "ask as the user who may write there: ls -ld {}",

@@ -11,6 +11,7 @@ use strum::IntoEnumIterator;
 use super::catalog::Name;
 use super::{Error, exit, samples};
 use crate::cli::Cli;
+use crate::landing::LandingErrorName;
 use crate::task::input::problem::Name as ProblemName;
 use crate::worktree::WorktreeErrorName;
 
@@ -44,6 +45,7 @@ impl From<&Error> for Row {
     fn from(e: &Error) -> Self {
         let name = match e {
             Error::Input(e) => format!("input-{}", e.name()),
+            Error::Landing(e) => format!("landing-{}", <&str>::from(LandingErrorName::from(e))),
             _ => <&str>::from(Name::from(e)).into(),
         };
         Self {
@@ -130,9 +132,20 @@ fn every_error_has_a_sample() {
         })
         .collect();
     assert_eq!(names(problems), ProblemName::iter().map(<&str>::from).collect());
+    let landings: Vec<&str> = samples
+        .iter()
+        .filter_map(|e| match e {
+            Error::Landing(e) => Some(LandingErrorName::from(e).into()),
+            _ => None,
+        })
+        .collect();
+    let mut all: BTreeSet<&str> = LandingErrorName::iter().map(<&str>::from).collect();
+    // It is told as git's own.
+    all.remove("git");
+    assert_eq!(names(landings), all);
     let mut others: Vec<&str> = samples.iter().map(|e| Name::from(e).into()).collect();
-    others.retain(|name| *name != "input");
-    others.push("input");
+    others.retain(|name| !["input", "landing"].contains(name));
+    others.extend(["input", "landing"]);
     assert_eq!(names(others), Name::iter().map(<&str>::from).collect());
     let worktrees = samples::worktrees();
     let worktrees = worktrees.iter().map(|e| WorktreeErrorName::from(e).into()).collect();

@@ -6,6 +6,7 @@
 mod catalog;
 #[cfg(test)]
 mod docs;
+mod landing;
 #[cfg(test)]
 mod samples;
 

@@ -17,7 +17,7 @@ pub use build::{BuildRequest, Builder, Built, Made};
 pub use checkout::Checkout;
 pub use interrupted::settle_all;
 pub use message::Template;
-pub use moving::{land, undo, undone_pin};
+pub use moving::{check_undo, land, undo, undone_pin};
 pub use record::{InTarget, Intent, MergedBranch, Merges, Record, State, in_targets};
 
 use crate::git::GitError;
@@ -43,14 +43,10 @@ pub enum LandingError {
     #[error("the message of the commits is empty")]
     EmptyMessage,
     /// What was built is not what was planned.
-    #[error("merging {branch} gave the tree {}, and the plan says {}", &built[..12], &planned[..12])]
+    #[error("merging {branch} does not give what was planned")]
     NotAsPlanned {
         /// Which.
         branch: String,
-        /// What git made.
-        built: String,
-        /// What it was to make.
-        planned: String,
     },
     /// A commit could not be signed.
     #[error("a commit could not be signed, and nothing was merged: {0}")]
@@ -122,6 +118,16 @@ pub enum LandingError {
         branch: String,
         /// Its commit; none when it is gone.
         at: Option<String>,
+    },
+    /// Somebody has gone on from what landed, or went elsewhere.
+    #[error("{branch} is not where the merge has put it: its last commit is {last}")]
+    CameAfter {
+        /// The target.
+        branch: String,
+        /// Where the merge has put it.
+        new: String,
+        /// What is there.
+        last: String,
     },
     /// Nothing has landed that was not undone.
     #[error("there is no merge of pleach's here that could be undone")]

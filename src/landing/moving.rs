@@ -15,8 +15,30 @@ pub fn land(merges: &Merges, intent: Intent) -> Result<Record, LandingError> {
     carry_out(merges, Record::of_intent(intent), State::Landing)
 }
 
+/// A landing can be taken back only as long as its target is where it has put it.
+pub fn check_undo(merges: &Merges, record: &Record) -> Result<(), LandingError> {
+    let repository = Repository::open(merges.common_dir()).map_err(GitError::libgit2("cannot open the repository"))?;
+    let Ok(at) = repository.refname_to_id(&record.target_ref()) else {
+        return Err(moved_on(&repository, record));
+    };
+    if at.to_string() == record.new {
+        return Ok(());
+    }
+    let commit = repository.find_commit(at).ok();
+    let subject = commit
+        .as_ref()
+        .and_then(|c| c.summary().ok().flatten())
+        .unwrap_or_default();
+    Err(LandingError::CameAfter {
+        branch: record.target.clone(),
+        new: record.new.clone(),
+        last: format!("{} {subject}", &at.to_string()[..12]),
+    })
+}
+
 /// Moves the target back to where it was before a landing. What goes from it is kept under [`undone_pin`].
 pub fn undo(merges: &Merges, record: Record) -> Result<Record, LandingError> {
+    check_undo(merges, &record)?;
     carry_out(merges, record, State::Undoing)
 }
 

@@ -5,8 +5,8 @@
 use schemars::{Schema, schema_for};
 
 use super::{
-    CleanDocument, Diagnosis, DryRun, ListDocument, LogsDocument, Overview, PlanDocument, RecoverDocument,
-    ResultsDocument,
+    CleanDocument, Diagnosis, DryRun, ListDocument, LogsDocument, MergeDocument, Overview, PlanDocument,
+    RecoverDocument, ResultsDocument, UndoDocument,
 };
 use crate::session::StatusDocument;
 
@@ -17,6 +17,8 @@ pub fn schemas() -> Vec<(&'static str, Schema)> {
         ("results", schema_for!(ResultsDocument)),
         ("list", schema_for!(ListDocument)),
         ("plan", schema_for!(PlanDocument<'_>)),
+        ("merge", schema_for!(MergeDocument)),
+        ("undo", schema_for!(UndoDocument)),
         ("logs", schema_for!(LogsDocument)),
         ("recover", schema_for!(RecoverDocument)),
         ("overview", schema_for!(Overview)),

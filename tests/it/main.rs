@@ -27,6 +27,7 @@ mod input;
 mod leaving;
 mod logs;
 mod logs_followed;
+mod merge;
 mod merge_verify;
 mod moved_refs;
 mod no_process_left;

@@ -1,0 +1,38 @@
+//! Brings what was cut off to an end before anything else moves: for `merge`, `undo` and `clean`.
+
+use std::path::Path;
+
+use crate::error::Error;
+use crate::landing::{LandingError, Merges, Record, State, settle_all};
+use crate::report;
+
+/// Takes the lock of landings, and settles those that were cut off. Gives what became of them, a line each.
+pub(super) fn begin(common_dir: &Path) -> Result<(Merges, Vec<String>), Error> {
+    let merges = Merges::hold(common_dir)?;
+    let settled = settle_all(&merges)?;
+    Ok((merges, settled.iter().map(became).collect()))
+}
+
+/// The same, for who moves nothing: whoever has the lock settles them himself.
+pub(super) fn settle_before_cleaning(common_dir: &Path) -> Result<(), Error> {
+    if !common_dir.join("pleach/merges").is_dir() {
+        return Ok(());
+    }
+    match begin(common_dir) {
+        Ok((_, notes)) => {
+            notes.iter().for_each(|note| report::warning(note));
+            Ok(())
+        }
+        Err(Error::Landing(LandingError::Held { .. })) => Ok(()),
+        Err(e) => Err(e),
+    }
+}
+
+fn became(record: &Record) -> String {
+    let target = &record.target;
+    match record.state {
+        State::Landed => format!("a merge or undo that was cut off: the merge into {target} stands"),
+        State::Undone => format!("an undo that was cut off is done: {target} is where it was before the merge"),
+        _ => format!("a merge that was cut off: {target} has not moved"),
+    }
+}

@@ -1,0 +1,274 @@
+//! What a merge is going to do, what it has done, and what was taken back.
+
+use std::fmt::Write;
+
+use schemars::JsonSchema;
+use serde::Serialize;
+
+use super::{CleanDocument, count, one_line, program, quote, unbroken};
+use crate::merge::{Branch, BranchState, MergePlan, Mode, TARGET};
+
+/// A merge as JSON.
+#[derive(Clone, Debug, Serialize, JsonSchema)]
+pub struct MergeDocument {
+    /// The number of this format.
+    pub schema: u32,
+    /// Whose branches these are.
+    pub session_id: String,
+    /// The id of this merge, for the records; none when nothing was merged.
+    pub merge_id: Option<String>,
+    /// Whether nothing was to be changed.
+    pub dry_run: bool,
+    /// How.
+    pub mode: Mode,
+    /// What was merged into.
+    pub target: String,
+    /// Its commit before.
+    pub old: String,
+    /// Its commit after; none when nothing has moved.
+    pub new: Option<String>,
+    /// What was merged, or would be, in this order.
+    pub merged: Vec<MergedEntry>,
+    /// What was not, and why.
+    pub left_out: Vec<LeftOutEntry>,
+    /// Branches in which there is nothing to merge: they are in the target already, or change nothing.
+    pub nothing_to_merge: Vec<String>,
+    /// What the user should know, a line each.
+    pub notes: Vec<String>,
+    /// What became of merged branches and worktrees; none when they were left.
+    pub cleaned: Option<CleanDocument>,
+}
+
+/// A branch that was merged, or would be.
+#[derive(Clone, Debug, Serialize, JsonSchema)]
+pub struct MergedEntry {
+    /// Its name.
+    pub branch: String,
+    /// The task that made it.
+    pub task_id: Option<String>,
+    /// What that was.
+    pub title: String,
+    /// Its commit.
+    pub head: String,
+    /// The commit that has it in the target; none when that was not made.
+    pub commit: Option<String>,
+    #[serde(skip)]
+    numbers: String,
+}
+
+/// A branch that was not merged.
+#[derive(Clone, Debug, Serialize, JsonSchema)]
+pub struct LeftOutEntry {
+    /// Its name.
+    pub branch: String,
+    /// The task that made it.
+    pub task_id: Option<String>,
+    /// Why, in words.
+    pub why: String,
+    /// The branches that it conflicts with; `<target>` is the target itself.
+    pub with: Vec<String>,
+    /// Where.
+    pub paths: Vec<String>,
+}
+
+impl MergeDocument {
+    /// What a plan is going to do.
+    pub fn of(plan: &MergePlan, session_id: &str, dry_run: bool, notes: Vec<String>) -> Self {
+        let find = |name: &str| plan.branches.iter().find(|b| b.name == name);
+        let left_out = |name: &str| plan.left_out.iter().any(|l| l.branch == name);
+        let idle = |b: &&Branch| matches!(b.state, BranchState::Empty | BranchState::Merged) && !left_out(&b.name);
+        Self {
+            schema: 1,
+            session_id: session_id.to_owned(),
+            merge_id: None,
+            dry_run,
+            mode: plan.mode,
+            target: plan.target.branch.clone().unwrap_or_default(),
+            old: plan.target.commit.clone(),
+            new: None,
+            merged: (plan.steps.iter())
+                .filter_map(|step| find(&step.branch))
+                .map(MergedEntry::of)
+                .collect(),
+            left_out: (plan.left_out.iter())
+                .map(|left| LeftOutEntry {
+                    branch: left.branch.clone(),
+                    task_id: find(&left.branch).and_then(|b| b.task_id.clone()),
+                    why: why(&left.with, &left.paths),
+                    with: left.with.clone(),
+                    paths: left.paths.clone(),
+                })
+                .collect(),
+            nothing_to_merge: plan.branches.iter().filter(idle).map(|b| b.name.clone()).collect(),
+            notes,
+            cleaned: None,
+        }
+    }
+
+    /// What is going to happen, as text.
+    pub fn planned(&self) -> String {
+        let mut text = String::new();
+        let how = match self.mode {
+            Mode::Merge => "",
+            Mode::Squash => ", each as one commit",
+        };
+        if !self.merged.is_empty() {
+            let (what, target) = (branches(self.merged.len()), unbroken(&self.target));
+            let _ = writeln!(text, "{what} into {target} ({}){how}:", short(&self.old));
+        }
+        let width = self.merged.iter().map(|m| m.branch.chars().count()).max().unwrap_or(0);
+        for merged in &self.merged {
+            let (name, numbers) = (unbroken(&merged.branch), &merged.numbers);
+            let _ = writeln!(text, "  {name:<width$}  {numbers}  {}", one_line(&merged.title));
+        }
+        if !self.left_out.is_empty() {
+            text.push_str("left out:\n");
+        }
+        for left in &self.left_out {
+            let _ = writeln!(text, "  {}: {}", unbroken(&left.branch), unbroken(&left.why));
+        }
+        for name in &self.nothing_to_merge {
+            let _ = writeln!(text, "nothing to merge in {}", unbroken(name));
+        }
+        if self.merged.is_empty() && self.left_out.is_empty() {
+            text.push_str("nothing to merge\n");
+        }
+        text
+    }
+
+    /// What has happened, as text.
+    pub fn landed(&self) -> String {
+        let Some(new) = &self.new else {
+            return String::new();
+        };
+        let left_out = match self.left_out.len() {
+            0 => String::new(),
+            n => format!(", {n} left out"),
+        };
+        format!(
+            "{}: {} -> {}, {} merged{left_out}\nto take it back: {} undo\n",
+            unbroken(&self.target),
+            short(&self.old),
+            short(new),
+            branches(self.merged.len()),
+            program()
+        )
+    }
+}
+
+impl MergedEntry {
+    fn of(branch: &Branch) -> Self {
+        Self {
+            branch: branch.name.clone(),
+            task_id: branch.task_id.clone(),
+            title: branch.title.clone(),
+            head: branch.head.clone(),
+            commit: None,
+            numbers: format!(
+                "{}, {}, +{} -{}",
+                count(branch.commits, "commit"),
+                count(branch.files_changed, "file"),
+                branch.insertions,
+                branch.deletions
+            ),
+        }
+    }
+}
+
+fn why(with: &[String], paths: &[String]) -> String {
+    if paths.is_empty() {
+        return "has no commit in common with the target".into();
+    }
+    let with: Vec<&str> = with
+        .iter()
+        .map(|w| if w == TARGET { "the target" } else { w })
+        .collect();
+    match with.is_empty() {
+        true => format!("conflicts in {}", paths.join(", ")),
+        false => format!("conflicts with {} in {}", with.join(", "), paths.join(", ")),
+    }
+}
+
+fn branches(number: usize) -> String {
+    match number {
+        1 => "1 branch".into(),
+        n => format!("{n} branches"),
+    }
+}
+
+fn short(commit: &str) -> &str {
+    commit.get(..7).unwrap_or(commit)
+}
+
+/// What was taken back, as JSON.
+#[derive(Clone, Debug, Serialize, JsonSchema)]
+pub struct UndoDocument {
+    /// The number of this format.
+    pub schema: u32,
+    /// The merge that was taken back.
+    pub merge_id: String,
+    /// Whose branches were merged.
+    pub session_id: String,
+    /// The branch that moved back.
+    pub target: String,
+    /// Its commit before.
+    pub old: String,
+    /// Its commit now.
+    pub new: String,
+    /// The ref that keeps what was undone.
+    pub kept: String,
+    /// The branches that were merged.
+    pub branches: Vec<UndoneBranch>,
+    /// What the user should know, a line each.
+    pub notes: Vec<String>,
+}
+
+/// A branch that was merged, and is no more.
+#[derive(Clone, Debug, Serialize, JsonSchema)]
+pub struct UndoneBranch {
+    /// Its name.
+    pub branch: String,
+    /// Its commit.
+    pub head: String,
+    /// Whether it is not there any more.
+    pub gone: bool,
+}
+
+impl UndoDocument {
+    /// What is going to happen, as text.
+    pub fn planned(&self) -> String {
+        let names: Vec<String> = self.branches.iter().map(|b| unbroken(&b.branch)).collect();
+        format!(
+            "{}: {} -> {}, without {}\n",
+            unbroken(&self.target),
+            short(&self.old),
+            short(&self.new),
+            names.join(", ")
+        )
+    }
+
+    /// What has happened, as text.
+    pub fn undone(&self) -> String {
+        let mut text = format!(
+            "{}: {} -> {}, {} taken back\nkept as {}\n",
+            unbroken(&self.target),
+            short(&self.old),
+            short(&self.new),
+            branches(self.branches.len()),
+            self.kept
+        );
+        let gone: Vec<&UndoneBranch> = self.branches.iter().filter(|b| b.gone).collect();
+        if !gone.is_empty() {
+            text.push_str("branches that are gone, and how to bring them back:\n");
+        }
+        for branch in gone {
+            let _ = writeln!(
+                text,
+                "  git branch {} {}",
+                unbroken(&quote(&branch.branch)),
+                branch.head
+            );
+        }
+        text
+    }
+}
