@@ -62,7 +62,7 @@ impl Stoppable {
             }
             Verdict::Stopped(code) => stopped(code),
             Verdict::TargetFails(ending) => {
-                let output = report::output_of(&ending);
+                let output = report::end_of(&ending.output);
                 if !output.is_empty() {
                     report::note(&format!("the end of what it printed:{output}"));
                 }

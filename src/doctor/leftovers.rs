@@ -39,7 +39,12 @@ pub(super) fn look(subject: &Subject, seen: Option<&Seen<'_>>, sessions: &[Store
             let registered = registered.as_ref().is_some_and(|all| all.join(name).is_dir());
             registered && name.to_str().and_then(merge_of_scratch).is_some()
         };
-        strangers(dir, |path| known.contains_key(path) || path.file_name().is_some_and(scratch), &mut usage, found);
+        strangers(
+            dir,
+            |path| known.contains_key(path) || path.file_name().is_some_and(scratch),
+            &mut usage,
+            found,
+        );
     }
     if let (Some(dir), Some(seen)) = (default, seen) {
         scratch_worktrees(dir, &seen.place.common_dir, &mut usage, found);
@@ -192,7 +197,10 @@ fn strangers(dir: &Path, is_known: impl Fn(&Path) -> bool, usage: &mut Usage, fo
 
 /// Worktrees in which merges run a command. One that is at work needs its own, and removes it.
 fn scratch_worktrees(dir: &Path, common_dir: &Path, usage: &mut Usage, found: &mut Vec<Finding>) {
-    let entries = fs::read_dir(common_dir.join("worktrees")).into_iter().flatten().flatten();
+    let entries = fs::read_dir(common_dir.join("worktrees"))
+        .into_iter()
+        .flatten()
+        .flatten();
     let registered = entries.filter(|entry| entry.file_name().to_str().and_then(merge_of_scratch).is_some());
     let mut left: Vec<PathBuf> = registered.map(|entry| dir.join(entry.file_name())).collect();
     left.sort_unstable();

@@ -47,7 +47,7 @@ pub use run::{Left, Started, goes_on, resume, started};
 pub use schema::schemas;
 pub use status::{headline, status};
 pub use table::LiveTable;
-pub use verify::{VerifyFailure, left_out_by_verify, output_of, verify_failure, verifying};
+pub use verify::{VerifyFailure, VerifyRuns, end_of, verifying};
 pub use words::{clock, commands_of, escape, looking_there, program, time_of_day};
 
 use words::{one_line, unbroken};

@@ -24,48 +24,47 @@ pub struct VerifyFailure {
     pub together_with: Vec<String>,
 }
 
-/// The same of what was found; `names` are the branches of the steps.
-pub fn verify_failure(culprit: &Culprit<Why>, names: &[String]) -> VerifyFailure {
-    let together_with = culprit.together_with.iter().filter_map(|&s| names.get(s).cloned());
-    let ending = match &culprit.why {
-        Why::Fails(ending) => Some(ending),
-        Why::Collides { .. } => None,
-    };
-    VerifyFailure {
-        exit_code: ending.and_then(|e| e.exit_code),
-        signal: ending.and_then(|e| e.signal),
-        output_tail: ending.map(|e| e.output.clone()).unwrap_or_default(),
-        together_with: together_with.collect(),
+/// How often the command to verify with was asked, as JSON.
+#[derive(Clone, Copy, Debug, Serialize, JsonSchema)]
+pub struct VerifyRuns {
+    /// How often it was run.
+    pub runs: usize,
+    /// How often it was remembered what it says.
+    pub remembered: usize,
+}
+
+impl VerifyFailure {
+    /// What was found; `names` are the branches of the steps.
+    pub(super) fn of(culprit: &Culprit<Why>, names: &[String]) -> Self {
+        let ending = match &culprit.why {
+            Why::Fails(ending) => Some(ending),
+            Why::Collides { .. } => None,
+        };
+        Self {
+            exit_code: ending.and_then(|e| e.exit_code),
+            signal: ending.and_then(|e| e.signal),
+            output_tail: ending.map(|e| e.output.clone()).unwrap_or_default(),
+            together_with: culprit.together_with.iter().map(|&step| names[step].clone()).collect(),
+        }
     }
 }
 
-/// Why a branch is left out, in a line, and the end of the output below it.
-pub fn left_out_by_verify(culprit: &Culprit<Why>, names: &[String]) -> String {
-    let name = |step: usize| names.get(step).map(|name| unbroken(name)).unwrap_or_default();
-    let branch = name(culprit.step);
-    let with: Vec<String> = culprit.together_with.iter().map(|&step| name(step)).collect();
+/// Why a branch is left out.
+pub(super) fn why_not_passed(culprit: &Culprit<Why>, names: &[String]) -> String {
+    let with: Vec<&String> = culprit.together_with.iter().map(|&step| &names[step]).collect();
     match &culprit.why {
-        Why::Fails(ending) => {
-            let how = match with.is_empty() {
-                true => format!("the command fails with it: {ending}"),
-                false => format!("the command fails only together with {}: {ending}", few(&with)),
-            };
-            format!("{branch}: {how}{}", output_of(ending))
+        Why::Fails(ending) if with.is_empty() => format!("the command fails with it: {ending}"),
+        Why::Fails(ending) => format!("the command fails only together with {}: {ending}", few(&with)),
+        Why::Collides { step, paths } if *step == culprit.step => {
+            format!("without those that are left out it conflicts in {}", few(paths))
         }
-        Why::Collides { step, paths } => {
-            let paths: Vec<String> = paths.iter().map(|path| unbroken(path)).collect();
-            let paths = few(&paths);
-            match *step == culprit.step {
-                true => format!("{branch}: without those that are left out it conflicts in {paths}"),
-                false => format!("{branch}: with it {} conflicts in {paths}", name(*step)),
-            }
-        }
+        Why::Collides { step, paths } => format!("with it {} conflicts in {}", names[*step], few(paths)),
     }
 }
 
-/// The end of what the command printed, indented; empty when it printed nothing.
-pub fn output_of(ending: &Ending) -> String {
-    let text = escape(ending.output.trim_end());
+/// The end of what a command printed, indented, each line after a line break; empty when it printed nothing.
+pub fn end_of(output: &str) -> String {
+    let text = escape(output.trim_end());
     let lines: Vec<&str> = text.lines().collect();
     let shown = &lines[lines.len().saturating_sub(LINES)..];
     shown.iter().map(|line| format!("\n    {line}")).collect()
@@ -81,7 +80,9 @@ pub fn verifying(progress: &Progress<'_>, branches: usize, target: &str) -> Stri
     match *progress {
         Progress::Runs { run, steps } => format!("verify, run {run}: {}", what(steps)),
         Progress::Ended { ending, time } => format!("  {} ({})", outcome(ending), elapsed(time)),
-        Progress::Remembered { ending, steps } => format!("verify: {}: {}, as remembered", what(steps), outcome(ending)),
+        Progress::Remembered { ending, steps } => {
+            format!("verify: {}: {}, as remembered", what(steps), outcome(ending))
+        }
     }
 }
 
@@ -112,8 +113,8 @@ mod tests {
     }
 
     #[test]
-    fn what_is_left_out_is_told_with_the_end_of_the_output() {
-        let names = ["a\n".to_owned(), "b".to_owned(), "c".to_owned()];
+    fn what_is_left_out_is_told_in_words() {
+        let names = ["a".to_owned(), "b".to_owned(), "c".to_owned()];
         let culprit = |together_with: &[usize], why| Culprit {
             step: 2,
             together_with: together_with.to_vec(),
@@ -121,27 +122,33 @@ mod tests {
         };
         let conflict = |step| Why::Collides {
             step,
-            paths: vec!["x\x1b".into()],
+            paths: vec!["x".into()],
         };
         for (culprit, expected) in [
             (
-                culprit(&[], Why::Fails(failed("one\n\x1b[2Jtwo\n\n"))),
-                "c: the command fails with it: exit code 2\n    one\n    \\x1b[2Jtwo",
+                culprit(&[], Why::Fails(failed("one"))),
+                "the command fails with it: exit code 2",
             ),
             (
                 culprit(&[0, 1], Why::Fails(failed(""))),
-                "c: the command fails only together with a\\n, b: exit code 2",
+                "the command fails only together with a, b: exit code 2",
             ),
             (
                 culprit(&[], conflict(2)),
-                "c: without those that are left out it conflicts in x\\x1b",
+                "without those that are left out it conflicts in x",
             ),
-            (culprit(&[], conflict(1)), "c: with it b conflicts in x\\x1b"),
+            (culprit(&[], conflict(1)), "with it b conflicts in x"),
         ] {
-            assert_eq!(left_out_by_verify(&culprit, &names), expected);
+            assert_eq!(why_not_passed(&culprit, &names), expected);
         }
+    }
+
+    #[test]
+    fn the_end_of_the_output_is_shown_and_does_nothing_to_a_terminal() {
+        assert_eq!(end_of(""), "");
+        assert_eq!(end_of("one\n\x1b[2Jtwo\n\n"), "\n    one\n    \\x1b[2Jtwo");
         let long: String = (0..100).map(|n| format!("{n}\n")).collect();
-        let shown = output_of(&failed(&long));
+        let shown = end_of(&long);
         assert_eq!((shown.lines().count(), shown.ends_with("\n    99")), (LINES + 1, true));
     }
 }

@@ -204,7 +204,13 @@ mod tests {
         assert_eq!(path, Path::new("/w/verify-1234abcd-0000-0000-0000-000000000000"));
         let name = path.file_name().unwrap().to_str().unwrap();
         assert_eq!(merge_of_scratch(name), Some(merge));
-        for other in ["verify-", "verify-x", &name.to_uppercase(), &name.replace("0-0", "00"), &name[7..]] {
+        for other in [
+            "verify-",
+            "verify-x",
+            &name.to_uppercase(),
+            &name.replace("0-0", "00"),
+            &name[7..],
+        ] {
             assert_eq!(merge_of_scratch(other), None, "{other}");
         }
     }

@@ -28,7 +28,10 @@ fn run_session(project: &Project, ids: &[&str]) {
 /// Fails where all of these files are.
 fn fails_with(ids: &[&str]) -> String {
     let all: Vec<String> = ids.iter().map(|id| format!("test -f {id}.txt")).collect();
-    format!("{COUNT}if {}; then echo broken by {ids:?}; exit 3; fi", all.join(" && "))
+    format!(
+        "{COUNT}if {}; then echo broken by {ids:?}; exit 3; fi",
+        all.join(" && ")
+    )
 }
 
 fn merge(project: &Project, command: &str, options: &[&str]) -> Ran {
@@ -43,7 +46,11 @@ fn runs(project: &Project) -> usize {
 /// The files on `main`.
 fn on_main(project: &Project) -> String {
     let files = project.git(&["ls-tree", "-r", "--name-only", "main"]);
-    files.lines().filter(|f| *f != "README.md").collect::<Vec<_>>().join(" ")
+    files
+        .lines()
+        .filter(|f| *f != "README.md")
+        .collect::<Vec<_>>()
+        .join(" ")
 }
 
 /// What is left out because of the command: branch and details.
@@ -51,7 +58,12 @@ fn left_out(merged: &Value) -> Vec<(String, Value)> {
     let all = merged["left_out"].as_array().expect("what is left out");
     let of_verify = all.iter().filter(|entry| entry["verify"].is_object());
     of_verify
-        .map(|entry| (entry["branch"].as_str().expect("a branch").to_owned(), entry["verify"].clone()))
+        .map(|entry| {
+            (
+                entry["branch"].as_str().expect("a branch").to_owned(),
+                entry["verify"].clone(),
+            )
+        })
         .collect()
 }
 
@@ -61,7 +73,9 @@ fn assert_nothing_left(project: &Project) {
     let worktrees = project.git(&["worktree", "list", "--porcelain"]);
     assert!(!worktrees.contains("verify-"), "{worktrees}");
     let beside = fs::read_dir(project.worktrees()).into_iter().flatten().flatten();
-    let left: Vec<_> = beside.filter(|e| e.file_name().to_string_lossy().starts_with("verify-")).collect();
+    let left: Vec<_> = beside
+        .filter(|e| e.file_name().to_string_lossy().starts_with("verify-"))
+        .collect();
     assert!(left.is_empty(), "{left:?}");
     let agents = project.agents();
     assert!(agents.is_empty(), "{agents:?}");
@@ -92,7 +106,10 @@ fn two_that_only_fail_together_are_named_and_the_first_lands() {
     assert_eq!(merged.code(), 1, "{merged:?}");
     assert_eq!(on_main(&project), "a.txt b.txt c.txt");
     let text = merged.out() + &merged.err();
-    assert!(text.contains("main-task-d: the command fails only together with main-task-b: exit code 3"), "{text}");
+    assert!(
+        text.contains("main-task-d: the command fails only together with main-task-b: exit code 3"),
+        "{text}"
+    );
     assert!(text.contains("broken by [\"b\", \"d\"]"), "{text}");
 }
 
@@ -103,7 +120,12 @@ fn a_target_on_which_the_command_fails_already_is_refused() {
     let refused = merge(&project, "echo who broke this; exit 7", &[]);
     assert_eq!(refused.code(), 2, "{refused:?}");
     let err = refused.err();
-    for part in ["fails on main itself", "exit code 7", "    who broke this", "--verify-again"] {
+    for part in [
+        "fails on main itself",
+        "exit code 7",
+        "    who broke this",
+        "--verify-again",
+    ] {
         assert!(err.contains(part), "{part}: {err}");
     }
     assert_eq!(project.git(&["rev-parse", "main"]), before);
@@ -132,7 +154,11 @@ fn what_is_known_is_not_asked_again_unless_that_is_wanted() {
     }
     // A damaged file is named, and costs another run.
     let dir = project.repo().join(".git/pleach/verified");
-    let files: Vec<_> = fs::read_dir(&dir).expect("remembered").flatten().map(|e| e.path()).collect();
+    let files: Vec<_> = fs::read_dir(&dir)
+        .expect("remembered")
+        .flatten()
+        .map(|e| e.path())
+        .collect();
     for file in &files {
         fs::write(file, "{").expect("write");
     }
@@ -191,9 +217,17 @@ fn whatever_the_command_does_to_its_worktree_the_next_run_is_on_the_commit() {
     assert_eq!(merged.code(), 1, "{merged:?}");
     assert_eq!(on_main(&project), ".gitignore a.txt b.txt d.txt");
     assert!(runs(&project) >= 5, "{merged:?}");
-    assert_eq!(fs::read_to_string(project.repo().join("mine.txt")).expect("mine"), "not committed");
+    assert_eq!(
+        fs::read_to_string(project.repo().join("mine.txt")).expect("mine"),
+        "not committed"
+    );
     assert_eq!(project.git(&["status", "--porcelain"]), "?? mine.txt\n");
-    let others = |refs: &str| refs.lines().filter(|r| !r.ends_with("heads/main")).map(str::to_owned).collect::<Vec<_>>();
+    let others = |refs: &str| {
+        refs.lines()
+            .filter(|r| !r.ends_with("heads/main"))
+            .map(str::to_owned)
+            .collect::<Vec<_>>()
+    };
     assert_eq!(others(&project.git(&["for-each-ref", "refs/heads"])), others(&branches));
     assert_nothing_left(&project);
 }
@@ -204,7 +238,11 @@ fn a_branch_that_the_command_checks_out_stays_where_it_is() {
     let command = r#"git checkout -q -b "mine-$(git rev-parse --short HEAD)"; git commit -q --allow-empty -m mine"#;
     let merged = merge(&project, command, &[]);
     assert_eq!(merged.code(), 0, "{merged:?}");
-    let mine = project.git(&["for-each-ref", "--format=%(refname:short) %(subject)", "refs/heads/mine-*"]);
+    let mine = project.git(&[
+        "for-each-ref",
+        "--format=%(refname:short) %(subject)",
+        "refs/heads/mine-*",
+    ]);
     assert_eq!(mine.lines().filter(|line| line.ends_with(" mine")).count(), 2, "{mine}");
 }
 
@@ -215,7 +253,10 @@ fn a_link_in_place_of_the_worktree_does_not_lead_to_the_users_files() {
     let command = r#"here=$PWD; cd /; rm -rf "$here"; ln -s "$PLEACH_REPO" "$here""#;
     let merged = merge(&project, command, &[]);
     assert_eq!(merged.code(), 0, "{merged:?}");
-    assert_eq!(fs::read_to_string(project.repo().join("mine.txt")).expect("mine"), "not committed");
+    assert_eq!(
+        fs::read_to_string(project.repo().join("mine.txt")).expect("mine"),
+        "not committed"
+    );
     assert_eq!(on_main(&project), "a.txt b.txt");
     assert_nothing_left(&project);
 }
@@ -250,8 +291,14 @@ fn what_the_command_leaves_running_is_ended_and_what_it_prints_is_not_held() {
     );
     let merged = merge(&project, &command, &["--json"]);
     assert_eq!(merged.code(), 1, "{merged:?}");
-    let tail = left_out(&merged.json())[0].1["output_tail"].as_str().expect("a tail").to_owned();
-    assert!(tail.len() <= 8 << 10 && tail.ends_with("a line of output\nthe end\n"), "{tail}");
+    let tail = left_out(&merged.json())[0].1["output_tail"]
+        .as_str()
+        .expect("a tail")
+        .to_owned();
+    assert!(
+        tail.len() <= 8 << 10 && tail.ends_with("a line of output\nthe end\n"),
+        "{tail}"
+    );
     let daemons = fs::read_to_string(project.root().join("daemons")).expect("daemons");
     assert_eq!(daemons.lines().count(), 4, "{daemons}");
     for pid in daemons.lines() {
@@ -269,7 +316,11 @@ fn the_command_has_neither_terminal_nor_input_nor_variables_of_another_git() {
     let started = project.pleach_command(&["merge", "-y", "--verify", command]);
     let left = Terminal::start(&started, (80, 24)).end();
     assert_eq!(left.code, 0, "{}", left.text);
-    assert!(left.text.contains("verify, run 2: main with its branch"), "{}", left.text);
+    assert!(
+        left.text.contains("verify, run 2: main with its branch"),
+        "{}",
+        left.text
+    );
 }
 
 #[test]
@@ -292,7 +343,10 @@ fn ctrl_c_ends_the_command_and_nothing_has_moved() {
 fn a_terminated_merge_ends_a_command_that_ignores_it() {
     let project = session(&["a"]);
     let command = r#"trap '' TERM; touch "$PLEACH_REPO/../on"; sleep 600"#;
-    let child = project.pleach_command(&["merge", "-y", "--verify", command]).spawn().expect("start pleach");
+    let child = project
+        .pleach_command(&["merge", "-y", "--verify", command])
+        .spawn()
+        .expect("start pleach");
     let pid = Pid::from_child(&child);
     let output = crate::support::output_of(child);
     project.await_file("on");
@@ -307,7 +361,10 @@ fn what_a_killed_merge_left_is_swept_by_the_next() {
     let project = session(&["a"]);
     let before = project.git(&["rev-parse", "main"]);
     let command = r#"setsid sleep 600 & touch "$PLEACH_REPO/../on"; test -f "$PLEACH_REPO/../gate" || sleep 600"#;
-    let mut child = project.pleach_command(&["merge", "-y", "--verify", command]).spawn().expect("start pleach");
+    let mut child = project
+        .pleach_command(&["merge", "-y", "--verify", command])
+        .spawn()
+        .expect("start pleach");
     project.await_file("on");
     child.kill().expect("kill pleach");
     child.wait().expect("it is dead");

@@ -115,7 +115,10 @@ impl Memory {
         };
         let entry: Entry = serde_json::from_slice(&text).map_err(|e| e.to_string())?;
         if entry.schema != SCHEMA {
-            return Err(format!("its schema is {}, and this pleach knows {SCHEMA}", entry.schema));
+            return Err(format!(
+                "its schema is {}, and this pleach knows {SCHEMA}",
+                entry.schema
+            ));
         }
         if entry.tree != tree.to_string() || entry.command != self.command {
             return Err("it is about something else".into());
@@ -239,7 +242,11 @@ mod tests {
         fs::write(dir.path().join("pleach"), "").unwrap();
         let mut memory = memory(dir.path(), "x");
         memory.keep(tree(1), &Ending::exited(0, String::new()));
-        assert!(memory.warnings[0].starts_with("cannot remember"), "{:?}", memory.warnings);
+        assert!(
+            memory.warnings[0].starts_with("cannot remember"),
+            "{:?}",
+            memory.warnings
+        );
     }
 
     #[test]

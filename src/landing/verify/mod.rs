@@ -212,7 +212,9 @@ impl Verifier<'_, '_> {
     }
 
     fn run(&mut self, commit: Oid, steps: usize) -> Result<Ending, Halt> {
-        let Verification { place, command, known, .. } = *self.asked;
+        let Verification {
+            place, command, known, ..
+        } = *self.asked;
         let scratch = match &mut self.scratch {
             Some(scratch) => scratch,
             none => none.insert(Scratch::new(place, known, commit)?),

@@ -13,8 +13,8 @@ use git2::Oid;
 use uuid::Uuid;
 
 use super::super::LandingError;
-use crate::process::end_marked;
 use crate::git::{Drivers, Git, GitError, Place, without_foreign};
+use crate::process::end_marked;
 use crate::store::atomic;
 use crate::store::lock::Lock;
 use crate::store::{failpoint, tree};
@@ -94,7 +94,9 @@ impl<'a> Scratch<'a> {
     /// another `.git` file the command to another repository.
     fn is_whole(&self) -> bool {
         let link = fs::read(self.path.join(".git")).unwrap_or_default();
-        let leads_to = link.strip_prefix(b"gitdir: ").map(|l| Path::new(std::ffi::OsStr::from_bytes(l.trim_ascii_end())));
+        let leads_to = link
+            .strip_prefix(b"gitdir: ")
+            .map(|l| Path::new(std::ffi::OsStr::from_bytes(l.trim_ascii_end())));
         let is_dir = fs::symlink_metadata(&self.path).is_ok_and(|m| m.is_dir());
         let ours = self.admin.canonicalize().ok();
         is_dir && ours.is_some() && leads_to.and_then(|to| self.path.join(to).canonicalize().ok()) == ours
@@ -111,7 +113,14 @@ impl<'a> Scratch<'a> {
         git.run(&clean)?;
         // Detached: a branch that the command has checked out stays where it is.
         let commit = commit.to_string();
-        git.run(&["checkout", "--quiet", "--force", "--detach", "--no-recurse-submodules", &commit])?;
+        git.run(&[
+            "checkout",
+            "--quiet",
+            "--force",
+            "--detach",
+            "--no-recurse-submodules",
+            &commit,
+        ])?;
         // What git ignored before, and does not any more.
         git.run(&clean)?;
         let listed = git.run(&["ls-files", "-z", "-v", "--stage"])?;

@@ -176,9 +176,8 @@ fn many_steps_that_mend_and_collide_as_it_happens() {
 
 #[test]
 fn the_usual_takes_few_questions() {
-    let fails = |group: &'static [usize]| {
-        move |steps: &[usize]| group.iter().all(|s| steps.contains(s)).then_some(Why::Fails)
-    };
+    let fails =
+        |group: &'static [usize]| move |steps: &[usize]| group.iter().all(|s| steps.contains(s)).then_some(Why::Fails);
     for (n, group, most) in [
         (1, &[0][..], 1),
         (2, &[0], 3),
@@ -223,7 +222,10 @@ fn a_collision_without_predecessors_is_no_reason_to_fail_alone() {
     let (found, _) = found(4, judge);
     assert_eq!(found.kept, [0, 1, 3]);
     let culprit = &found.culprits[0];
-    assert_eq!((culprit.step, &culprit.together_with[..], culprit.why), (2, &[0][..], Why::Fails));
+    assert_eq!(
+        (culprit.step, &culprit.together_with[..], culprit.why),
+        (2, &[0][..], Why::Fails)
+    );
 }
 
 #[test]
