@@ -4,7 +4,7 @@ use schemars::JsonSchema;
 use serde::Serialize;
 
 use super::words::unbroken;
-use super::{count, elapsed, escape};
+use super::{elapsed, escape};
 use crate::landing::verify::{Culprit, Ending, Progress, Why};
 use crate::words::few;
 
@@ -89,7 +89,7 @@ pub fn verifying(progress: &Progress<'_>, branches: usize, target: &str) -> Stri
 fn all(branches: usize) -> String {
     match branches {
         1 => "its branch".into(),
-        n => format!("all {}", count(n, "branch")),
+        n => format!("all {n} branches"),
     }
 }
 
