@@ -8,6 +8,7 @@ use rustix::io::Errno;
 use super::Error;
 use crate::git::{GitError, Version};
 use crate::landing::LandingError;
+use crate::landing::verify::Ending;
 use crate::merge::PlanError;
 use crate::session::{IllegalMove, SessionError};
 use crate::store::journal::JournalError;
@@ -291,6 +292,14 @@ fn plan() -> Vec<Error> {
             },
         }
         .into(),
+        Error::TargetFailsVerify {
+            target: "main".into(),
+            ending: Ending {
+                exit_code: Some(101),
+                signal: None,
+                output: String::new(),
+            },
+        },
     ]
 }
 

@@ -32,6 +32,7 @@ mod leaving;
 mod logs;
 mod logs_followed;
 mod merge;
+mod merge_verify;
 mod moved_refs;
 mod no_process_left;
 mod overview;

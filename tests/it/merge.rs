@@ -210,7 +210,7 @@ fn nothing_to_merge_is_said() {
     let ran = project.run(&["merge", "-y"]);
     assert_eq!(
         (ran.code(), ran.out()),
-        (0, "nothing to merge in main-task-a\nnothing to merge\n"),
+        (0, "nothing to merge in main-task-a\nnothing to merge\n".to_owned()),
         "{ran:?}"
     );
     assert_eq!(at(&project, "main"), old);
