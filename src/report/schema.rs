@@ -5,8 +5,8 @@
 use schemars::{Schema, schema_for};
 
 use super::{
-    CleanDocument, Diagnosis, DryRun, ListDocument, LogsDocument, Overview, PlanDocument, RecoverDocument,
-    ResultsDocument,
+    CleanDocument, Diagnosis, DiffDocument, DryRun, ListDocument, LogsDocument, Overview, PlanDocument,
+    RecoverDocument, ResultsDocument,
 };
 use crate::session::StatusDocument;
 
@@ -18,6 +18,7 @@ pub fn schemas() -> Vec<(&'static str, Schema)> {
         ("list", schema_for!(ListDocument)),
         ("plan", schema_for!(PlanDocument<'_>)),
         ("logs", schema_for!(LogsDocument)),
+        ("diff", schema_for!(DiffDocument)),
         ("recover", schema_for!(RecoverDocument)),
         ("overview", schema_for!(Overview)),
         ("doctor", schema_for!(Diagnosis)),
