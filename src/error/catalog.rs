@@ -213,10 +213,10 @@ pub enum Error {
         branch: String,
     },
     /// Something that is no worktree is in its place.
-    #[error("no worktree can be made for {branch}: {source}")]
+    #[error("{source}")]
     WorktreeBlocked { branch: String, source: WorktreeError },
     /// No disk, most of all.
-    #[error("no worktree can be made for {branch}: {source}")]
+    #[error("{source}")]
     WorktreeNotMade { branch: String, source: WorktreeError },
     /// `$SHELL`
     #[error("the shell {} cannot be started: {source}", shell.display())]

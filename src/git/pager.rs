@@ -1,6 +1,7 @@
 //! The user's pager, as git itself would start it.
 //!
-//! Several diffs go through one of them, with headings between: so it is started here, and each git prints into it.
+//! Several diffs go through one of them, with headings between: so it is started here, and each git prints into it. No
+//! git starts one itself: of `pager.diff` it would take an earlier value that names a program, whatever stands later.
 //! The pager is what keeps escape sequences in an agent's files from acting on the terminal. Called by `diff`.
 
 use std::ffi::OsStr;

@@ -145,7 +145,7 @@ impl Git {
         Err(failure(args, &output))
     }
 
-    /// Runs git for somebody who looks on: what it prints goes to `output`, what it complains of to standard error, and it
+    /// Runs git for somebody who looks on, without a pager of its own: what it prints goes to `output`, what it complains of to standard error, and it
     /// belongs to this process's job, so that Ctrl-C reaches it. `paged` says that a pager shows what it prints,
     /// on so many columns.
     pub fn show<S: AsRef<OsStr>>(&self, args: &[S], output: Stdio, paged: Option<u16>) -> Result<ExitStatus, GitError> {
@@ -157,7 +157,12 @@ impl Git {
                 command.env("COLUMNS", columns.to_string());
             }
         }
-        let started = command.args(args).stdin(Stdio::null()).stdout(output).status();
+        let started = command
+            .arg("--no-pager")
+            .args(args)
+            .stdin(Stdio::null())
+            .stdout(output)
+            .status();
         started.map_err(GitError::NoProgram)
     }
 
