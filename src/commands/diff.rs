@@ -2,6 +2,7 @@
 //!
 //! git itself shows it, with the user's pager and colours; here it is only decided which commits are compared.
 
+use std::ops::ControlFlow;
 use std::os::unix::process::ExitStatusExt;
 use std::process::ExitStatus;
 
@@ -37,8 +38,9 @@ pub(super) fn run(context: &Context, args: &DiffArgs) -> Result<u8, Error> {
     let compared: Vec<Compared> = numbers
         .map(|number| compare(&stored, &opened, number, other))
         .collect::<Result<_, _>>()?;
+    let one_task = compared.len() == 1;
     for one in &compared {
-        say_where_from(&stored, one);
+        say_where_from(&stored, one, one_task);
     }
     if args.json {
         let document = DiffDocument {
@@ -50,7 +52,6 @@ pub(super) fn run(context: &Context, args: &DiffArgs) -> Result<u8, Error> {
         report::json(&document).map_err(output)?;
         return Ok(exit::DONE);
     }
-    let one_task = compared.len() == 1;
     let format = match args {
         args if args.stat => "--stat",
         args if args.name_only => "--name-only",
@@ -141,8 +142,8 @@ pub(super) fn listed(file: FileChange) -> ChangedFile {
     }
 }
 
-/// Tells where the work was found, and whether there is any.
-fn say_where_from(stored: &Stored, compared: &Compared) {
+/// Tells where the work was found, and of a single task whether there is any: of several the headings say it.
+fn say_where_from(stored: &Stored, compared: &Compared, one_task: bool) {
     let settled = stored.recorded.state.tasks[compared.diff.task_num - 1]
         .settlement()
         .is_some();
@@ -152,7 +153,7 @@ fn say_where_from(stored: &Stored, compared: &Compared) {
     };
     let notes = [
         report::about_work(&compared.diff, settled, made),
-        report::without_changes(&compared.diff),
+        report::without_changes(&compared.diff).filter(|_| one_task),
     ];
     for note in notes.into_iter().flatten() {
         report::note(&note);
@@ -182,14 +183,13 @@ fn show(showing: &Showing, format: &str, compared: &[Compared], headings: bool) 
     leave_interrupts()?;
     let reads_attributes = version()? >= OLDEST_TO_PLAN;
     let mut pager = Pager::start(&showing.git)?;
-    let mut ended = Ok(exit::DONE);
-    for one in compared {
-        let heading = headings.then(|| report::heading(&one.diff));
-        if !heading.map_or(Ok(true), |text| say(&mut pager, &text))? {
-            break;
+    let mut each = |index: usize, one: &Compared| -> Result<ControlFlow<u8>, Error> {
+        let gap = if index > 0 { "\n" } else { "" };
+        if headings && !say(&mut pager, &format!("{gap}{}", report::heading(&one.diff)))? {
+            return Ok(ControlFlow::Break(exit::DONE));
         }
         let Some(work) = one.work.filter(|_| !one.diff.files.is_empty()) else {
-            continue;
+            return Ok(ControlFlow::Continue(()));
         };
         let (base, head) = (work.base.to_string(), work.head.to_string());
         // Which files are text, and of which kind, the work itself says.
@@ -199,13 +199,23 @@ fn show(showing: &Showing, format: &str, compared: &[Compared], headings: bool) 
         args.extend(["diff", "--find-renames", "--submodule=short", format]);
         args.extend(&showing.options);
         args.extend([base.as_str(), head.as_str(), "--"]);
-        let status = pager.show(&showing.git, &args)?;
-        if status.success() {
-            continue;
+        after(pager.show(&showing.git, &args)?, &args)
+    };
+    let mut ended = Ok(exit::DONE);
+    for (index, one) in compared.iter().enumerate() {
+        match each(index, one) {
+            Ok(ControlFlow::Continue(())) => {}
+            Ok(ControlFlow::Break(code)) => {
+                ended = Ok(code);
+                break;
+            }
+            Err(e) => {
+                ended = Err(e);
+                break;
+            }
         }
-        ended = after(status, &args);
-        break;
     }
+    // The terminal is the pager's until then, also when something failed.
     pager.wait()?;
     ended
 }
@@ -218,16 +228,14 @@ fn say(pager: &mut Pager, text: &str) -> Result<bool, Error> {
     }
 }
 
-/// What a git that did not succeed means.
-fn after(status: ExitStatus, args: &[&str]) -> Result<u8, Error> {
-    // Said by a shell between, too.
-    let is = |signal: Signal| {
-        let number = signal.as_raw();
-        status.signal() == Some(number) || status.code() == Some(128 + number)
-    };
+/// What follows from how git ended: to go on, or to end with an exit code.
+fn after(status: ExitStatus, args: &[&str]) -> Result<ControlFlow<u8>, Error> {
+    let is = |signal: Signal| status.signal() == Some(signal.as_raw());
     match status {
-        _ if is(Signal::PIPE) => Ok(exit::DONE),
-        _ if is(Signal::INT) => Ok(exit::INTERRUPTED),
+        _ if status.success() => Ok(ControlFlow::Continue(())),
+        // Whoever looked has seen enough.
+        _ if is(Signal::PIPE) => Ok(ControlFlow::Break(exit::DONE)),
+        _ if is(Signal::INT) => Ok(ControlFlow::Break(exit::INTERRUPTED)),
         // What it complained of stands above.
         _ => Err(GitError::Program {
             args: args.join(" "),

@@ -93,13 +93,13 @@ fn place(
     }
 }
 
-/// Where the worktree that was removed still is.
+/// Where the worktree that was removed still is, if something was in it that git ignores.
 fn trash_of(record: &TaskRecord) -> Option<&Path> {
     match &record.state {
         TaskState::Settled {
-            worktree: WorktreeFate::Trashed { trash, .. },
+            worktree: WorktreeFate::Trashed { trash, ignored },
             ..
-        } => Some(trash.as_path()).filter(|trash| trash.is_dir()),
+        } => Some(trash.as_path()).filter(|trash| !ignored.is_empty() && trash.is_dir()),
         _ => None,
     }
 }

@@ -1,6 +1,5 @@
 //! What tasks changed: what stands above each diff, and the files as a list. The diffs themselves are shown by git.
 
-use std::fmt::Write;
 use std::path::PathBuf;
 
 use schemars::JsonSchema;
@@ -62,11 +61,12 @@ pub struct ChangedFile {
 
 /// What stands above the diff of one task among several.
 pub fn heading(task: &TaskDiff) -> String {
-    let mut text = format!("━━ {}  {}\n", task.task_num, one_line(&task.title));
-    if let Some(branch) = &task.branch {
-        let _ = writeln!(text, "   {branch}  {}", changes(task));
-    }
-    text
+    let branch = task
+        .branch
+        .as_ref()
+        .map_or(String::new(), |branch| format!("{branch}  "));
+    let title = one_line(&task.title);
+    format!("━━ {}  {title}\n   {branch}{}\n", task.task_num, changes(task))
 }
 
 /// `2 commits, 3 files, +10 -2`

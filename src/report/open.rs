@@ -9,7 +9,7 @@ pub fn not_settled(task: &str) -> String {
     format!("{task} is not settled: what you change there, its agent finds")
 }
 
-/// A worktree that was made again. `trash` is where the one before still is.
+/// A worktree that was made again. `trash` is where the one before still is, with what git ignores.
 pub fn made_anew(branch: &str, trash: Option<&Path>) -> String {
     let before = trash.map_or(String::new(), |trash| {
         format!(

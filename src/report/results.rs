@@ -122,9 +122,10 @@ fn one(text: &mut String, session: OverallStatus, task: &TaskResult, diff: &str)
     answer(text, task);
 }
 
-/// `2 min, 1 attempt, 3 turns, $0.12`
+/// `2 min, 1 attempt, 3 turns, $0.12`, once it is settled.
 fn took(status: &TaskStatus) -> Option<String> {
-    let time = elapsed(Duration::from_secs_f64(status.duration?));
+    let settled = status.duration.filter(|_| status.outcome.is_some());
+    let time = elapsed(Duration::from_secs_f64(settled?));
     let more = [
         (status.attempts > 0).then(|| count(status.attempts, "attempt")),
         status

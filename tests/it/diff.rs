@@ -265,7 +265,7 @@ fn on_a_terminal_the_pager_of_the_user_shows_all_of_it() {
         ("true", true),
         ("echo OTHER; cat", true),
     ] {
-        let mut project = project_with_session();
+        let mut project = Project::new();
         with_pager(&project, "echo PAGED; cat");
         project.git(&["config", "--global", "pager.diff", setting]);
         project.session(&[("b", "@write b.txt b")], &[]);
@@ -278,10 +278,6 @@ fn on_a_terminal_the_pager_of_the_user_shows_all_of_it() {
         let named = show(&project, &[]).text.contains("NAMED");
         assert_eq!(named, setting != "false", "{setting}");
     }
-}
-
-fn project_with_session() -> Project {
-    Project::new()
 }
 
 #[test]
@@ -352,15 +348,39 @@ fn nothing_that_an_agent_plants_is_run_to_show_its_work() {
         // The plan has no use for it, and says nothing.
         let plan: Ran = project.run(&["plan"]);
         assert!(!plan.out().contains(setting), "{plan:?}");
-        // A session that starts now takes it for the user's: so the trap works.
-        project.session(&[("b", "@write x.e user\n@run echo '*.e diff=e' >.gitattributes")], &[]);
-        let text = shown(&project);
-        assert!(!text.contains("not used"), "{setting}: {text}");
+        // The user's own git would run it.
+        project.git(&["checkout", "-q", "main-task-a"]);
+        Terminal::start(project.command("git").args(["diff", "main"]), (120, 60)).end();
         assert!(
             project.root().join("ran").exists(),
             "{setting}: the trap does not work at all"
         );
     }
+}
+
+#[test]
+fn what_was_configured_before_the_session_is_used() {
+    let project = Project::new();
+    let converter = project.program("converter", "tr a-z A-Z <\"$1\"");
+    let differ = project.program("differ", "echo DIFFER $1");
+    project.git(&["config", "diff.up.textconv", &converter]);
+    project.git(&["config", "--global", "diff.own.command", &differ]);
+    let prompt = "@write x.up loud\n@write y.own y\n@run printf '*.up diff=up\\n*.own diff=own\\n' >.gitattributes";
+    project.session(&[("a", prompt)], &[]).assert_exit(0);
+    let ran = project.run(&["diff"]);
+    assert_eq!(ran.err(), "");
+    assert!(
+        ran.out().contains("+LOUD") && ran.out().contains("DIFFER y.own"),
+        "{ran:?}"
+    );
+    // One of the two kinds is planted since: then none of that kind is used.
+    project.git(&["config", "diff.late.textconv", &converter]);
+    let ran = project.run(&["diff"]);
+    assert!(
+        ran.out().contains("+loud") && ran.out().contains("DIFFER y.own"),
+        "{ran:?}"
+    );
+    assert!(ran.err().contains("diff.late.textconv"), "{ran:?}");
 }
 
 // Fault 28: what has another value than at the start is planted, too, and of sessions of version 0.1.0 nothing is known.

@@ -41,6 +41,7 @@ mod recording;
 mod recover;
 mod resources;
 mod resources_shared;
+mod results;
 mod resume;
 mod resume_stop;
 mod resume_worktrees;
