@@ -73,14 +73,14 @@ pub fn for_showing(git: Git, known: &Drivers) -> Result<Showing, GitError> {
     let now = matching(&git, &format!("^({SHOWING})$"))?;
     let set = |name: &str| std::env::var_os(name).is_some_and(|value| !value.is_empty());
     let mut showing = shown_with(&now, known, set("GIT_EXTERNAL_DIFF"));
-    let off = showing.unused.iter().filter_map(|key| match key.as_str() {
-        // Without one, what an agent wrote into its files would act on the terminal: so the usual one.
-        "core.pager" => Some(format!("core.pager={}", usual_pager())),
-        "pager.diff" => Some("pager.diff=true".into()),
-        // Of other commands, or switched off by the options.
-        _ => None,
-    });
-    let git = git.with_configuration(off.collect::<Vec<_>>());
+    // Always said: what is planted a moment after this look is not used either. Without any pager, what an agent wrote
+    // into its files would act on the terminal: so it is the usual one.
+    let said = |key: &str, usual: String| {
+        let value = now.get(key).filter(|value| known.get(key) == Some(*value));
+        format!("{key}={}", value.cloned().unwrap_or(usual))
+    };
+    let git = git.with_configuration([said("core.pager", usual_pager()), said("pager.diff", "true".into())]);
+    // Those of other commands do not matter.
     showing
         .unused
         .retain(|key| !key.starts_with("pager.") || key == "pager.diff");

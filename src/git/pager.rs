@@ -27,16 +27,18 @@ impl Pager {
         let Some(command) = wanted(git)? else {
             return Ok(Self(None));
         };
-        // A pager is configured as a command of the shell.
-        let mut pager = Command::new("sh");
-        pager.args([OsStr::new("-c"), &command]).stdin(Stdio::piped());
+        let mut pager = program(&command);
+        pager.stdin(Stdio::piped());
         for (name, value) in [("LESS", "FRX"), ("LV", "-c")] {
             if std::env::var_os(name).is_none() {
                 pager.env(name, value);
             }
         }
-        let child = pager.spawn().map_err(GitError::io("cannot start the pager"))?;
-        Ok(Self(Some(child)))
+        match pager.spawn() {
+            // As git does without `less`.
+            Err(e) if e.kind() == ErrorKind::NotFound => Ok(Self(None)),
+            other => Ok(Self(Some(other.map_err(GitError::io("cannot start the pager"))?))),
+        }
     }
 
     /// Prints text before or after a diff; false when nobody looks any more, or when there is no pager to print into.
@@ -77,8 +79,20 @@ impl Pager {
     }
 }
 
+/// A pager is configured as a command of the shell; git starts one that is only a name without it, and so sees when
+/// there is no such program.
+fn program(command: &str) -> Command {
+    const OF_THE_SHELL: &str = "|&;<>()$`\\\"' \t\n*?[#~=%";
+    if command.contains(|c| OF_THE_SHELL.contains(c)) {
+        let mut shell = Command::new("sh");
+        shell.args(["-c", command]);
+        return shell;
+    }
+    Command::new(command)
+}
+
 /// The command of the pager; none when the user wants none.
-fn wanted(git: &Git) -> Result<Option<std::ffi::OsString>, GitError> {
+fn wanted(git: &Git) -> Result<Option<String>, GitError> {
     let text = |args: &[&str]| -> Result<String, GitError> {
         let (_, text) = git.ask(args, &[0, 1])?;
         Ok(String::from_utf8_lossy(&text).trim_end_matches('\n').to_owned())
@@ -91,7 +105,7 @@ fn wanted(git: &Git) -> Result<Option<std::ffi::OsString>, GitError> {
         Some(Err(_)) if std::env::var_os("GIT_PAGER").is_none() => of_diff,
         _ => text(&["var", "GIT_PAGER"])?,
     };
-    Ok((!pager.is_empty() && pager != "cat").then(|| pager.into()))
+    Ok(Some(pager).filter(|pager| !pager.is_empty() && pager != "cat"))
 }
 
 /// How wide the terminal is: git cannot ask a pipe.

@@ -21,7 +21,7 @@ use super::answers::{self, Answer};
 use super::names::Names;
 use super::plan::PlanError;
 use super::trees::{self, Entry};
-use crate::git::{Drivers, Git, GitError, decides_merges, without_foreign};
+use crate::git::{Drivers, Git, GitError, without_foreign};
 
 /// The most merges that one process makes: its memory grows with each.
 const MOST: usize = 256;
@@ -93,8 +93,7 @@ impl Engine {
         let git = git
             .with_variable("GIT_NO_LAZY_FETCH", "1")
             .with_variable("GIT_ALLOW_PROTOCOL", "none");
-        let (git, mut foreign) = without_foreign(git, known)?;
-        foreign.retain(|key| decides_merges(key));
+        let (git, foreign) = without_foreign(git, known)?;
         let engine = Self {
             git,
             plain: is_plain(&repository),

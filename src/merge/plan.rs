@@ -9,7 +9,7 @@ use std::path::Path;
 
 use super::engine::{Conflict, Engine};
 use super::{chain, explain, foresee, look, pairs, patches, walk};
-use crate::git::{Drivers, GitError, OLDEST_TO_PLAN, version};
+use crate::git::{Drivers, GitError, OLDEST_TO_PLAN, decides_merges, version};
 
 /// Stands in [`LeftOut::with`] for the target itself.
 pub const TARGET: &str = "<target>";
@@ -242,7 +242,8 @@ pub fn plan(request: &PlanRequest) -> Result<MergePlan, PlanError> {
     if git < OLDEST_TO_PLAN {
         return Err(PlanError::OldGit(git));
     }
-    let (engine, unused_drivers) = Engine::new(request.common_dir, request.known)?;
+    let (engine, mut unused_drivers) = Engine::new(request.common_dir, request.known)?;
+    unused_drivers.retain(|key| decides_merges(key));
     let commit = Oid::from_str(&request.target.commit).map_err(GitError::libgit2("cannot read the target"))?;
     let mut looked = look::look(&engine, commit, &request.candidates)?;
     patches::settle(engine.repository(), commit, &mut looked)?;

@@ -134,7 +134,7 @@ fn the_status_has_exactly_its_documented_names() {
     }
     assert_eq!(names(&results), "overall_status schema session_id tasks");
     for task in results["tasks"].as_array().expect("tasks") {
-        let more: BTreeSet<&str> = "answer answer_file id last_words log".split(' ').collect();
+        let more: BTreeSet<&str> = "answer answer_file files id last_words log".split(' ').collect();
         let all: BTreeSet<&str> = TASK.split_whitespace().chain(more).collect();
         assert_eq!(names(task), all.into_iter().collect::<Vec<_>>().join(" "));
     }

@@ -262,6 +262,7 @@ fn on_a_terminal_the_pager_of_the_user_shows_all_of_it() {
     for (setting, paged) in [
         ("false", false),
         ("cat", false),
+        ("no-such-pager", false),
         ("true", true),
         ("echo OTHER; cat", true),
     ] {
@@ -274,6 +275,7 @@ fn on_a_terminal_the_pager_of_the_user_shows_all_of_it() {
         let pagers = |text: &str| ["PAGED", "OTHER"].map(|word| text.contains(word));
         assert_eq!(pagers(&ours.text), pagers(&by_git.text), "{setting}: {}", ours.text);
         assert_eq!(pagers(&ours.text).contains(&true), paged, "{setting}");
+        assert!(ours.text.contains("+b"), "{setting}: {}", ours.text);
         project.set("GIT_PAGER", "echo NAMED; cat");
         let named = show(&project, &[]).text.contains("NAMED");
         assert_eq!(named, setting != "false", "{setting}");
