@@ -37,7 +37,10 @@ fn main() -> io::Result<()> {
         for branches in [32, 100] {
             let time = bench.row(branches, overlapping)?;
             if let Some(before) = before {
-                bench.say(&format!("    100 branches take {:.1} times as long as 32", time / before))?;
+                bench.say(&format!(
+                    "    100 branches take {:.1} times as long as 32",
+                    time / before
+                ))?;
             }
             before = Some(time);
         }
@@ -107,9 +110,12 @@ impl Bench {
             ours.push(started.elapsed());
             memory = memory.max(watched.join().unwrap_or_default());
             printed = output;
+            // New objects are written each time, as they are when this is done once.
+            let objects = self.root.join(format!("{kind}-{branches}-{round}"));
+            fs::create_dir(&objects)?;
             let started = Instant::now();
             for (first, second) in pairs.iter().skip(round % part).step_by(part) {
-                self.merge_tree(first, second)?;
+                self.merge_tree(&objects, first, second)?;
             }
             let done = pairs.iter().skip(round % part).step_by(part).count();
             by_hand.push(started.elapsed().mul_f64(pairs.len() as f64 / done as f64));
@@ -134,7 +140,7 @@ impl Bench {
     }
 
     /// Makes branches of one commit each: two files of its own changed, one new, and of those that overlap three of
-    /// forty common ones, of which a tenth in the same line.
+    /// forty common ones.
     fn branches(&self, names: &[String], overlapping: bool) -> io::Result<()> {
         let mut input = String::new();
         for (number, name) in names.iter().enumerate() {
@@ -144,15 +150,17 @@ impl Bench {
                 .into();
             changes.push((format!("new/n{number}.txt"), text(number, &[])));
             if overlapping {
-                for turn in 0..3_usize {
-                    let file = (number * (2 * turn + 1) + turn * 13) % 40;
-                    // Lines far from each other, but now and then the first.
-                    let line = if number % 10 == 0 { 0 } else { 4 + (number * 5) % 200 };
+                for turn in 0..3 {
+                    // Lines far from each other, but for every eighth branch the first line of the first file.
+                    let (file, line) = match turn {
+                        0 if number % 8 == 0 => (0, 0),
+                        _ => ((number * (2 * turn + 1) + turn * 13) % 40, 4 + number * 5 % 200),
+                    };
                     changes.push((path(file), text(file, &[(line, number)])));
                 }
             }
             input += &format!("commit refs/heads/{name}\ncommitter a <a@example.org> 1700000000 +0000\n");
-            input += &format!("data 2\nb\n\nfrom refs/heads/main^0\n");
+            input += "data 2\nb\n\nfrom refs/heads/main^0\n";
             for (path, text) in changes {
                 input += &format!("M 100644 inline {path}\ndata {}\n{text}\n", text.len());
             }
@@ -162,10 +170,15 @@ impl Bench {
         self.shell("git fast-import --quiet <../import")
     }
 
-    fn merge_tree(&self, first: &str, second: &str) -> io::Result<()> {
+    fn merge_tree(&self, objects: &Path, first: &str, second: &str) -> io::Result<()> {
         let attributes = format!("--attr-source={first}");
         let mut git = self.command("git");
-        git.args([&attributes, "merge-tree", "--write-tree", first, second]);
+        git.args([&attributes, "merge-tree", "--write-tree", first, second])
+            .env("GIT_OBJECT_DIRECTORY", objects)
+            .env(
+                "GIT_ALTERNATE_OBJECT_DIRECTORIES",
+                self.repository().join(".git/objects"),
+            );
         match git.stdout(Stdio::null()).status()?.code() {
             Some(0 | 1) => Ok(()),
             code => Err(io::Error::other(format!("{git:?}: {code:?}"))),
@@ -247,14 +260,28 @@ fn watch(pid: u32) -> u64 {
 /// In kB; and whether the process has ended.
 fn resident(pid: u32) -> (u64, bool) {
     let status = fs::read_to_string(format!("/proc/{pid}/status")).unwrap_or_default();
-    let field = |name: &str| status.lines().find_map(|line| line.strip_prefix(name)?.split_whitespace().next());
+    let field = |name: &str| {
+        status
+            .lines()
+            .find_map(|line| line.strip_prefix(name)?.split_whitespace().next())
+    };
     let Some(own) = field("VmRSS:").and_then(|kb| kb.parse::<u64>().ok()) else {
         return (0, true);
     };
-    let threads = fs::read_dir(format!("/proc/{pid}/task")).into_iter().flatten().flatten();
+    let threads = fs::read_dir(format!("/proc/{pid}/task"))
+        .into_iter()
+        .flatten()
+        .flatten();
     let children = threads.filter_map(|thread| fs::read_to_string(thread.path().join("children")).ok());
     let children: Vec<u32> = children
-        .flat_map(|list| list.split_whitespace().filter_map(|pid| pid.parse().ok()).collect::<Vec<_>>())
+        .flat_map(|list| {
+            list.split_whitespace()
+                .filter_map(|pid| pid.parse().ok())
+                .collect::<Vec<_>>()
+        })
         .collect();
-    (own + children.into_iter().map(|child| resident(child).0).sum::<u64>(), false)
+    (
+        own + children.into_iter().map(|child| resident(child).0).sum::<u64>(),
+        false,
+    )
 }

@@ -212,7 +212,11 @@ mod tests {
 
     #[test]
     fn an_answer_that_is_not_whole_is_none() {
-        let whole = format!("0\0{TREE}\0{}\0{}\0", stage(1, "f"), message(&["f"], "CONFLICT (binary)"));
+        let whole = format!(
+            "0\0{TREE}\0{}\0{}\0",
+            stage(1, "f"),
+            message(&["f"], "CONFLICT (binary)")
+        );
         assert!(read(whole.as_bytes()).is_some());
         for cut in 1..whole.len() {
             assert_eq!(read(&whole.as_bytes()[..cut]), None, "{cut}");

@@ -36,7 +36,10 @@ impl<'e> Names<'e> {
         let path = String::from_utf8_lossy(path).into_owned();
         let sides = [
             (format!("~{}", self.ask.ours), "~HEAD".to_owned()),
-            (format!("~{}", self.ask.theirs), format!("~{}", self.ask.name.replace('/', "_"))),
+            (
+                format!("~{}", self.ask.theirs),
+                format!("~{}", self.ask.name.replace('/', "_")),
+            ),
         ];
         let replace = |path: String, (id, side): &(String, String)| path.replace(id, side);
         let named = sides.iter().fold(path.clone(), replace);
@@ -68,6 +71,9 @@ impl<'e> Names<'e> {
         let repository = self.engine.repository();
         let mut commits = vec![self.ask.ours, self.ask.theirs];
         commits.extend(repository.merge_bases(self.ask.ours, self.ask.theirs)?.iter());
-        commits.into_iter().map(|id| repository.find_commit(id)?.tree()).collect()
+        commits
+            .into_iter()
+            .map(|id| repository.find_commit(id)?.tree())
+            .collect()
     }
 }

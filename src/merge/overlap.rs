@@ -112,9 +112,7 @@ pub(super) fn apart(repository: &Repository, target: Oid, lone: &[Lone]) -> Resu
     let mut apart = BTreeSet::new();
     for (base, seconds) in by_base {
         let onto = Side::between(repository, base, target)?;
-        let theirs = seconds
-            .iter()
-            .map(|at| Side::between(repository, base, lone[*at].head));
+        let theirs = seconds.iter().map(|at| Side::between(repository, base, lone[*at].head));
         let theirs = theirs.collect::<Result<Vec<_>, _>>()?;
         for (first, one) in lone.iter().enumerate() {
             let ours = Side::between(repository, base, one.merged)?;

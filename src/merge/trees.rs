@@ -30,7 +30,10 @@ pub(super) fn is_attributes(path: &[u8]) -> bool {
 pub(super) fn changed(repository: &Repository, from: Oid, to: Oid) -> Result<Changed, GitError> {
     let mut changed = Changed::default();
     let mut compare = || {
-        let (old, new) = (repository.find_commit(from)?.tree()?, repository.find_commit(to)?.tree()?);
+        let (old, new) = (
+            repository.find_commit(from)?.tree()?,
+            repository.find_commit(to)?.tree()?,
+        );
         changed.compare(repository, b"", Some(&old), Some(&new))
     };
     compare().map_err(GitError::libgit2(format!("cannot compare {from} with {to}")))?;
