@@ -348,3 +348,6 @@ fn is_plain(repository: &Repository) -> bool {
     let grafts = repository.commondir().join("info/grafts");
     !replaced.unwrap_or(true) && !repository.is_shallow() && !grafts.exists()
 }
+
+#[cfg(test)]
+mod tests;
