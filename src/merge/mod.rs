@@ -19,6 +19,7 @@ mod overlap;
 mod pairs;
 mod plan;
 mod resolve;
+mod scratch;
 mod trees;
 mod walk;
 
