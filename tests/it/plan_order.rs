@@ -121,7 +121,6 @@ fn a_branch_that_contains_another_follows_it() {
                 git commit -qm c; git checkout -q main",
             steps: "b c",
             left_out: &[("a", "b c", &["l.txt"])],
-            ..CASE
         },
     ]);
 }
