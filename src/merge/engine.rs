@@ -113,7 +113,13 @@ impl Engine {
         self.plain
     }
 
-    /// What `git merge name` gives in a clean checkout of `ours` for each of these, when `name` stands for `theirs`.
+    /// What `git merge name` gives in a clean checkout of `ours`, when `name` stands for `theirs`.
+    pub(super) fn merge(&self, ask: Ask) -> Result<Merged, PlanError> {
+        let answer = ask_one(&self.git, ask).map_err(|e| ask.failed(e))?;
+        self.merged(ask, answer)
+    }
+
+    /// The same for each of these.
     pub(super) fn merges(&self, asked: &[Ask]) -> Result<Vec<Merged>, PlanError> {
         self.ask(asked, None)
     }
