@@ -387,10 +387,11 @@ fn landing() -> Vec<Error> {
         LandingError::HalfDone {
             path: path(),
             files: files(),
+            lock: None,
         },
         LandingError::Damaged {
             path: format!("{REPOSITORY}/.git/pleach/merges/{SESSION}.json").into(),
-            why: "EOF while parsing a value at line 1 column 0".into(),
+            why: "it is empty".into(),
         },
         LandingError::Io {
             doing: "write",

@@ -138,6 +138,8 @@ pub enum LandingError {
         path: PathBuf,
         /// Relative to it.
         files: Vec<PathBuf>,
+        /// The lock of the index, if git left it.
+        lock: Option<PathBuf>,
     },
     /// A record is none.
     #[error("{} cannot be read: {why}", path.display())]

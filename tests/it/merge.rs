@@ -9,7 +9,7 @@ use crate::clean::branches;
 use crate::support::{Project, Ran};
 
 /// A file with eight lines, of which agents change the first or the last.
-const LINES: &str = "1\n2\n3\n4\n5\n6\n7\n8\n";
+pub const LINES: &str = "1\n2\n3\n4\n5\n6\n7\n8\n";
 const FIRST: &str = "@run sed -i 1s/.*/first/ l.txt";
 const LAST: &str = "@run sed -i 8s/.*/last/ l.txt";
 const OTHER_FIRST: &str = "@run sed -i 1s/.*/other/ l.txt";
@@ -209,7 +209,7 @@ fn nothing_to_merge_is_said() {
     let old = at(&project, "main");
     let ran = project.run(&["merge", "-y"]);
     assert_eq!(
-        (ran.code(), ran.out()),
+        (ran.code(), ran.out().as_str()),
         (0, "nothing to merge in main-task-a\nnothing to merge\n"),
         "{ran:?}"
     );
