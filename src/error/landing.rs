@@ -16,6 +16,10 @@ pub(super) fn remedy(e: &LandingError) -> (Kind, String) {
         LandingError::Unsigned(_) => {
             refused("mend that (commit.gpgSign asks for it), or merge by hand with the commands of: pleach plan")
         }
+        LandingError::ForeignSigner(setting) => refused(format!(
+            "remove it if you do not know it, else merge with the commands of pleach plan: git config --unset-all {}",
+            quote(setting)
+        )),
         LandingError::Held { .. } => broken("wait until it has ended, and call it again"),
         LandingError::CheckedOutTwice { .. } => refused("check something else out in all but one of them: git switch"),
         LandingError::NotItsCheckout { .. } => {

@@ -348,6 +348,7 @@ fn landing() -> Vec<Error> {
             code: Some(128),
             stderr: "fatal: failed to write commit object".into(),
         }),
+        LandingError::ForeignSigner("gpg.program".into()),
         LandingError::Held { holder: Some(4711) },
         LandingError::CheckedOutTwice {
             branch: branch(),

@@ -74,7 +74,7 @@ fn an_undo_that_is_killed_at_any_step_is_ended_by_the_next() {
     let project = project_with(&TASKS[..2]);
     let old = at(&project, "main");
     for (point, most) in [
-        ("fsync", 4),
+        ("fsync", 3),
         ("rename", 2),
         ("intended", 1),
         ("files-moved", 1),
@@ -97,7 +97,7 @@ fn an_undo_that_is_killed_at_any_step_is_ended_by_the_next() {
                 .assert_refused(2, &["no merge of pleach's here"]);
         }
     }
-    assert_eq!(deaths, 9);
+    assert_eq!(deaths, 8);
 }
 
 /// A project in which the git that updates the checkout is killed as soon as it writes `m.txt`, and with it, if that is
@@ -158,7 +158,7 @@ fn a_checkout_that_was_left_half_updated_is_put_back_by_the_next_command() {
         let old = at(&project, "main");
         assert_eq!(project.run(&["merge", "-y"]).0.status.code(), None);
         // Just as git was killed.
-        assert_eq!(read(&project, "c.txt").as_deref(), Some("changed"));
+        assert_eq!(read(&project, "c.txt").as_deref(), Some("changed\n"));
         assert!(project.repo().join(".git/index.lock").exists());
         assert_eq!(states(&project), ["landing"]);
         assert_eq!(at(&project, "main"), old);
@@ -189,7 +189,7 @@ fn what_the_user_did_to_a_half_updated_checkout_is_named_and_left_alone() {
             assert!(ran.err().contains(word), "{word}: {ran:?}");
         }
         assert_eq!(read(&project, "c.txt").as_deref(), Some("mine\n"));
-        assert_eq!(read(&project, "a/new.txt").as_deref(), Some("new"));
+        assert_eq!(read(&project, "a/new.txt").as_deref(), Some("new\n"));
     }
     project.sh("rm .git/index.lock; git restore c.txt");
     merge(&project, 0, &[]);
@@ -207,7 +207,7 @@ fn a_lock_that_somebody_may_hold_is_named_and_left_alone() {
     let ran = project.run(&["merge", "-y"]);
     assert_eq!(ran.code(), 3, "{ran:?}");
     assert!(ran.err().contains("index.lock"), "{ran:?}");
-    assert_eq!(read(&project, "c.txt").as_deref(), Some("changed"));
+    assert_eq!(read(&project, "c.txt").as_deref(), Some("changed\n"));
     assert_eq!(fs::read(&lock).expect("read the lock"), b"DIRC");
 }
 

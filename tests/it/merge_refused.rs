@@ -101,7 +101,7 @@ fn what_goes_on_in_a_checkout_is_named() {
         ),
         (
             "a bisection",
-            "git bisect -q start",
+            "git bisect start >/dev/null",
             &[],
             2,
             &["main is being bisected in ", "/repo"],
@@ -141,7 +141,7 @@ fn what_goes_on_in_a_checkout_is_named() {
         ),
         (
             "a checkout that is another's",
-            "git worktree add -q -b other ../w; mkdir ../x; echo keep >../x/l.txt; \
+            "git worktree add -q -b other ../w; git init -q ../x; echo keep >../x/l.txt; \
              echo \"$(cd ..; pwd)/x/.git\" >.git/worktrees/w/gitdir",
             onto,
             2,
