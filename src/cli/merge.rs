@@ -50,6 +50,9 @@ pub struct MergeArgs {
     /// Run it after each branch, not only at the end
     #[arg(long, requires = "verify")]
     pub verify_each: bool,
+    /// Run it also where it is remembered what it said of the same files
+    #[arg(long, requires = "verify")]
+    pub verify_again: bool,
     /// Remove the merged branches and their worktrees afterwards
     #[arg(long)]
     pub clean: bool,

@@ -3,19 +3,22 @@
 use std::path::Path;
 
 use crate::error::Error;
+use crate::landing::verify::sweep;
 use crate::landing::{LandingError, Merges, Record, State, settle_all};
 use crate::report;
 
-/// Takes the lock of landings, and settles those that were cut off, which it gives.
+/// Takes the lock of landings, settles those that were cut off, which it gives, and removes what their verifications
+/// left.
 pub(super) fn begin(common_dir: &Path) -> Result<(Merges, Vec<Record>), Error> {
     let merges = Merges::hold(common_dir)?;
     let settled = settle_all(&merges)?;
+    sweep(common_dir)?;
     Ok((merges, settled))
 }
 
 /// The same, for who moves nothing: whoever has the lock settles them himself.
 pub(super) fn settle_before_cleaning(common_dir: &Path) -> Result<(), Error> {
-    if !common_dir.join("pleach/merges").is_dir() {
+    if !common_dir.join("pleach/merge.lock").exists() {
         return Ok(());
     }
     match begin(common_dir) {

@@ -6,11 +6,13 @@ use super::confirm::{confirm, somebody_is_there};
 use super::landings::{became, begin};
 use super::place::{results_dir_here, stored, task_number};
 use super::planning::{Wish, of_session};
+use super::verify::Stoppable;
 use super::{Context, output};
 use crate::clean::{Grounds, Outcome, Plan, Request, Scope, carry_out, survey};
 use crate::cli::MergeArgs;
 use crate::error::{Error, exit};
 use crate::git::{Drivers, Identity, Place, identity};
+use crate::landing::verify::{Verification, Verified};
 use crate::landing::{
     BuildRequest, Builder, Built, Intent, LandingError, Made, MergedBranch, Merges, Record, Template, land,
 };
@@ -35,12 +37,15 @@ struct Job<'a> {
     tasks: Option<BTreeSet<usize>>,
     message: Option<Template>,
     identity: Identity,
+    /// What stops a verification, if there is to be one.
+    stoppable: Option<Stoppable>,
 }
 
 /// What is to land: commits, of which the last is where the target is to be.
 struct Ready {
     commits: Vec<Made>,
     tip: String,
+    verified: Option<Verified>,
 }
 
 pub(super) fn run(context: &Context, args: &MergeArgs) -> Result<u8, Error> {
@@ -77,6 +82,10 @@ pub(super) fn run(context: &Context, args: &MergeArgs) -> Result<u8, Error> {
             git_dir: place.origin().to_owned(),
             ..place.clone()
         })?,
+        stoppable: match args.verify.is_some() && !args.dry_run {
+            true => Some(Stoppable::new()?),
+            false => None,
+        },
     };
     if args.dry_run {
         let (plan, notes) = job.plan()?;
@@ -149,6 +158,12 @@ impl Job<'_> {
                 agreed = Some(wanted);
             }
             let ready = self.ready(&plan)?;
+            if let Some(verified) = &ready.verified {
+                doc.verified(verified);
+                if ready.commits.is_empty() {
+                    return Ok(Some(doc));
+                }
+            }
             match self.land(merges, &plan, &ready) {
                 Ok(record) => {
                     doc.merge_id = Some(record.id.to_string());
@@ -229,11 +244,12 @@ impl Job<'_> {
         report::out(&doc.planned()).map_err(output)
     }
 
-    /// Builds what is to land. This is the place where it is decided what of a plan that is: all of it.
+    /// Builds what is to land: all of the plan, or what of it passes the verification.
     fn ready(&self, plan: &MergePlan) -> Result<Ready, Error> {
         let session = self.stored.recorded.spec.session_id.to_string();
+        let place = &self.repository.place;
         let mut builder = Builder::new(BuildRequest {
-            common_dir: &self.repository.place.common_dir,
+            common_dir: &place.common_dir,
             plan,
             identity: &self.identity,
             known: self.known,
@@ -241,10 +257,26 @@ impl Job<'_> {
             message: self.message.as_ref(),
         })?;
         let all: Vec<usize> = (0..builder.steps()).collect();
-        match builder.build(&all)? {
+        let verified = match self.args.verify.as_deref().zip(self.stoppable.as_ref()) {
+            None => None,
+            Some((command, stoppable)) => {
+                let asked = Verification {
+                    place,
+                    command,
+                    each: self.args.verify_each,
+                    again: self.args.verify_again,
+                    known: self.known,
+                    steps: all.len(),
+                };
+                Some(stoppable.verified(&asked, &mut builder, &self.target_name())?)
+            }
+        };
+        let steps = verified.as_ref().map_or(&all, |verified| &verified.found.kept);
+        match builder.build(steps)? {
             Built::Whole { commits, tip, .. } => Ok(Ready {
                 commits,
                 tip: tip.to_string(),
+                verified,
             }),
             Built::Collides { step, .. } => Err(LandingError::NotAsPlanned {
                 branch: plan.steps[step].branch.clone(),

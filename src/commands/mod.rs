@@ -28,6 +28,7 @@ mod status;
 mod stop;
 mod undo;
 mod usage;
+mod verify;
 mod wait;
 mod watch;
 

@@ -1,6 +1,7 @@
 //! What is left of sessions on disk: worktrees, trash, and what was half made when something was killed.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::ffi::OsStr;
 use std::fs;
 use std::io;
 use std::path::{Path, PathBuf};
@@ -9,9 +10,10 @@ use super::repository::Seen;
 use super::{Check, Finding, Subject};
 use crate::clean::half_made;
 use crate::session::{Stored, TaskRecord, TaskState, WorktreeFate};
+use crate::store::lock::is_held;
 use crate::store::usage::Usage;
 use crate::words::{bytes, count, few};
-use crate::worktree::naming::{TRASH, short};
+use crate::worktree::naming::{TRASH, merge_of_scratch, short};
 use crate::worktree::trashed;
 
 /// Why a worktree is there.
@@ -32,7 +34,20 @@ pub(super) fn look(subject: &Subject, seen: Option<&Seen<'_>>, sessions: &[Store
     worktrees(&known, sessions, &mut usage, found);
     let default = subject.worktrees.as_ref().map(|(dir, _)| dir.as_path());
     if let Some(dir) = default {
-        strangers(dir, &known, &mut usage, found);
+        let registered = seen.map(|seen| seen.place.common_dir.join("worktrees"));
+        let scratch = |name: &OsStr| {
+            let registered = registered.as_ref().is_some_and(|all| all.join(name).is_dir());
+            registered && name.to_str().and_then(merge_of_scratch).is_some()
+        };
+        strangers(
+            dir,
+            |path| known.contains_key(path) || path.file_name().is_some_and(scratch),
+            &mut usage,
+            found,
+        );
+    }
+    if let (Some(dir), Some(seen)) = (default, seen) {
+        scratch_worktrees(dir, &seen.place.common_dir, &mut usage, found);
     }
     let of_sessions = sessions.iter().filter_map(|s| s.recorded.spec.repository.as_ref());
     let parents: BTreeSet<&Path> = of_sessions.map(|r| r.worktrees.as_path()).chain(default).collect();
@@ -148,7 +163,7 @@ fn worktrees(known: &BTreeMap<PathBuf, Why>, sessions: &[Stored], usage: &mut Us
 }
 
 /// What is where worktrees go, and belongs to no session.
-fn strangers(dir: &Path, known: &BTreeMap<PathBuf, Why>, usage: &mut Usage, found: &mut Vec<Finding>) {
+fn strangers(dir: &Path, is_known: impl Fn(&Path) -> bool, usage: &mut Usage, found: &mut Vec<Finding>) {
     let entries = match fs::read_dir(dir) {
         // Not there, or a file: that is said with the repository.
         Err(e) if matches!(e.kind(), io::ErrorKind::NotFound | io::ErrorKind::NotADirectory) => return,
@@ -158,7 +173,7 @@ fn strangers(dir: &Path, known: &BTreeMap<PathBuf, Why>, usage: &mut Usage, foun
     let mut strangers: Vec<PathBuf> = (entries.flatten())
         .filter(|entry| entry.file_name() != TRASH)
         .map(|entry| entry.path())
-        .filter(|path| !known.contains_key(path))
+        .filter(|path| !is_known(path))
         .collect();
     strangers.sort_unstable();
     if strangers.is_empty() {
@@ -177,6 +192,36 @@ fn strangers(dir: &Path, known: &BTreeMap<PathBuf, Why>, usage: &mut Usage, foun
                 few(&names)
             ))
             .hint("a session with another --results-dir may know them; see what of them is pleach's and can go: pleach clean --dry-run"),
+    );
+}
+
+/// Worktrees in which merges run a command. One that is at work needs its own, and removes it.
+fn scratch_worktrees(dir: &Path, common_dir: &Path, usage: &mut Usage, found: &mut Vec<Finding>) {
+    let entries = fs::read_dir(common_dir.join("worktrees"))
+        .into_iter()
+        .flatten()
+        .flatten();
+    let registered = entries.filter(|entry| entry.file_name().to_str().and_then(merge_of_scratch).is_some());
+    let mut left: Vec<PathBuf> = registered.map(|entry| dir.join(entry.file_name())).collect();
+    left.sort_unstable();
+    // Whether a merge is at work is asked last: what is seen of one that has ended since is gone.
+    if left.is_empty() || is_held(&common_dir.join("pleach/merge.lock")).unwrap_or(true) {
+        return;
+    }
+    left.retain(|path| is_there(path));
+    if left.is_empty() {
+        return;
+    }
+    let size = bytes(left.iter().map(|path| usage.count(path)).sum());
+    let names: Vec<String> = left.iter().map(|path| path.display().to_string()).collect();
+    let number = count(left.len(), "worktree");
+    found.push(
+        Check::Leftovers
+            .note(format!(
+                "{number} of merges that were killed while they verified ({size}): {}",
+                few(&names)
+            ))
+            .hint("nothing in them is needed; the next merge removes them: pleach merge"),
     );
 }
 

@@ -13,6 +13,7 @@ use super::Kind;
 use crate::agent::claude::LONGEST_PROMPT;
 use crate::git::{GitError, OLDEST_TO_RUN, Version};
 use crate::landing::LandingError;
+use crate::landing::verify::Ending;
 use crate::merge::PlanError;
 use crate::session::SessionError;
 use crate::supervisor::{LaunchError, SupervisorError};
@@ -235,6 +236,10 @@ pub enum Error {
     #[error("there is a branch {name} already")]
     BranchTaken { name: String },
 
+    /// `--verify`
+    #[error("the command to verify with fails on {target} itself, and nothing was merged: {ending}")]
+    TargetFailsVerify { target: String, ending: Ending },
+
     /// Neither a terminal nor `-y`.
     #[error("nobody can be asked here whether that is meant: this is no terminal")]
     NobodyToAsk,
@@ -405,6 +410,11 @@ impl Error {
             }
             Self::BranchInvalid { .. } => refused("see what git allows: git check-ref-format --help"),
             Self::BranchTaken { .. } => refused("name another; nothing is written over: --to BRANCH"),
+
+            Self::TargetFailsVerify { .. } => refused(
+                "mend the target first, or give a command that succeeds there in a fresh worktree (the user's checkout is \
+                 $PLEACH_REPO); to ask again where that is only remembered: --verify-again",
+            ),
 
             Self::NobodyToAsk => refused("see what it would do with --dry-run, and then do it without being asked: -y"),
             Self::SessionAtWork { session } => refused(format!("end it first: pleach stop {session}")),

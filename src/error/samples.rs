@@ -8,6 +8,7 @@ use rustix::io::Errno;
 use super::Error;
 use crate::git::{GitError, Version};
 use crate::landing::LandingError;
+use crate::landing::verify::Ending;
 use crate::merge::PlanError;
 use crate::session::{IllegalMove, SessionError};
 use crate::store::journal::JournalError;
@@ -281,6 +282,14 @@ fn plan() -> Vec<Error> {
             directory: REPOSITORY.into(),
         },
         PlanError::NoRevision("fix/retry".into()).into(),
+        Error::TargetFailsVerify {
+            target: "main".into(),
+            ending: Ending {
+                exit_code: Some(101),
+                signal: None,
+                output: String::new(),
+            },
+        },
     ]
 }
 

@@ -9,6 +9,7 @@ mod interrupted;
 mod message;
 mod moving;
 mod record;
+pub mod verify;
 
 use std::path::{Path, PathBuf};
 

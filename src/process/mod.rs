@@ -22,8 +22,8 @@ pub use job::{can_be_continued, is_ignored, is_in_foreground};
 pub use memory::{available_memory, installed_memory, swap_space};
 pub use orphans::reap_orphans;
 pub use spawn::{
-    become_subreaper, hand, keep_files_from_children, own_program, spawn_bound_to_parent, spawn_without_terminal,
-    take_handed, take_stdin,
+    become_subreaper, hand, keep_files_from_children, own_program, resign_as_subreaper, spawn_bound_to_parent,
+    spawn_bound_without_terminal, spawn_without_terminal, take_handed, take_stdin,
 };
 pub use tree::{end_lost, end_marked, is_any_alive, is_any_in, kill_descendants, signal_group};
 pub use usage::{Usage, cpu_percent, usage_below};

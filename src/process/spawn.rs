@@ -107,10 +107,25 @@ pub fn become_subreaper() -> io::Result<()> {
     Ok(())
 }
 
+/// Lets orphans go where they would go without [`become_subreaper`].
+pub fn resign_as_subreaper() -> io::Result<()> {
+    #[cfg(target_os = "linux")]
+    rustix::process::set_child_subreaper(None)?;
+    Ok(())
+}
+
 /// Starts a program in a process group of its own that the kernel kills when the calling *thread* ends (Linux): call
 /// it from the main thread.
 pub fn spawn_bound_to_parent(command: &mut Command) -> io::Result<Child> {
-    command.process_group(0);
+    bind_to_parent(command.process_group(0)).spawn()
+}
+
+/// The same in an OS session of its own: what asks on the terminal is refused, instead of being stopped for ever.
+pub fn spawn_bound_without_terminal(command: &mut Command) -> io::Result<Child> {
+    spawn_without_terminal(bind_to_parent(command))
+}
+
+fn bind_to_parent(command: &mut Command) -> &mut Command {
     #[cfg(target_os = "linux")]
     {
         let parent = rustix::process::getpid();
@@ -133,7 +148,7 @@ pub fn spawn_bound_to_parent(command: &mut Command) -> io::Result<Child> {
             command.pre_exec(bind);
         }
     }
-    command.spawn()
+    command
 }
 
 #[cfg(test)]

@@ -5,7 +5,9 @@ use std::fmt::Write;
 use schemars::JsonSchema;
 use serde::Serialize;
 
+use super::verify::{VerifyFailure, VerifyRuns, end_of, why_not_passed};
 use super::{CleanDocument, count, one_line, program, quote, unbroken};
+use crate::landing::verify::{Verified, Why};
 use crate::merge::{Branch, BranchState, MergePlan, Mode, TARGET};
 
 /// A merge as JSON.
@@ -33,6 +35,8 @@ pub struct MergeDocument {
     pub left_out: Vec<LeftOutEntry>,
     /// Branches in which there is nothing to merge: they are in the target already, or change nothing.
     pub nothing_to_merge: Vec<String>,
+    /// How often the command to verify with was asked; none without one.
+    pub verification: Option<VerifyRuns>,
     /// What the user should know, a line each.
     pub notes: Vec<String>,
     /// What became of merged branches and worktrees; none when they were left.
@@ -69,6 +73,8 @@ pub struct LeftOutEntry {
     pub with: Vec<String>,
     /// Where.
     pub paths: Vec<String>,
+    /// What the command to verify with said of it; none when the plan left it out.
+    pub verify: Option<VerifyFailure>,
 }
 
 impl MergeDocument {
@@ -97,11 +103,39 @@ impl MergeDocument {
                     why: why(&left.with, &left.paths),
                     with: left.with.clone(),
                     paths: left.paths.clone(),
+                    verify: None,
                 })
                 .collect(),
             nothing_to_merge: plan.branches.iter().filter(idle).map(|b| b.name.clone()).collect(),
+            verification: None,
             notes,
             cleaned: None,
+        }
+    }
+
+    /// Leaves out what did not pass.
+    pub fn verified(&mut self, verified: &Verified) {
+        self.verification = Some(VerifyRuns {
+            runs: verified.runs,
+            remembered: verified.remembered,
+        });
+        let names: Vec<String> = self.merged.iter().map(|merged| merged.branch.clone()).collect();
+        let all = std::mem::take(&mut self.merged);
+        for (step, merged) in all.into_iter().enumerate() {
+            match verified.found.culprits.iter().find(|culprit| culprit.step == step) {
+                None => self.merged.push(merged),
+                Some(culprit) => self.left_out.push(LeftOutEntry {
+                    branch: merged.branch,
+                    task_id: merged.task_id,
+                    why: why_not_passed(culprit, &names),
+                    with: Vec::new(),
+                    paths: match &culprit.why {
+                        Why::Fails(_) => Vec::new(),
+                        Why::Collides { paths, .. } => paths.clone(),
+                    },
+                    verify: Some(VerifyFailure::of(culprit, &names)),
+                }),
+            }
         }
     }
 
@@ -138,21 +172,31 @@ impl MergeDocument {
 
     /// What has happened, as text.
     pub fn landed(&self) -> String {
+        let mut text = String::new();
+        let failed = |left: &LeftOutEntry| Some((unbroken(&left.branch), unbroken(&left.why), left.verify.clone()?));
+        for (branch, why, failure) in self.left_out.iter().filter_map(failed) {
+            let _ = writeln!(text, "left out: {branch}: {why}{}", end_of(&failure.output_tail));
+        }
+        if let Some(VerifyRuns { runs, remembered }) = self.verification {
+            let _ = writeln!(text, "verified: {}, {remembered} remembered", count(runs, "run"));
+        }
         let Some(new) = &self.new else {
-            return String::new();
+            return text;
         };
         let left_out = match self.left_out.len() {
             0 => String::new(),
             n => format!(", {n} left out"),
         };
-        format!(
+        let _ = write!(
+            text,
             "{}: {} -> {}, {} merged{left_out}\nto take it back: {} undo\n",
             unbroken(&self.target),
             short(&self.old),
             short(new),
             branches(self.merged.len()),
             program()
-        )
+        );
+        text
     }
 }
 

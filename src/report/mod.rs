@@ -25,6 +25,7 @@ mod schema;
 mod screen;
 mod status;
 mod table;
+mod verify;
 mod words;
 
 use std::io::{self, IsTerminal, Write};
@@ -46,6 +47,7 @@ pub use run::{Left, Started, goes_on, resume, started};
 pub use schema::schemas;
 pub use status::{headline, status};
 pub use table::LiveTable;
+pub use verify::{VerifyFailure, VerifyRuns, end_of, verifying};
 pub use words::{clock, commands_of, escape, looking_there, program, time_of_day};
 
 use words::{one_line, unbroken};

@@ -23,6 +23,21 @@ pub fn worktrees_dir(place: &Place) -> PathBuf {
     root.parent().unwrap_or(root).join(name)
 }
 
+/// How the name of a worktree begins in which the command of a merge is run; the id of the merge follows.
+const SCRATCH_PREFIX: &str = "verify-";
+
+/// The worktree, among the others, in which a merge runs its command.
+pub fn scratch_worktree(worktrees: &Path, merge: Uuid) -> PathBuf {
+    worktrees.join(format!("{SCRATCH_PREFIX}{merge}"))
+}
+
+/// The merge whose scratch worktree has this name.
+pub fn merge_of_scratch(name: &str) -> Option<Uuid> {
+    let id = Uuid::parse_str(name.strip_prefix(SCRATCH_PREFIX)?).ok()?;
+    // Not in any of the other forms in which one can be written.
+    (name.strip_prefix(SCRATCH_PREFIX) == Some(&id.to_string())).then_some(id)
+}
+
 /// The branch of a task: `<branch>-task-<id>`, on a detached HEAD `<short commit>-task-<id>`.
 pub fn branch_of(base: &Base, task: &TaskId) -> String {
     let from = match &base.branch {
@@ -179,6 +194,24 @@ mod tests {
             "a.1234abcx.Xy12Zk",
         ] {
             assert!(!is_trashed(other), "{other}");
+        }
+    }
+
+    #[test]
+    fn a_scratch_worktree_is_known_by_its_name() {
+        let merge = Uuid::from_u128(0x1234_abcd_0000_0000_0000_0000_0000_0000);
+        let path = scratch_worktree(Path::new("/w"), merge);
+        assert_eq!(path, Path::new("/w/verify-1234abcd-0000-0000-0000-000000000000"));
+        let name = path.file_name().unwrap().to_str().unwrap();
+        assert_eq!(merge_of_scratch(name), Some(merge));
+        for other in [
+            "verify-",
+            "verify-x",
+            &name.to_uppercase(),
+            &name.replace("0-0", "00"),
+            &name[7..],
+        ] {
+            assert_eq!(merge_of_scratch(other), None, "{other}");
         }
     }
 

@@ -30,6 +30,7 @@ mod logs_followed;
 mod merge;
 mod merge_interrupted;
 mod merge_refused;
+mod merge_verify;
 mod moved_refs;
 mod no_process_left;
 mod overview;
