@@ -2,14 +2,15 @@
 
 use std::path::{Path, PathBuf};
 
+use git2::Repository;
 use uuid::Uuid;
 
 use super::Context;
 use crate::error::Error;
-use crate::git::{self, Place};
+use crate::git::{self, GitError, Place};
 use crate::session::{
-    self, SessionError, SessionSpec, StatusDocument, Stored, TaskRecord, TaskState, TaskStatusName, document, find,
-    read_json,
+    self, RepositorySpec, SessionError, SessionSpec, StatusDocument, Stored, TaskRecord, TaskState, TaskStatusName,
+    document, find, read_json,
 };
 use crate::store::atomic::{self, Durability};
 use crate::store::lock;
@@ -120,6 +121,22 @@ pub(super) fn stored(context: &Context, query: Option<&str>) -> Result<Stored, E
     Ok(session::stored(&session(context, query)?)?)
 }
 
+/// The repository of a session, opened; none for one without worktrees.
+pub(super) fn repository_of(spec: &SessionSpec) -> Result<Option<(&RepositorySpec, Repository)>, Error> {
+    let Some(repository) = &spec.repository else {
+        return Ok(None);
+    };
+    let dir = &repository.place.common_dir;
+    if !dir.exists() {
+        return Err(Error::RepositoryMoved {
+            session: short(spec.session_id),
+            was: dir.clone(),
+        });
+    }
+    let opened = Repository::open(dir).map_err(GitError::libgit2(format!("cannot open {}", dir.display())))?;
+    Ok(Some((repository, opened)))
+}
+
 /// The number, from 1, of the task that is meant: its id, the beginning of it, or its number.
 pub(super) fn task_number(spec: &SessionSpec, query: &str) -> Result<usize, Error> {
     let position = |wanted: &dyn Fn(&str) -> bool| -> Vec<usize> {
@@ -155,13 +172,14 @@ pub(super) fn status_of(stored: &Stored) -> StatusDocument {
         live(&stored.paths, stored.held, record)
     });
     note_torn(&mut doc, recorded.torn, stored.held);
-    // What was kept may have been removed since: by clean, or by the user.
-    for task in doc
-        .tasks
-        .iter_mut()
-        .filter(|task| task.status == TaskStatusName::Completed)
-    {
-        task.worktree.take_if(|path| path.symlink_metadata().is_err());
+    // What was kept may have been removed since, by clean or by the user, and what was removed made anew by `open`.
+    for (task, record) in doc.tasks.iter_mut().zip(&recorded.state.tasks) {
+        if task.status == TaskStatusName::Completed {
+            task.worktree.take_if(|path| path.symlink_metadata().is_err());
+            let there = record.site().map(|site| &site.worktree);
+            let reopened = || there.filter(|path| path.join(".git").is_file()).cloned();
+            task.worktree = task.worktree.take().or_else(reopened);
+        }
     }
     doc
 }

@@ -1,11 +1,17 @@
-//! `pleach results`: what each task answered.
+//! `pleach results`: what each task answered, what it changed and what it took.
 
-use super::place::{session_before_task, status_of, task_number, text_of};
+use git2::{Oid, Repository};
+
+use super::diff::listed;
+use super::place::{repository_of, session_before_task, status_of, task_number, text_of};
 use super::{Context, output};
 use crate::cli::QueryArgs;
 use crate::error::{Error, exit};
-use crate::report::{self, ResultsDocument, TaskResult};
+use crate::git::files_between;
+use crate::report::{self, ChangedFile, ResultsDocument, TaskResult};
 use crate::session::{Stored, TaskStatus, TaskStatusName, stored};
+use crate::words::quote;
+use crate::worktree::naming::short;
 
 pub(super) fn run(context: &Context, args: &QueryArgs) -> Result<u8, Error> {
     let stored = stored(&session_before_task(context, args.session.as_deref(), "results")?)?;
@@ -17,7 +23,12 @@ pub(super) fn run(context: &Context, args: &QueryArgs) -> Result<u8, Error> {
     let doc = status_of(&stored);
     let (session_id, overall_status) = (doc.session_id, doc.overall_status);
     let chosen = doc.tasks.into_iter().filter(|t| only.is_none_or(|n| t.task_num == n));
-    let tasks: Vec<TaskResult> = chosen.map(|task| result(&stored, task)).collect();
+    // Where it cannot be read the answers are shown all the same.
+    let repository = repository_of(&stored.recorded.spec)
+        .ok()
+        .flatten()
+        .map(|(_, opened)| opened);
+    let tasks: Vec<TaskResult> = chosen.map(|task| result(&stored, repository.as_ref(), task)).collect();
     if args.json {
         let document = ResultsDocument {
             schema: 1,
@@ -27,12 +38,16 @@ pub(super) fn run(context: &Context, args: &QueryArgs) -> Result<u8, Error> {
         };
         report::json(&document).map_err(output)?;
     } else {
-        report::out(&report::results(overall_status, &tasks)).map_err(output)?;
+        let option =
+            (context.results_dir.as_ref()).map_or(String::new(), |dir| format!(" --results-dir {}", quote(dir)));
+        let session = short(stored.recorded.spec.session_id);
+        let diff = format!("{}{option} diff {session}", report::program());
+        report::out(&report::results(overall_status, &tasks, &diff)).map_err(output)?;
     }
     Ok(exit::DONE)
 }
 
-fn result(stored: &Stored, status: TaskStatus) -> TaskResult {
+fn result(stored: &Stored, repository: Option<&Repository>, status: TaskStatus) -> TaskResult {
     let id = status.transaction_id.clone();
     let running = status.status == TaskStatusName::Running;
     // Of a running task what it printed so far; else what it answered.
@@ -49,10 +64,18 @@ fn result(stored: &Stored, status: TaskStatus) -> TaskResult {
             .map(|o| o.last_words.clone())
             .filter(|w| !w.is_empty()),
         log: log.exists().then_some(log),
+        files: repository.and_then(|repository| changed(repository, &status)),
         answer_file: path.exists().then_some(path),
         id,
         status,
     }
+}
+
+/// The files of a settled task, as it was settled: later its branch may have more.
+fn changed(repository: &Repository, status: &TaskStatus) -> Option<Vec<ChangedFile>> {
+    let commit = |id: &Option<String>| Oid::from_str(id.as_deref()?).ok();
+    let files = files_between(repository, commit(&status.base)?, commit(&status.head)?).ok()?;
+    Some(files.into_iter().map(listed).collect())
 }
 
 /// While it runs, the beginning of a stream may stand where the answer will be.

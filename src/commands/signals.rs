@@ -1,4 +1,5 @@
-//! The signals of the commands that stay: `run --sync`, `watch` and `status --watch`.
+//! The signals of the commands that stay (`run --sync`, `watch` and `status --watch`), or that start a program on the
+//! terminal (`diff`, `open --shell`).
 //!
 //! They come on a thread of their own, so that they are acted on even while the display waits for a terminal or a
 //! reader that takes nothing.
@@ -55,6 +56,15 @@ impl Caught {
     pub(super) fn ends(self) -> bool {
         matches!(self, Self::Interrupt | Self::Terminate)
     }
+}
+
+/// From here on Ctrl-C does not end this process: it is for the program that has the terminal, which gets it too.
+pub(super) fn leave_interrupts() -> Result<(), Error> {
+    let failed = Error::SignalsNotCaught;
+    let runtime = Builder::new_current_thread().enable_all().build().map_err(failed)?;
+    let _in_runtime = runtime.enter();
+    // Once it was caught it stays so, and what this process starts gets it as usual.
+    signal(SignalKind::interrupt()).map(drop).map_err(failed)
 }
 
 /// What a command that stays waits for.

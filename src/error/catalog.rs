@@ -19,6 +19,7 @@ use crate::session::SessionError;
 use crate::supervisor::{LaunchError, SupervisorError};
 use crate::task::input::InputError;
 use crate::words::{dollars, few, quote};
+use crate::worktree::WorktreeError;
 
 /// An error for the user. Its name in the documentation is that of the variant, in lower case with hyphens.
 #[derive(Debug, thiserror::Error)]
@@ -215,6 +216,28 @@ pub enum Error {
     /// Again and again somebody commits on it.
     #[error("{branch} has moved again and again while the merge was made ready")]
     TargetRestless { branch: String },
+    /// For `diff` and `open`.
+    #[error("the session ran without worktrees: its tasks have no branches")]
+    NoBranches { directory: PathBuf },
+    /// It waits for its turn, or never began.
+    #[error("task {task} has no work yet")]
+    NoWorkYet { session: String, task: String },
+    /// Somebody has deleted it.
+    #[error("the branch {branch} of task {task} is gone")]
+    BranchGone {
+        session: String,
+        task: String,
+        branch: String,
+    },
+    /// Something that is no worktree is in its place.
+    #[error("{source}")]
+    WorktreeBlocked { branch: String, source: WorktreeError },
+    /// No disk, most of all.
+    #[error("{source}")]
+    WorktreeNotMade { branch: String, source: WorktreeError },
+    /// `$SHELL`
+    #[error("the shell {} cannot be started: {source}", shell.display())]
+    ShellNotStarted { shell: PathBuf, source: io::Error },
 
     /// A request to stop cannot be left.
     #[error("cannot ask the supervisor to stop, in {}: {source}", directory.display())]
@@ -395,6 +418,23 @@ impl Error {
             Self::TargetNoBranch { .. } => refused("name a branch of this repository: --onto BRANCH"),
             Self::TaskHasNoBranch { session, .. } => refused(format!("see what became of it: pleach status {session}")),
             Self::TargetRestless { .. } => refused("nothing was moved; call it again when nobody commits there"),
+            Self::NoBranches { directory } => {
+                refused(format!("see what they changed where they ran: cd {}", quote(directory)))
+            }
+            Self::NoWorkYet { session, .. } => refused(format!("see where it stands: pleach status {session}")),
+            Self::BranchGone { session, task, branch } => refused(format!(
+                "make it again where its work was settled: pleach recover {session} {task} --to {}",
+                quote(branch)
+            )),
+            Self::WorktreeBlocked { branch, .. } => refused(format!(
+                "move that away and ask again, or choose a place: git worktree add DIR {}",
+                quote(branch)
+            )),
+            Self::WorktreeNotMade { branch, .. } => broken(format!(
+                "mend that and ask again, or choose a place: git worktree add DIR {}",
+                quote(branch)
+            )),
+            Self::ShellNotStarted { .. } => refused("name one that is there, such as: export SHELL=/bin/sh"),
 
             Self::StopNotAsked { directory, .. } => broken(format!(
                 "ask as the user who may write there: ls -ld {}",

@@ -31,6 +31,7 @@ pub(super) fn all() -> Vec<(&'static str, Vec<Error>)> {
         ("Asking about a session", ask()),
         ("Planning the merge", plan()),
         ("Merging, and undoing it", landing()),
+        ("Looking at the work", look()),
         (
             "Stopping a session",
             vec![Error::StopNotAsked {
@@ -264,6 +265,41 @@ fn ask() -> Vec<Error> {
             source: illegal,
         }
         .into(),
+    ]
+}
+
+fn look() -> Vec<Error> {
+    let (session, branch) = (|| SESSION[..8].to_owned(), || "main-task-login".to_owned());
+    let place = || PathBuf::from("/home/you/shop.pleach/main-task-login");
+    vec![
+        Error::NoBranches {
+            directory: REPOSITORY.into(),
+        },
+        Error::NoWorkYet {
+            session: session(),
+            task: "login".into(),
+        },
+        Error::BranchGone {
+            session: session(),
+            task: "login".into(),
+            branch: branch(),
+        },
+        Error::WorktreeBlocked {
+            branch: branch(),
+            source: WorktreeError::Strange(place()),
+        },
+        Error::WorktreeNotMade {
+            branch: branch(),
+            source: WorktreeError::Io {
+                doing: "make",
+                path: place(),
+                source: full(),
+            },
+        },
+        Error::ShellNotStarted {
+            shell: "/usr/bin/fish".into(),
+            source: missing(),
+        },
     ]
 }
 

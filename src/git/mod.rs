@@ -6,14 +6,16 @@
 
 mod changes;
 mod drivers;
+mod pager;
 mod program;
 mod refs;
 mod register;
 mod repository;
 mod worktrees;
 
-pub use changes::{Changes, changes_between};
-pub use drivers::{Drivers, drivers, without_foreign};
+pub use changes::{Changes, FileChange, FileChangeKind, changes_between, files_between};
+pub use drivers::{Drivers, Showing, decides_merges, drivers, for_showing, without_foreign};
+pub use pager::Pager;
 pub use program::{Git, LOCAL_VARIABLES, TO_TELL, Version, version};
 pub use refs::delete_refs;
 pub use register::add_worktree_without_checkout;

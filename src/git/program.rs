@@ -8,7 +8,7 @@ use std::fs::File;
 use std::io::Write;
 use std::os::unix::process::CommandExt;
 use std::path::{Path, PathBuf};
-use std::process::{Command, Output, Stdio};
+use std::process::{Command, ExitStatus, Output, Stdio};
 use std::sync::Arc;
 use std::sync::mpsc::channel;
 use std::thread::Builder;
@@ -58,7 +58,6 @@ impl std::fmt::Display for Version {
 /// The version of the git program in PATH.
 pub fn version() -> Result<Version, GitError> {
     let mut command = Command::new("git");
-    command.process_group(0);
     let output = output(&mut command, &["--version"], b"", Some(TO_TELL), None)?;
     let text = String::from_utf8_lossy(&output.stdout);
     parse_version(&text).ok_or_else(|| GitError::NoVersion(text.trim().to_owned()))
@@ -157,6 +156,27 @@ impl Git {
         Err(failure(args, &output))
     }
 
+    /// Runs git for somebody who looks on, without a pager of its own: what it prints goes to `output`, what it complains of to standard error, and it
+    /// belongs to this process's job, so that Ctrl-C reaches it. `paged` says that a pager shows what it prints,
+    /// on so many columns.
+    pub fn show<S: AsRef<OsStr>>(&self, args: &[S], output: Stdio, paged: Option<u16>) -> Result<ExitStatus, GitError> {
+        let mut command = self.command();
+        if let Some(columns) = paged {
+            // As git tells itself: with it there are colours, though it prints into a pipe.
+            command.env("GIT_PAGER_IN_USE", "true");
+            if columns > 0 {
+                command.env("COLUMNS", columns.to_string());
+            }
+        }
+        let started = command
+            .arg("--no-pager")
+            .args(args)
+            .stdin(Stdio::null())
+            .stdout(output)
+            .status();
+        started.map_err(GitError::NoProgram)
+    }
+
     fn output<S: AsRef<OsStr>>(&self, args: &[S], input: &[u8]) -> Result<Output, GitError> {
         let held = self.held.as_ref().filter(|_| input.is_empty());
         let held = held.map(|file| file.try_clone()).transpose();
@@ -174,7 +194,6 @@ impl Git {
             .env("GIT_TERMINAL_PROMPT", "0")
             .env("GIT_OPTIONAL_LOCKS", "0")
             .env("GIT_DIR", &self.git_dir)
-            .process_group(0)
             .args(["-c", "core.fsmonitor=false", "-c", "core.hooksPath=/dev/null"]);
         for entry in &self.configuration {
             command.args(["-c", entry]);
@@ -190,7 +209,7 @@ impl Git {
     }
 }
 
-/// Runs a git that leads a process group of its own.
+/// Runs git as the leader of a process group of its own.
 fn output<S: AsRef<OsStr>>(
     command: &mut Command,
     args: &[S],
@@ -199,6 +218,7 @@ fn output<S: AsRef<OsStr>>(
     held: Option<File>,
 ) -> Result<Output, GitError> {
     let mut child = command
+        .process_group(0)
         .args(args)
         .stdin(match held {
             Some(file) => file.into(),

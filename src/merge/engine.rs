@@ -12,7 +12,7 @@ use schemars::JsonSchema;
 use serde::Serialize;
 use tempfile::TempDir;
 
-use crate::git::{Drivers, Git, GitError, without_foreign};
+use crate::git::{Drivers, Git, GitError, decides_merges, without_foreign};
 
 /// One path in which a merge conflicts.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, JsonSchema)]
@@ -65,7 +65,8 @@ impl Engine {
         let git = git
             .with_variable("GIT_NO_LAZY_FETCH", "1")
             .with_variable("GIT_ALLOW_PROTOCOL", "none");
-        let (git, foreign) = without_foreign(git, known)?;
+        let (git, mut foreign) = without_foreign(git, known)?;
+        foreign.retain(|key| decides_merges(key));
         let engine = Self {
             git,
             repository,

@@ -1,16 +1,21 @@
-//! What each task answered; of a failed one why, and where to look.
+//! What each task answered, what it changed and what it took; of a failed one why, and where to look.
 
 use std::fmt::Write;
 use std::path::PathBuf;
+use std::time::Duration;
 
 use schemars::JsonSchema;
 use serde::Serialize;
 
+use super::diff::{ChangedFile, files};
 use super::status::{activity, changes, word};
-use super::{count, escape, from_agent, one_line, quote};
+use super::{count, dollars, elapsed, escape, from_agent, one_line, quote};
 use crate::session::{OverallStatus, TaskStatus, TaskStatusName};
 use crate::store::path_json;
 use crate::task::Outcome;
+
+/// How many files of a task are named.
+const FILES: usize = 10;
 
 /// The results as JSON.
 #[derive(Debug, Serialize, JsonSchema)]
@@ -37,20 +42,22 @@ pub struct TaskResult {
     #[serde(with = "path_json::option")]
     #[schemars(with = "Option<path_json::Form>")]
     pub answer_file: Option<PathBuf>,
+    /// What it changed; none before it is settled, and where its repository cannot be read.
+    pub files: Option<Vec<ChangedFile>>,
     #[serde(flatten)]
     pub status: TaskStatus,
 }
 
-/// All of it as text.
-pub fn results(session: OverallStatus, tasks: &[TaskResult]) -> String {
+/// All of it as text. `diff` is the command that shows what a task of the session changed, without the task.
+pub fn results(session: OverallStatus, tasks: &[TaskResult], diff: &str) -> String {
     let mut text = String::new();
     for task in tasks {
-        one(&mut text, session, task);
+        one(&mut text, session, task, diff);
     }
     text
 }
 
-fn one(text: &mut String, session: OverallStatus, task: &TaskResult) {
+fn one(text: &mut String, session: OverallStatus, task: &TaskResult, diff: &str) {
     let status = &task.status;
     if !text.is_empty() {
         text.push('\n');
@@ -70,6 +77,16 @@ fn one(text: &mut String, session: OverallStatus, task: &TaskResult) {
     }
     if let Some(branch) = &status.branch {
         line("branch", format!("{branch}  {}", changes(status)).trim_end());
+    }
+    let changed = task.files.as_deref().unwrap_or_default();
+    for (index, file) in files(changed, FILES).iter().enumerate() {
+        line(if index == 0 { "files" } else { "" }, file);
+    }
+    if let Some(more @ 1..) = changed.len().checked_sub(FILES) {
+        line("", &format!("and {more} more: {diff} {}", quote(&task.id)));
+    }
+    if let Some(took) = took(status) {
+        line("took", &took);
     }
     if let Some(error) = &status.error {
         let reason = status.reason.map_or(String::new(), |r| format!("{}: ", r.name()));
@@ -103,6 +120,22 @@ fn one(text: &mut String, session: OverallStatus, task: &TaskResult) {
         TaskStatusName::Completed => {}
     }
     answer(text, task);
+}
+
+/// `2 min, 1 attempt, 3 turns, $0.12`, once it is settled.
+fn took(status: &TaskStatus) -> Option<String> {
+    let settled = status.duration.filter(|_| status.outcome.is_some());
+    let time = elapsed(Duration::from_secs_f64(settled?));
+    let more = [
+        (status.attempts > 0).then(|| count(status.attempts, "attempt")),
+        status
+            .turns
+            .filter(|turns| *turns > 0)
+            .map(|turns| count(turns, "turn")),
+        status.cost_usd.filter(|usd| *usd > 0.0).map(dollars),
+    ];
+    let parts: Vec<String> = [time].into_iter().chain(more.into_iter().flatten()).collect();
+    Some(parts.join(", "))
 }
 
 fn answer(text: &mut String, task: &TaskResult) {

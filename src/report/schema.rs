@@ -5,7 +5,7 @@
 use schemars::{Schema, schema_for};
 
 use super::{
-    CleanDocument, Diagnosis, DryRun, ListDocument, LogsDocument, MergeDocument, Overview, PlanDocument,
+    CleanDocument, Diagnosis, DiffDocument, DryRun, ListDocument, LogsDocument, MergeDocument, Overview, PlanDocument,
     RecoverDocument, ResultsDocument, UndoDocument,
 };
 use crate::session::StatusDocument;
@@ -20,6 +20,7 @@ pub fn schemas() -> Vec<(&'static str, Schema)> {
         ("merge", schema_for!(MergeDocument)),
         ("undo", schema_for!(UndoDocument)),
         ("logs", schema_for!(LogsDocument)),
+        ("diff", schema_for!(DiffDocument)),
         ("recover", schema_for!(RecoverDocument)),
         ("overview", schema_for!(Overview)),
         ("doctor", schema_for!(Diagnosis)),

@@ -249,15 +249,18 @@ pub(super) fn detail(task: &TaskStatus) -> String {
 pub(super) fn changes(task: &TaskStatus) -> String {
     match (task.commits, task.files_changed, task.insertions, task.deletions) {
         (Some(0), ..) => "changed nothing".into(),
-        (Some(commits), Some(files), Some(plus), Some(minus)) => {
-            format!(
-                "{}, {}, +{plus} -{minus}",
-                count(commits, "commit"),
-                count(files, "file")
-            )
-        }
+        (Some(commits), Some(files), Some(plus), Some(minus)) => amount(commits, files, plus, minus),
         _ => String::new(),
     }
+}
+
+/// The same of any two commits.
+pub(super) fn amount(commits: usize, files: usize, plus: usize, minus: usize) -> String {
+    format!(
+        "{}, {}, +{plus} -{minus}",
+        count(commits, "commit"),
+        count(files, "file")
+    )
 }
 
 #[cfg(test)]

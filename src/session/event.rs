@@ -30,7 +30,8 @@ pub enum EventKind {
     SessionStarted {
         /// Which process it is.
         supervisor: ProcessIdentity,
-        /// The filter and merge drivers in git's configuration: those that appear later were not the user's.
+        /// The drivers in git's configuration: those that appear later were not the user's. Sessions of version 0.1.0 have
+        /// only those for filters and merges.
         filters: BTreeMap<String, String>,
     },
     /// A task was chosen; its worktree is being made.

@@ -14,7 +14,7 @@ use crate::task::{AttemptOutcome, Outcome, TaskId, counted_cost};
 pub struct SessionState {
     /// The supervisor that worked on it last.
     pub supervisor: Option<ProcessIdentity>,
-    /// The filter and merge drivers when its first supervisor started.
+    /// The drivers when its first supervisor started.
     pub filters: Option<BTreeMap<String, String>>,
     /// When its first supervisor started, in Unix milliseconds.
     pub started_ms: Option<u64>,

@@ -131,7 +131,7 @@ fn say_ready(lock: &Lock) -> io::Result<()> {
 /// A session that this process has begun to work on.
 struct Begun {
     recorder: Recorder,
-    /// The filter and merge drivers in git's configuration, or why they are not known.
+    /// The drivers in git's configuration, or why they are not known.
     filters: Result<Drivers, WorktreeError>,
     /// The supervisor that worked on it before.
     before: Option<ProcessIdentity>,

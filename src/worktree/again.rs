@@ -77,25 +77,51 @@ fn prepare(shop: &Workshop, site: &Site, task: &TaskId, report: &mut Report) -> 
         return Err(WorktreeError::Taken(site.worktree.display().to_string()));
     }
     if let Some(admin) = &admin {
-        // With it git's memory goes of what HEAD has been at.
-        let base = Oid::from_str(&site.base).map_err(GitError::libgit2("the base is no commit"))?;
-        let visited = history::visited(&repository, Some(admin), &branch);
-        let left = history::beside(&repository, visited, [at, base])
-            .map_err(GitError::libgit2("cannot compare the commits of a task"))?;
-        pin_left(shop, &repository, task, &left, report)?;
-        admin_to_trash(shop, &site.worktree, admin)?;
+        forget(shop, &repository, site, task, admin, at, report)?;
     }
-    git::pin(&repository, &shop.pin(task, REMADE), &at.to_string())?;
-    failpoint::passed("claimed");
-    if let Err(e) = add(shop, site) {
-        drop_remade(&repository, shop, task)?;
-        return Err(e.into());
-    }
+    register(shop, &repository, site, task, at)?;
     report.note(format!(
         "the worktree {} was gone: it was made again from the branch",
         site.worktree.display()
     ));
     Ok(Some(at))
+}
+
+/// Has git forget a worktree whose files are gone, and keeps what only its HEAD has been at.
+pub(super) fn forget(
+    shop: &Workshop,
+    repository: &Repository,
+    site: &Site,
+    task: &TaskId,
+    admin: &Path,
+    at: Oid,
+    report: &mut Report,
+) -> Result<(), WorktreeError> {
+    // With it git's memory goes of what HEAD has been at.
+    let base = Oid::from_str(&site.base).map_err(GitError::libgit2("the base is no commit"))?;
+    let visited = history::visited(repository, Some(admin), &format!("refs/heads/{}", site.branch));
+    let left = history::beside(repository, visited, [at, base])
+        .map_err(GitError::libgit2("cannot compare the commits of a task"))?;
+    pin_left(shop, repository, task, &left, report)?;
+    admin_to_trash(shop, &site.worktree, admin)?;
+    Ok(())
+}
+
+/// Registers the worktree of a site anew, whose branch is at a commit. Until [`drop_remade`] it counts as half made.
+pub(super) fn register(
+    shop: &Workshop,
+    repository: &Repository,
+    site: &Site,
+    task: &TaskId,
+    at: Oid,
+) -> Result<(), WorktreeError> {
+    git::pin(repository, &shop.pin(task, REMADE), &at.to_string())?;
+    failpoint::passed("claimed");
+    if let Err(e) = add(shop, site) {
+        drop_remade(repository, shop, task)?;
+        return Err(e.into());
+    }
+    Ok(())
 }
 
 /// Puts away a worktree that was being made again, so that the files which are not there yet are not taken for deleted.
@@ -109,7 +135,8 @@ pub(super) fn put_unfinished_away(shop: &Workshop, site: &Site, task: &TaskId) -
     Ok(())
 }
 
-fn drop_remade(repository: &Repository, shop: &Workshop, task: &TaskId) -> Result<(), WorktreeError> {
+/// From here on a worktree that was made again is whole.
+pub(super) fn drop_remade(repository: &Repository, shop: &Workshop, task: &TaskId) -> Result<(), WorktreeError> {
     Ok(shop.drop_ref(repository, &shop.pin(task, REMADE))?)
 }
 

@@ -3,7 +3,7 @@
 //! `naming` decides where (pure), `provision` makes, `again` makes it fit for another attempt, `settle` commits what
 //! the agent left and pins it, `remove` moves a worktree to the trash, `clear` does that long after the task, `snapshot`
 //! keeps what is in a worktree while its agent works. `recover` undoes what a crash left half made. `kept` reads what is
-//! pinned, `moved` watches the refs that are none of ours. Called by the supervisor and by `clean`. Nothing here forces,
+//! pinned, `work` says what a task has come to, `reopen` gives the user a worktree of it, `moved` watches the refs that are none of ours. Called by the supervisor and by `clean`. Nothing here forces,
 //! and nothing that an agent may have planted is run: a `view` names git dir, common dir and work tree, hooks, fsmonitor
 //! and fetching are off, drivers only as they were when the session started.
 
@@ -18,9 +18,11 @@ mod pins;
 mod provision;
 mod recover;
 mod remove;
+mod reopen;
 mod settle;
 pub mod snapshot;
 mod view;
+mod work;
 
 use std::path::{Path, PathBuf};
 
@@ -35,7 +37,9 @@ pub use moved::{Move, MoveKind, RefWatch, Target};
 pub use provision::{Checkout, Unmade, choose_checkout, provision};
 pub use recover::{clear_locks, discard, release};
 pub use remove::{Removal, remove, trashed};
+pub use reopen::{Opened, reopen};
 pub use settle::{Settled, settle};
+pub use work::{Work, WorkSource, work_of};
 
 use crate::git::{self, Drivers, Git, GitError, Identity, Place, without_foreign};
 use crate::store::lock::Lock;
@@ -98,7 +102,7 @@ pub struct Workshop {
     pub worktrees: PathBuf,
     /// Who commits.
     pub identity: Identity,
-    /// The filter and merge drivers when the session started.
+    /// The drivers when the session started.
     pub drivers: Drivers,
     /// How files are checked out.
     pub checkout: Checkout,

@@ -67,7 +67,7 @@ fn a_query_that_fails_prints_no_json() {
         let ran = project.run(&[&line(query, Some("77777777-7"))[..], &["--json"]].concat());
         assert_said("session-not-found", &ran, &["\"77777777-7\"", ".git/pleach/results"]);
     }
-    for query in ["status", "results", "logs", "recover"] {
+    for query in ["status", "results", "logs", "recover", "diff"] {
         let id = project.query(&["status"])["session_id"]
             .as_str()
             .expect("an id")

@@ -96,6 +96,7 @@ fn all_hold(project: &Project) {
         ("results", &["results"]),
         ("list", &["list"]),
         ("plan", &["plan"]),
+        ("diff", &["diff"]),
         ("recover", &["recover"]),
         ("overview", &["overview"]),
         ("logs", &["logs", "works"]),

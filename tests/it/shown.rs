@@ -41,6 +41,9 @@ fn a_session_from_its_start_to_its_end() {
         ("results_of_a_failed_task", &["results", "", "api"]),
         ("plan", &["plan"]),
         ("recover", &["recover"]),
+        ("diff", &["diff"]),
+        ("diff_of_a_task", &["diff", "", "polite"]),
+        ("open", &["open", "changelog"]),
         ("list", &["list"]),
         ("overview", &["overview"]),
         ("wait", &["wait"]),
@@ -300,7 +303,7 @@ fn the_help_of_every_command() {
     shown(&project, "help", &whole(&project.run(&["--help"])));
     for command in [
         "run", "status", "results", "logs", "list", "overview", "watch", "wait", "stop", "resume", "recover", "plan",
-        "clean", "doctor", "demo",
+        "diff", "open", "clean", "doctor", "demo",
     ] {
         let name = format!("help_{command}");
         shown(&project, &name, &whole(&project.run(&[command, "--help"])));
