@@ -164,6 +164,12 @@ impl Job<'_> {
                     return Ok(Some(doc));
                 }
             }
+            // Squashed, what is in the target already makes no commit.
+            if ready.tip == doc.old {
+                doc.nothing_to_merge
+                    .extend(doc.merged.drain(..).map(|merged| merged.branch));
+                return Ok(Some(doc));
+            }
             match self.land(merges, &plan, &ready) {
                 Ok(record) => {
                     doc.merge_id = Some(record.id.to_string());
@@ -356,7 +362,8 @@ impl Job<'_> {
         if asks {
             report::out(&cleaning.planned()).map_err(output)?;
         }
-        if !self.args.clean && !(asks && confirm("Remove these?")?) {
+        let removes = self.args.clean || asks && confirm("Remove these?")?;
+        if !removes {
             let option = (self.context.results_dir.as_ref())
                 .map_or(String::new(), |dir| format!("--results-dir {} ", quote(dir)));
             let (program, id) = (report::program(), short(session));
