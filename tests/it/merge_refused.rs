@@ -64,19 +64,12 @@ fn files_of_the_user_that_are_in_the_way_are_named() {
         ("a file where a directory is to be", "echo mine >d", "d"),
         ("a link where a directory is to be", "ln -s /etc d", "d"),
     ] {
-        refused(
-            name,
-            before,
-            &[],
-            2,
-            &[&format!("{way}"), &format!("/repo: {file}\n"), "stash"],
-        );
+        refused(name, before, &[], 2, &[way, &format!("/repo: {file}\n"), "stash"]);
     }
 }
 
 #[test]
 fn what_goes_on_in_a_checkout_is_named() {
-    let onto = &["--onto", "other"][..];
     for (name, before, arguments, code, words) in [
         (
             "a merge",
@@ -121,6 +114,15 @@ fn what_goes_on_in_a_checkout_is_named() {
             3,
             &["the index of the checkout is locked: ", "repo/.git/index.lock"],
         ),
+    ] {
+        refused(name, before, arguments, code, words);
+    }
+}
+
+#[test]
+fn a_target_that_cannot_be_moved_is_named() {
+    let onto = &["--onto", "other"][..];
+    for (name, before, arguments, code, words) in [
         (
             "two checkouts",
             "git worktree add -q -f ../twice main",
