@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 
 use super::confirm::{confirm, somebody_is_there};
-use super::landings::begin;
+use super::landings::{became, begin};
 use super::place::{results_dir_here, stored, task_number};
 use super::planning::{Wish, of_session};
 use super::verify::Stoppable;
@@ -94,7 +94,7 @@ pub(super) fn run(context: &Context, args: &MergeArgs) -> Result<u8, Error> {
         return job.end(&doc);
     }
     let (merges, settled) = begin(&place.common_dir)?;
-    let doc = job.merge(&merges, settled)?;
+    let doc = job.merge(&merges, settled.iter().map(became).collect())?;
     // Cleaning takes the lock of the session, which comes before this one.
     drop(merges);
     match doc {
@@ -163,6 +163,12 @@ impl Job<'_> {
                 if ready.commits.is_empty() {
                     return Ok(Some(doc));
                 }
+            }
+            // Squashed, what is in the target already makes no commit.
+            if ready.tip == doc.old {
+                doc.nothing_to_merge
+                    .extend(doc.merged.drain(..).map(|merged| merged.branch));
+                return Ok(Some(doc));
             }
             match self.land(merges, &plan, &ready) {
                 Ok(record) => {
@@ -356,7 +362,8 @@ impl Job<'_> {
         if asks {
             report::out(&cleaning.planned()).map_err(output)?;
         }
-        if !self.args.clean && !(asks && confirm("Remove these?")?) {
+        let removes = self.args.clean || asks && confirm("Remove these?")?;
+        if !removes {
             let option = (self.context.results_dir.as_ref())
                 .map_or(String::new(), |dir| format!("--results-dir {} ", quote(dir)));
             let (program, id) = (report::program(), short(session));
