@@ -7,12 +7,13 @@ use crate::landing::verify::sweep;
 use crate::landing::{LandingError, Merges, Record, State, settle_all};
 use crate::report;
 
-/// Takes the lock of landings, settles those that were cut off, and removes what their verifications left. Gives what became of them, a line each.
-pub(super) fn begin(common_dir: &Path) -> Result<(Merges, Vec<String>), Error> {
+/// Takes the lock of landings, settles those that were cut off, which it gives, and removes what their verifications
+/// left.
+pub(super) fn begin(common_dir: &Path) -> Result<(Merges, Vec<Record>), Error> {
     let merges = Merges::hold(common_dir)?;
     let settled = settle_all(&merges)?;
     sweep(common_dir)?;
-    Ok((merges, settled.iter().map(became).collect()))
+    Ok((merges, settled))
 }
 
 /// The same, for who moves nothing: whoever has the lock settles them himself.
@@ -21,8 +22,8 @@ pub(super) fn settle_before_cleaning(common_dir: &Path) -> Result<(), Error> {
         return Ok(());
     }
     match begin(common_dir) {
-        Ok((_, notes)) => {
-            notes.iter().for_each(|note| report::warning(note));
+        Ok((_, settled)) => {
+            settled.iter().for_each(|record| report::warning(&became(record)));
             Ok(())
         }
         Err(Error::Landing(LandingError::Held { .. })) => Ok(()),
@@ -30,7 +31,8 @@ pub(super) fn settle_before_cleaning(common_dir: &Path) -> Result<(), Error> {
     }
 }
 
-fn became(record: &Record) -> String {
+/// What became of a landing that was cut off, in a line.
+pub(super) fn became(record: &Record) -> String {
     let target = &record.target;
     match record.state {
         State::Landed => format!("a merge or undo that was cut off: the merge into {target} stands"),

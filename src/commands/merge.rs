@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 
 use super::confirm::{confirm, somebody_is_there};
-use super::landings::begin;
+use super::landings::{became, begin};
 use super::place::{results_dir_here, stored, task_number};
 use super::planning::{Wish, of_session};
 use super::verify::Stoppable;
@@ -94,7 +94,7 @@ pub(super) fn run(context: &Context, args: &MergeArgs) -> Result<u8, Error> {
         return job.end(&doc);
     }
     let (merges, settled) = begin(&place.common_dir)?;
-    let doc = job.merge(&merges, settled)?;
+    let doc = job.merge(&merges, settled.iter().map(became).collect())?;
     // Cleaning takes the lock of the session, which comes before this one.
     drop(merges);
     match doc {

@@ -16,6 +16,10 @@ pub(super) fn remedy(e: &LandingError) -> (Kind, String) {
         LandingError::Unsigned(_) => {
             refused("mend that (commit.gpgSign asks for it), or merge by hand with the commands of: pleach plan")
         }
+        LandingError::ForeignSigner(setting) => refused(format!(
+            "remove it if you do not know it, else merge with the commands of pleach plan: git config --unset-all {}",
+            quote(setting)
+        )),
         LandingError::Held { .. } => broken("wait until it has ended, and call it again"),
         LandingError::CheckedOutTwice { .. } => refused("check something else out in all but one of them: git switch"),
         LandingError::NotItsCheckout { .. } => {
@@ -41,10 +45,15 @@ pub(super) fn remedy(e: &LandingError) -> (Kind, String) {
             quote(branch)
         )),
         LandingError::NothingToUndo => refused("see what can be merged: pleach plan"),
-        LandingError::HalfDone { path, .. } => broken(format!(
-            "see them: git -C {0} status; put back those you do not need: git -C {0} restore FILE",
-            quote(path)
-        )),
+        LandingError::HalfDone { path, lock, .. } => {
+            let unlock = lock
+                .as_ref()
+                .map_or(String::new(), |lock| format!("rm {} && ", quote(lock)));
+            broken(format!(
+                "put those back that you do not need, and call it again: {unlock}git -C {} restore FILE",
+                quote(path)
+            ))
+        }
         LandingError::Damaged { path, .. } => broken(format!(
             "it is the record of one merge; if you need no undo of it: rm {}",
             quote(path)

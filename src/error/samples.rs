@@ -357,6 +357,7 @@ fn landing() -> Vec<Error> {
             code: Some(128),
             stderr: "fatal: failed to write commit object".into(),
         }),
+        LandingError::ForeignSigner("gpg.program".into()),
         LandingError::Held { holder: Some(4711) },
         LandingError::CheckedOutTwice {
             branch: branch(),
@@ -396,10 +397,11 @@ fn landing() -> Vec<Error> {
         LandingError::HalfDone {
             path: path(),
             files: files(),
+            lock: None,
         },
         LandingError::Damaged {
             path: format!("{REPOSITORY}/.git/pleach/merges/{SESSION}.json").into(),
-            why: "EOF while parsing a value at line 1 column 0".into(),
+            why: "it is empty".into(),
         },
         LandingError::Io {
             doing: "write",

@@ -91,7 +91,7 @@ impl<'a> Builder<'a> {
             // Nothing is fetched: a planted remote could name any command for that.
             .with_variable("GIT_NO_LAZY_FETCH", "1")
             .with_variable("GIT_ALLOW_PROTOCOL", "none");
-        let (git, _) = without_foreign(bare, request.known)?;
+        let (git, foreign) = without_foreign(bare, request.known)?;
         let now = Signature::now("pleach", "pleach@localhost").map_err(GitError::libgit2("cannot read the clock"))?;
         let date = date(&now);
         let Identity { name, email, .. } = request.identity;
@@ -104,6 +104,10 @@ impl<'a> Builder<'a> {
             .with_variable("GIT_COMMITTER_EMAIL", email)
             .with_variable("GIT_COMMITTER_DATE", &date);
         let signs = git.run(&["config", "--type=bool", "--default=false", "--get", "commit.gpgSign"])?;
+        let signs = signs.trim_ascii() == b"true";
+        if let Some(setting) = foreign.into_iter().find(|key| signs && key.starts_with("gpg.")) {
+            return Err(LandingError::ForeignSigner(setting));
+        }
         let repository =
             Repository::open(request.common_dir).map_err(GitError::libgit2("cannot open the repository"))?;
         let of_step = |name: &String| request.plan.branches.iter().find(|b| b.name == *name);
@@ -112,7 +116,7 @@ impl<'a> Builder<'a> {
             .collect();
         Ok(Self {
             target: oid(&request.plan.target.commit)?,
-            signs: signs.trim_ascii() == b"true",
+            signs,
             git,
             repository,
             branches,

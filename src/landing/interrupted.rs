@@ -66,6 +66,7 @@ pub(super) fn settle(merges: &Merges, record: &mut Record) -> Result<(), Landing
             return Err(LandingError::HalfDone {
                 path: checkout.path.clone(),
                 files,
+                lock: Some(index_lock(checkout)).filter(|lock| lock.symlink_metadata().is_ok()),
             });
         }
         (Decision::Locked, Some((_, checkout))) => {

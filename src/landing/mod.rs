@@ -51,6 +51,9 @@ pub enum LandingError {
     /// A commit could not be signed.
     #[error("a commit could not be signed, and nothing was merged: {0}")]
     Unsigned(GitError),
+    /// The program that signs is not one of before the agents.
+    #[error("commits would be signed by a program that was configured after the session started: {0}")]
+    ForeignSigner(String),
     /// Another command has the lock.
     #[error("{} is merging or undoing in this repository", holder.map_or("another process".into(), |pid| format!("process {pid}")))]
     Held {
@@ -139,6 +142,8 @@ pub enum LandingError {
         path: PathBuf,
         /// Relative to it.
         files: Vec<PathBuf>,
+        /// The lock of the index, if git left it.
+        lock: Option<PathBuf>,
     },
     /// A record is none.
     #[error("{} cannot be read: {why}", path.display())]

@@ -9,7 +9,7 @@ use crate::clean::branches;
 use crate::support::{Project, Ran};
 
 /// A file with eight lines, of which agents change the first or the last.
-const LINES: &str = "1\n2\n3\n4\n5\n6\n7\n8\n";
+pub const LINES: &str = "1\n2\n3\n4\n5\n6\n7\n8\n";
 const FIRST: &str = "@run sed -i 1s/.*/first/ l.txt";
 const LAST: &str = "@run sed -i 8s/.*/last/ l.txt";
 const OTHER_FIRST: &str = "@run sed -i 1s/.*/other/ l.txt";
@@ -80,8 +80,7 @@ fn what_lands_is_what_git_merge_gives() {
         project
             .git(&["log", "-1", "--format=%B%an <%ae> %cn <%ce>", "main^"])
             .trim(),
-        format!("Merge branch 'main-task-a'\n\n{FIRST}\n\nTester <tester@example.org> Tester <tester@example.org>")
-            .replace("\n\nTester", "\n\nTester")
+        format!("Merge branch 'main-task-a'\n\n{FIRST}\nTester <tester@example.org> Tester <tester@example.org>")
     );
     assert_clean(&project);
     let rest = |refs: &str| {
@@ -209,8 +208,8 @@ fn nothing_to_merge_is_said() {
     let old = at(&project, "main");
     let ran = project.run(&["merge", "-y"]);
     assert_eq!(
-        (ran.code(), ran.out()),
-        (0, "nothing to merge in main-task-a\nnothing to merge\n".to_owned()),
+        (ran.code(), ran.out().as_str()),
+        (0, "nothing to merge in main-task-a\nnothing to merge\n"),
         "{ran:?}"
     );
     assert_eq!(at(&project, "main"), old);
@@ -355,6 +354,29 @@ fn commits_are_signed_where_the_user_signs() {
     assert_clean(&project);
 }
 
+/// The program of the user's time before the agents signs, and its signature is in every commit.
+#[test]
+fn each_commit_has_its_signature() {
+    let project = Project::new();
+    let signs = project.program(
+        "signs",
+        "cat >/dev/null; printf '\\n[GNUPG:] SIG_CREATED \\n' >&2; echo -----BEGIN PGP SIGNATURE-----; echo x; \
+         echo -----END PGP SIGNATURE-----",
+    );
+    let config = project.root().join("gitconfig");
+    let known = fs::read_to_string(&config).expect("read gitconfig");
+    let text = format!("{known}[gpg]\nprogram = {signs}\n[commit]\ngpgSign = true\n");
+    project.write("l.txt", LINES);
+    project.sh("git add -A; git commit -qm lines");
+    fs::write(&config, text).expect("write gitconfig");
+    project.session(&TASKS[..2], &[]);
+    let doc = merge(&project, 0, &[]);
+    for merged in doc["merged"].as_array().expect("a list") {
+        let commit = project.git(&["cat-file", "commit", merged["commit"].as_str().expect("a commit")]);
+        assert!(commit.contains("\ngpgsig -----BEGIN PGP SIGNATURE-----"), "{commit}");
+    }
+}
+
 #[test]
 fn a_session_that_runs_gives_what_is_settled() {
     let project = Project::new();
@@ -431,22 +453,16 @@ fn another_merge_is_not_waited_for() {
     let project = project_with(&TASKS);
     let (here, gate) = (project.beside("here"), project.beside("gate"));
     // A filter of the user's that waits, when the checkout is updated.
-    let filter = project.program(
-        "filter",
-        &format!("cat; [ -e {gate} ] || {{ touch {here}; while ! [ -e {gate} ]; do sleep 0.02; done; }}"),
-    );
+    let armed = project.beside("armed");
+    let script = format!("cat; [ ! -e {armed} ] || {{ touch {here}; while [ ! -e {gate} ]; do sleep 0.02; done; }}");
+    let filter = project.program("filter", &script);
     let config = project.root().join("gitconfig");
     let known = fs::read_to_string(&config).expect("read gitconfig");
-    let project = {
-        fs::write(
-            &config,
-            format!("{known}[filter \"slow\"]\nsmudge = {filter}\nclean = cat\n"),
-        )
-        .expect("write gitconfig");
-        project.write(".git/info/attributes", "l.txt filter=slow\n");
-        project
-    };
+    let text = format!("{known}[filter \"slow\"]\nsmudge = {filter}\nclean = cat\n");
+    fs::write(&config, text).expect("write gitconfig");
+    project.write(".git/info/attributes", "l.txt filter=slow\n");
     project.session(&[("x", FIRST)], &["--max-parallel", "1"]);
+    project.open("armed");
     let running = project.pleach(&["merge", "-y"]);
     project.await_file("here");
     let refused: Ran = project.run(&["merge", "-y"]);

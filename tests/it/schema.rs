@@ -34,6 +34,25 @@ fn what_is_printed_is_what_the_schema_says() {
 }
 
 #[test]
+fn a_merge_and_its_undo_are_what_the_schema_says() {
+    let project = Project::new();
+    let tasks = [
+        ("a", "@write a.txt one"),
+        ("b", "@write a.txt two"),
+        ("same", "@say nothing"),
+    ];
+    project.session(&tasks, &[]);
+    for arguments in [
+        &["merge", "--dry-run"][..],
+        &["merge", "-y", "--clean"],
+        &["merge", "-y"],
+    ] {
+        hold(&project, "merge", arguments);
+    }
+    hold(&project, "undo", &["undo", "-y"]);
+}
+
+#[test]
 fn there_are_sessions_or_none() {
     let project = Project::new();
     hold(&project, "list", &["list"]);
