@@ -126,9 +126,9 @@ fn a_target_that_cannot_be_moved_is_named() {
         (
             "two checkouts",
             "git worktree add -q -f ../twice main",
-            &[],
+            &[][..],
             2,
-            &["main is checked out in more than one place", "/repo", "/twice"],
+            &["main is checked out in more than one place", "/repo", "/twice"][..],
         ),
         (
             "a checkout that is gone",
