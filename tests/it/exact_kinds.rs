@@ -8,19 +8,19 @@ use crate::exact::{Question, compare};
 use crate::plan_shown::script;
 use crate::support::Project;
 
-struct Case {
-    name: &'static str,
+pub struct Case {
+    pub name: &'static str,
     /// A shell script that makes what all branches start from.
-    base: &'static str,
+    pub base: &'static str,
     /// What is done on the branches `a`, `b`, and so on, each from the base; what a script leaves is committed.
-    branches: &'static [&'static str],
+    pub branches: &'static [&'static str],
     /// A shell script on `main` when all branches are there.
-    after: &'static str,
+    pub after: &'static str,
     /// What git has to say at one of the merges: the case is what it is called. Nothing: that nothing conflicts.
-    says: &'static [&'static str],
+    pub says: &'static [&'static str],
 }
 
-const CASE: Case = Case {
+pub const CASE: Case = Case {
     name: "",
     base: "",
     branches: &[],
@@ -36,7 +36,7 @@ keep() { git add -A; git diff --cached --quiet || git commit -qm "$1"; }
 "#;
 
 #[track_caller]
-fn show_exact(cases: &[Case]) {
+pub fn show_exact(cases: &[Case]) {
     let failed: Vec<String> = cases.iter().flat_map(Case::disagreements).collect();
     assert!(failed.is_empty(), "{}", failed.join("\n"));
 }

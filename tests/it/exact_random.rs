@@ -216,7 +216,7 @@ impl Change {
             }
             Self::Put(path, mode, text) => {
                 let content = match *mode {
-                    "160000" => format!("{text}").repeat(40),
+                    "160000" => format!("{}", text + 1).repeat(40),
                     "120000" => format!("to{text}"),
                     _ => format!("{}put {text}\n", lines(path, 4)),
                 };

@@ -22,6 +22,7 @@ mod doctor_repository;
 mod dry_run;
 mod errors;
 mod exact;
+mod exact_around;
 mod exact_kinds;
 mod exact_random;
 mod formats;
