@@ -96,14 +96,15 @@ fn messages<'o>(fields: &mut impl Iterator<Item = &'o [u8]>) -> Option<Vec<Messa
     }
 }
 
-/// The kind of each path that is not merged. A conflict that leaves all paths merged, as that of a directory which was
-/// renamed to several, is in the path that git names first.
+/// The kind of each path that is not merged. Where all paths are merged, as when a directory was renamed to several, a
+/// conflict is in the path that git names first.
 fn with_kinds(unmerged: &[Unmerged], messages: &[Message]) -> Vec<(Vec<u8>, String)> {
     let mut found: Vec<(Vec<u8>, String)> = unmerged
         .iter()
         .map(|one| (one.path.to_vec(), one.kind(messages).to_owned()))
         .collect();
-    for message in messages {
+    let only_told: &[Message] = if unmerged.is_empty() { messages } else { &[] };
+    for message in only_told {
         let named = |(path, _): &(Vec<u8>, String)| message.paths.contains(&path.as_slice());
         if !found.iter().any(named)
             && let Some(path) = message.paths.first()

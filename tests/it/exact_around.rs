@@ -29,8 +29,8 @@ fn attributes() {
             ..CASE
         },
         Case {
-            name: "a driver that is told the names",
-            base: "lines l; git config merge.names.driver 'echo %P %L %S %X %Y >>%A'; echo 'l merge=names' >.gitattributes",
+            name: "a driver that is told the path",
+            base: "lines l; git config merge.names.driver 'echo %P %L >>%A'; echo 'l merge=names' >.gitattributes",
             branches: &["set_line l 3 a", "set_line l 3 b", "git mv l n; set_line n 5 c"],
             ..CASE
         },
@@ -216,7 +216,7 @@ fn histories() {
             ..CASE
         },
         Case {
-            name: "replaced commits and grafts",
+            name: "replaced commits, and one that has nothing in common",
             base: "lines l; lines m",
             branches: &[
                 "set_line l 3 a; keep a1; set_line l 9 a",
@@ -224,7 +224,7 @@ fn histories() {
                 "git checkout -q --orphan new; git branch -D c -q; git branch -m c; set_line m 3 c",
                 "set_line l 9 d",
             ],
-            after: "git replace --graft c main; git replace --graft a $base",
+            after: "git replace --graft a $base",
             says: &["CONFLICT (content)"],
             ..CASE
         },
@@ -269,7 +269,7 @@ fn names_of_paths() {
         Case {
             name: "with all that names may have in them",
             base: r#"each() { for f in "$(printf 'line\nend')" 'quote"s' "it's" -n 'a  b ' 'ä' '*' '\' 'x~HEAD' 'y~b'; do "$@" ./"$f"; done; }
-                change() { sed -i "1s/.*/$1/" "$2"; }; each lines"#,
+                change() { sed -i "1s/.*/$1/" "$2"; }; some() { seq 9 >"$1"; }; each some"#,
             branches: &["each change a", "each change b", "each rm", "lines ./-c"],
             says: &["CONFLICT (content)", "CONFLICT (modify/delete)"],
             ..CASE
