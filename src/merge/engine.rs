@@ -254,7 +254,7 @@ impl Ask<'_> {
         PlanError::NoAnswer {
             branch: self.name.to_owned(),
             after: self.after.map(str::to_owned),
-            source,
+            source: Box::new(source),
         }
     }
 }
