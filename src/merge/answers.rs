@@ -89,7 +89,7 @@ fn messages<'o>(fields: &mut impl Iterator<Item = &'o [u8]>) -> Option<Vec<Messa
         let kind = std::str::from_utf8(fields.next()?).ok()?;
         fields.next()?;
         // Older versions write `CONFLICT(...)` too. What is no conflict is only told.
-        let kind = kind.strip_prefix("CONFLICT").map(|k| k.trim_start());
+        let kind = kind.strip_prefix("CONFLICT").map(str::trim_start);
         if let Some(kind) = kind.and_then(|k| k.strip_prefix('(')?.strip_suffix(')')) {
             messages.push(Message { paths, kind });
         }
