@@ -16,7 +16,7 @@ pub(super) fn remedy(e: &LandingError) -> (Kind, String) {
         LandingError::Unsigned(_) => {
             refused("mend that (commit.gpgSign asks for it), or merge by hand with the commands of: pleach plan")
         }
-        LandingError::ForeignSigner(setting) => refused(format!(
+        LandingError::Foreign { setting, .. } => refused(format!(
             "remove it if you do not know it, else merge with the commands of pleach plan: git config --unset-all {}",
             quote(setting)
         )),

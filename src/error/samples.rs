@@ -393,7 +393,10 @@ fn landing() -> Vec<Error> {
             code: Some(128),
             stderr: "fatal: failed to write commit object".into(),
         }),
-        LandingError::ForeignSigner("gpg.program".into()),
+        LandingError::Foreign {
+            setting: "gpg.program".into(),
+            does: "sign the commits",
+        },
         LandingError::Held { holder: Some(4711) },
         LandingError::CheckedOutTwice {
             branch: branch(),
