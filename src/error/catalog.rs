@@ -452,8 +452,7 @@ impl Error {
             Self::BranchTaken { .. } => refused("name another; nothing is written over: --to BRANCH"),
 
             Self::TargetFailsVerify { .. } => refused(
-                "mend the target first, or give a command that succeeds there in a fresh worktree (the user's checkout is \
-                 $PLEACH_REPO); to ask again where that is only remembered: --verify-again",
+                "make it succeed in a worktree without ignored files; to ask again what is remembered: --verify-again",
             ),
 
             Self::NobodyToAsk => refused("see what it would do with --dry-run, and then do it without being asked: -y"),
