@@ -54,10 +54,7 @@ pub(super) fn remedy(e: &LandingError) -> (Kind, String) {
                 quote(path)
             ))
         }
-        LandingError::Damaged { path, .. } => broken(format!(
-            "it is the record of one merge; if you need no undo of it: rm {}",
-            quote(path)
-        )),
+        LandingError::Damaged { path, .. } => broken(format!("if you need no undo of it: rm {}", quote(path))),
         // That one is told as git's own.
         LandingError::Git(_) => broken("see what is wrong with the repository: pleach doctor"),
         LandingError::Io { path, .. } => broken(format!(
