@@ -443,9 +443,9 @@ fn landing() -> Vec<Error> {
             why: "it is empty".into(),
         },
         LandingError::Io {
-            doing: "write",
-            path: format!("{REPOSITORY}/.git/pleach/merges/{SESSION}.json").into(),
-            source: full(),
+            doing: "lock",
+            path: format!("{REPOSITORY}/.git/pleach/merge.lock").into(),
+            source: denied(),
         },
     ];
     let others = vec![
