@@ -16,7 +16,7 @@ pub(super) fn remedy(e: &LandingError) -> (Kind, String) {
         LandingError::Unsigned(_) => {
             refused("mend that (commit.gpgSign asks for it), or merge by hand with the commands of: pleach plan")
         }
-        LandingError::ForeignSigner(setting) => refused(format!(
+        LandingError::Foreign { setting, .. } => refused(format!(
             "remove it if you do not know it, else merge with the commands of pleach plan: git config --unset-all {}",
             quote(setting)
         )),
@@ -54,10 +54,7 @@ pub(super) fn remedy(e: &LandingError) -> (Kind, String) {
                 quote(path)
             ))
         }
-        LandingError::Damaged { path, .. } => broken(format!(
-            "it is the record of one merge; if you need no undo of it: rm {}",
-            quote(path)
-        )),
+        LandingError::Damaged { path, .. } => broken(format!("if you need no undo of it: rm {}", quote(path))),
         // That one is told as git's own.
         LandingError::Git(_) => broken("see what is wrong with the repository: pleach doctor"),
         LandingError::Io { path, .. } => broken(format!(

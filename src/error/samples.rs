@@ -403,7 +403,10 @@ fn landing() -> Vec<Error> {
             code: Some(128),
             stderr: "fatal: failed to write commit object".into(),
         }),
-        LandingError::ForeignSigner("gpg.program".into()),
+        LandingError::Foreign {
+            setting: "gpg.program".into(),
+            does: "sign the commits",
+        },
         LandingError::Held { holder: Some(4711) },
         LandingError::CheckedOutTwice {
             branch: branch(),
@@ -450,9 +453,9 @@ fn landing() -> Vec<Error> {
             why: "it is empty".into(),
         },
         LandingError::Io {
-            doing: "write",
-            path: format!("{REPOSITORY}/.git/pleach/merges/{SESSION}.json").into(),
-            source: full(),
+            doing: "lock",
+            path: format!("{REPOSITORY}/.git/pleach/merge.lock").into(),
+            source: denied(),
         },
     ];
     let others = vec![

@@ -106,7 +106,10 @@ impl<'a> Builder<'a> {
         let signs = git.run(&["config", "--type=bool", "--default=false", "--get", "commit.gpgSign"])?;
         let signs = signs.trim_ascii() == b"true";
         if let Some(setting) = foreign.into_iter().find(|key| signs && key.starts_with("gpg.")) {
-            return Err(LandingError::ForeignSigner(setting));
+            return Err(LandingError::Foreign {
+                setting,
+                does: "sign the commits",
+            });
         }
         let repository =
             Repository::open(request.common_dir).map_err(GitError::libgit2("cannot open the repository"))?;

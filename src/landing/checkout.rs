@@ -144,7 +144,10 @@ pub(super) fn git_on(common_dir: &Path, checkout: &Checkout, known: &Drivers) ->
         );
     let (git, foreign) = without_foreign(git, known)?;
     match foreign.into_iter().find(|key| key.starts_with("filter.")) {
-        Some(setting) => Err(GitError::Foreign(setting).into()),
+        Some(setting) => Err(LandingError::Foreign {
+            setting,
+            does: "change files of the checkout",
+        }),
         None => Ok(git),
     }
 }

@@ -51,9 +51,14 @@ pub enum LandingError {
     /// A commit could not be signed.
     #[error("a commit could not be signed, and nothing was merged: {0}")]
     Unsigned(GitError),
-    /// The program that signs is not one of before the agents.
-    #[error("commits would be signed by a program that was configured after the session started: {0}")]
-    ForeignSigner(String),
+    /// A program would be run that is not one of before the agents.
+    #[error("{setting} was configured after the session started, and would {does}")]
+    Foreign {
+        /// The setting that names it.
+        setting: String,
+        /// What the program would do.
+        does: &'static str,
+    },
     /// Another command has the lock.
     #[error("{} is merging or undoing in this repository", holder.map_or("another process".into(), |pid| format!("process {pid}")))]
     Held {

@@ -334,19 +334,35 @@ fn hooks_and_options_of_the_user_are_not_used_and_that_is_said() {
 }
 
 #[test]
-fn commits_are_signed_where_the_user_signs() {
-    let project = project_with(&TASKS);
-    let old = at(&project, "main");
-    project.git(&["config", "commit.gpgSign", "true"]);
-    // It is the user's: it stands in the user's own configuration.
-    let config = project.root().join("gitconfig");
-    let known = fs::read_to_string(&config).expect("read gitconfig");
-    let fails = project.program("fails", "echo no key >&2; exit 1");
-    fs::write(&config, format!("{known}[gpg]\nprogram = {fails}\n")).expect("write gitconfig");
-    let refused = project.run(&["merge", "-y"]);
-    refused.assert_refused(2, &["could not be signed", "commit.gpgSign"]);
-    assert_eq!(at(&project, "main"), old);
-    assert_clean(&project);
+fn what_cannot_be_signed_does_not_land() {
+    for (known_before, words) in [
+        (true, &["could not be signed", "commit.gpgSign"][..]),
+        (
+            false,
+            &[
+                "gpg.program was configured after the session started",
+                "git config --unset-all gpg.program",
+            ],
+        ),
+    ] {
+        let project = Project::new();
+        let ran = project.beside("ran");
+        let fails = project.program("fails", &format!("touch {ran}; echo no key >&2; exit 1"));
+        let config = project.root().join("gitconfig");
+        let text = fs::read_to_string(&config).expect("read gitconfig");
+        let signing = format!("{text}[gpg]\nprogram = {fails}\n");
+        if known_before {
+            fs::write(&config, &signing).expect("write gitconfig");
+        }
+        project.session(&[("a", "@write a.txt a")], &[]).assert_exit(0);
+        fs::write(&config, signing).expect("write gitconfig");
+        project.git(&["config", "commit.gpgSign", "true"]);
+        let old = at(&project, "main");
+        project.run(&["merge", "-y"]).assert_refused(2, words);
+        assert_eq!(Path::new(&ran).exists(), known_before);
+        assert_eq!(at(&project, "main"), old);
+        assert_clean(&project);
+    }
 }
 
 /// The program of the user's time before the agents signs, and its signature is in every commit.
