@@ -9,7 +9,7 @@ use std::collections::HashMap;
 use std::fs::{create_dir_all, write};
 use std::num::NonZero;
 use std::os::unix::fs::symlink;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::thread::{self, Builder};
 
@@ -69,7 +69,6 @@ pub(super) enum Merged {
 pub(super) struct Engine {
     git: Git,
     repository: Repository,
-    common_dir: PathBuf,
     scratch: Scratch,
     plain: bool,
 }
@@ -99,7 +98,6 @@ impl Engine {
             git,
             plain: is_plain(&repository),
             repository,
-            common_dir: common_dir.to_owned(),
             scratch,
         };
         Ok((engine, foreign))
@@ -108,12 +106,6 @@ impl Engine {
     /// The repository, with all that was made on the way.
     pub(super) fn repository(&self) -> &Repository {
         &self.repository
-    }
-
-    /// The same for another thread.
-    #[expect(dead_code)]
-    pub(super) fn open(&self) -> Result<Repository, GitError> {
-        open(&self.common_dir, self.scratch.path())
     }
 
     /// Whether libgit2 sees the history and the trees that git sees, which takes others in their place if it is told to.
@@ -262,7 +254,7 @@ impl Ask<'_> {
         PlanError::NoAnswer {
             branch: self.name.to_owned(),
             after: self.after.map(str::to_owned),
-            source,
+            source: Box::new(source),
         }
     }
 }
@@ -348,3 +340,6 @@ fn is_plain(repository: &Repository) -> bool {
     let grafts = repository.commondir().join("info/grafts");
     !replaced.unwrap_or(true) && !repository.is_shallow() && !grafts.exists()
 }
+
+#[cfg(test)]
+mod tests;

@@ -220,7 +220,10 @@ fn play(seed: u64, squash: bool) -> (usize, usize) {
     }
     // What a batch says is what git says when it is asked for one merge alone.
     for (ask, merged) in asked.iter().zip(&merged).step_by(9) {
-        assert_eq!(engine.merges(&[*ask]).unwrap()[0], *merged, "seed {seed}");
+        assert_eq!(engine.merge(*ask).unwrap(), *merged, "seed {seed}");
+        if let Merged::Conflicts { .. } = merged {
+            assert_eq!(engine.unsaid(*ask), [""; 0], "seed {seed}");
+        }
     }
     let conflicts = merged.iter().filter(|m| !matches!(m, Merged::Clean(_))).count();
     (apart.len(), conflicts)
