@@ -242,10 +242,11 @@ impl Shown {
             let starts: Vec<&str> = text.lines().filter(|line| is_marker(line, '<', " HEAD")).collect();
             hunks += starts.len().max(1);
             let mut counts = false;
+            let is_end = |line: &str| is_marker(line, '>', " ") && line.contains("-task-");
             for line in text.lines() {
                 match () {
                     () if is_marker(line, '<', " HEAD") => counts = true,
-                    () if is_marker(line, '|', " ") || is_marker(line, '>', " main-task-") => counts = false,
+                    () if is_marker(line, '|', " ") || is_end(line) => counts = false,
                     // The first after a base: the sides of these tests have others.
                     () if !counts && line.trim_end().len() > 6 && line.trim_end().chars().all(|c| c == '=') => {
                         counts = true;
