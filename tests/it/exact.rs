@@ -387,7 +387,12 @@ impl<'a> Comparison<'a> {
                     .for_each(|last| tree.clone_into(last)),
             }
         }
-        let planned: Vec<String> = self.each("steps").map(|s| text(&s["tree"]).to_owned()).collect();
+        let mut planned: Vec<String> = self.each("steps").map(|s| text(&s["tree"]).to_owned()).collect();
+        if self.question.squashes() {
+            // Nothing is typed for what changes nothing: git does not commit that.
+            let mut last = self.tree_of_target();
+            planned.retain(|tree| std::mem::replace(&mut last, tree.clone()) != *tree);
+        }
         self.agree("the trees of the steps", &planned, &trees);
         let last = trees.pop().unwrap_or_else(|| self.tree_of_target());
         self.agree("the final tree", &text(&self.plan["final_tree"]), &&*last);
