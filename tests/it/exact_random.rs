@@ -15,7 +15,7 @@ use crate::exact::{Question, compare};
 use crate::support::Project;
 
 /// So many repositories for each seed.
-const REPOSITORIES: u32 = 12;
+const REPOSITORIES: u32 = 8;
 
 /// How long a smaller repository that fails as well is looked for, in milliseconds.
 const TIME_TO_SHRINK: u32 = 20_000;
