@@ -110,9 +110,12 @@ impl Bench {
             ours.push(started.elapsed());
             memory = memory.max(watched.join().unwrap_or_default());
             printed = output;
+            // New objects are written each time, as they are when this is done once.
+            let objects = self.root.join(format!("{kind}-{branches}-{round}"));
+            fs::create_dir(&objects)?;
             let started = Instant::now();
             for (first, second) in pairs.iter().skip(round % part).step_by(part) {
-                self.merge_tree(first, second)?;
+                self.merge_tree(&objects, first, second)?;
             }
             let done = pairs.iter().skip(round % part).step_by(part).count();
             by_hand.push(started.elapsed().mul_f64(pairs.len() as f64 / done as f64));
@@ -137,7 +140,7 @@ impl Bench {
     }
 
     /// Makes branches of one commit each: two files of its own changed, one new, and of those that overlap three of
-    /// forty common ones, of which a tenth in the same line.
+    /// forty common ones.
     fn branches(&self, names: &[String], overlapping: bool) -> io::Result<()> {
         let mut input = String::new();
         for (number, name) in names.iter().enumerate() {
@@ -147,15 +150,17 @@ impl Bench {
                 .into();
             changes.push((format!("new/n{number}.txt"), text(number, &[])));
             if overlapping {
-                for turn in 0..3_usize {
-                    let file = (number * (2 * turn + 1) + turn * 13) % 40;
-                    // Lines far from each other, but now and then the first.
-                    let line = if number % 10 == 0 { 0 } else { 4 + (number * 5) % 200 };
+                for turn in 0..3 {
+                    // Lines far from each other, but for every eighth branch the first line of the first file.
+                    let (file, line) = match turn {
+                        0 if number % 8 == 0 => (0, 0),
+                        _ => ((number * (2 * turn + 1) + turn * 13) % 40, 4 + number * 5 % 200),
+                    };
                     changes.push((path(file), text(file, &[(line, number)])));
                 }
             }
             input += &format!("commit refs/heads/{name}\ncommitter a <a@example.org> 1700000000 +0000\n");
-            input += &format!("data 2\nb\n\nfrom refs/heads/main^0\n");
+            input += "data 2\nb\n\nfrom refs/heads/main^0\n";
             for (path, text) in changes {
                 input += &format!("M 100644 inline {path}\ndata {}\n{text}\n", text.len());
             }
@@ -165,10 +170,15 @@ impl Bench {
         self.shell("git fast-import --quiet <../import")
     }
 
-    fn merge_tree(&self, first: &str, second: &str) -> io::Result<()> {
+    fn merge_tree(&self, objects: &Path, first: &str, second: &str) -> io::Result<()> {
         let attributes = format!("--attr-source={first}");
         let mut git = self.command("git");
-        git.args([&attributes, "merge-tree", "--write-tree", first, second]);
+        git.args([&attributes, "merge-tree", "--write-tree", first, second])
+            .env("GIT_OBJECT_DIRECTORY", objects)
+            .env(
+                "GIT_ALTERNATE_OBJECT_DIRECTORIES",
+                self.repository().join(".git/objects"),
+            );
         match git.stdout(Stdio::null()).status()?.code() {
             Some(0 | 1) => Ok(()),
             code => Err(io::Error::other(format!("{git:?}: {code:?}"))),

@@ -284,11 +284,11 @@ fn plan() -> Vec<Error> {
         PlanError::NoAnswer {
             branch: "main-task-b".into(),
             after: Some("main-task-a".into()),
-            source: GitError::Program {
+            source: Box::new(GitError::Program {
                 args: "merge-tree --stdin".into(),
                 code: Some(128),
                 stderr: "fatal: failure to merge".into(),
-            },
+            }),
         }
         .into(),
     ]

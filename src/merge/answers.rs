@@ -42,7 +42,10 @@ pub(super) fn read(output: &[u8]) -> Option<Vec<Answer>> {
                 fields.next().filter(|f| f.is_empty())?;
                 None
             }
-            b"0" => Some(conflicts(&mut fields)?),
+            b"0" => {
+                let (unmerged, messages) = (unmerged(&mut fields)?, messages(&mut fields)?);
+                Some(with_kinds(&unmerged, &messages))
+            }
             _ => return None,
         };
         answers.push(Answer { tree, conflicts });
@@ -50,12 +53,12 @@ pub(super) fn read(output: &[u8]) -> Option<Vec<Answer>> {
     Some(answers)
 }
 
-fn conflicts<'o>(fields: &mut impl Iterator<Item = &'o [u8]>) -> Option<Vec<(Vec<u8>, String)>> {
+fn unmerged<'o>(fields: &mut impl Iterator<Item = &'o [u8]>) -> Option<Vec<Unmerged<'o>>> {
     let mut unmerged: Vec<Unmerged> = Vec::new();
     loop {
         let field = fields.next()?;
         if field.is_empty() {
-            break;
+            return Some(unmerged);
         }
         // `<mode> <object> <stage>\t<path>`
         let tab = field.iter().position(|&b| b == b'\t')?;
@@ -74,10 +77,13 @@ fn conflicts<'o>(fields: &mut impl Iterator<Item = &'o [u8]>) -> Option<Vec<(Vec
             }),
         }
     }
+}
+
+fn messages<'o>(fields: &mut impl Iterator<Item = &'o [u8]>) -> Option<Vec<Message<'o>>> {
     let mut messages = Vec::new();
     loop {
         let Ok(paths) = std::str::from_utf8(fields.next()?).unwrap_or_default().parse() else {
-            break;
+            return Some(messages);
         };
         let paths: Vec<&[u8]> = (0..paths).map(|_| fields.next()).collect::<Option<_>>()?;
         let kind = std::str::from_utf8(fields.next()?).ok()?;
@@ -88,7 +94,6 @@ fn conflicts<'o>(fields: &mut impl Iterator<Item = &'o [u8]>) -> Option<Vec<(Vec
             messages.push(Message { paths, kind });
         }
     }
-    Some(with_kinds(&unmerged, &messages))
 }
 
 /// The kind of each path that is not merged. Where all paths are merged, as when a directory was renamed to several, a
@@ -148,6 +153,19 @@ fn spoken(kind: &str) -> &str {
         _ if kind.starts_with("submodule") => "submodule",
         _ => kind,
     }
+}
+
+/// The paths of one merge that conflict, and of which no message says how.
+#[cfg(test)]
+pub(super) fn unsaid(output: &[u8]) -> Vec<String> {
+    let mut fields = output.split(|&b| b == 0).skip(2);
+    let unmerged = unmerged(&mut fields).expect("paths");
+    let messages = messages(&mut fields).expect("messages");
+    let said = |one: &Unmerged| messages.iter().any(|m| m.paths.contains(&one.path));
+    let paths = unmerged.iter().filter(|one| !said(one));
+    paths
+        .map(|one| String::from_utf8_lossy(one.path).into_owned())
+        .collect()
 }
 
 #[cfg(test)]

@@ -73,8 +73,12 @@ impl<'g> Chains<'g> {
 
     /// What merging this branch into this commit gives.
     pub(super) fn merge(&mut self, ours: Oid, branch: usize) -> Result<Merged, PlanError> {
-        self.ask(vec![(ours, branch)])?;
-        Ok(self.known[&(ours, branch)].clone())
+        if let Some(merged) = self.known.get(&(ours, branch)) {
+            return Ok(merged.clone());
+        }
+        let merged = self.ground.engine.merge(self.looked[branch].onto(ours))?;
+        self.known.insert((ours, branch), merged.clone());
+        Ok(merged)
     }
 
     /// Asks git for what is not known yet, all at once.

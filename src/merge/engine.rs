@@ -6,20 +6,21 @@
 //! parents whose `.gitattributes` are the same everywhere share a process.
 
 use std::collections::HashMap;
+use std::fs::{create_dir_all, write};
 use std::num::NonZero;
 use std::os::unix::fs::symlink;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::thread::{self, Builder};
 
 use git2::{Oid, Repository, Signature, Time};
 use schemars::JsonSchema;
 use serde::Serialize;
-use tempfile::TempDir;
 
 use super::answers::{self, Answer};
 use super::names::Names;
 use super::plan::PlanError;
+use super::scratch::Scratch;
 use super::trees::{self, Entry};
 use crate::git::{Drivers, Git, GitError, without_foreign};
 
@@ -68,8 +69,7 @@ pub(super) enum Merged {
 pub(super) struct Engine {
     git: Git,
     repository: Repository,
-    common_dir: PathBuf,
-    objects: TempDir,
+    scratch: Scratch,
     plain: bool,
 }
 
@@ -83,10 +83,10 @@ struct Batch {
 impl Engine {
     /// Drivers that are not `known` are not used; their settings are returned.
     pub(super) fn new(common_dir: &Path, known: &Drivers) -> Result<(Self, Vec<String>), GitError> {
-        let objects = tempfile::tempdir().map_err(GitError::io("cannot make a directory for temporary objects"))?;
-        make_object_directory(common_dir, objects.path())?;
-        let repository = open(common_dir, objects.path())?;
-        let git = Git::bare(common_dir).with_variable("GIT_OBJECT_DIRECTORY", objects.path().join("objects"));
+        let scratch = Scratch::new().map_err(GitError::io("cannot make a directory for temporary objects"))?;
+        make_object_directory(common_dir, scratch.path())?;
+        let repository = open(common_dir, scratch.path())?;
+        let git = Git::bare(common_dir).with_variable("GIT_OBJECT_DIRECTORY", scratch.path().join("objects"));
         // What is soon thrown away need be neither small nor durable.
         let git = git.with_configuration(["core.looseCompression=0".to_owned(), "core.fsync=none".to_owned()]);
         // Nothing is fetched either: a planted remote could name any command for that.
@@ -98,8 +98,7 @@ impl Engine {
             git,
             plain: is_plain(&repository),
             repository,
-            common_dir: common_dir.to_owned(),
-            objects,
+            scratch,
         };
         Ok((engine, foreign))
     }
@@ -109,19 +108,28 @@ impl Engine {
         &self.repository
     }
 
-    /// The same for another thread.
-    #[expect(dead_code)]
-    pub(super) fn open(&self) -> Result<Repository, GitError> {
-        open(&self.common_dir, self.objects.path())
-    }
-
     /// Whether libgit2 sees the history and the trees that git sees, which takes others in their place if it is told to.
     pub(super) fn is_plain(&self) -> bool {
         self.plain
     }
 
-    /// What `git merge name` gives in a clean checkout of `ours` for each of these, when `name` stands for `theirs`.
+    /// What `git merge name` gives in a clean checkout of `ours`, when `name` stands for `theirs`.
+    pub(super) fn merge(&self, ask: Ask) -> Result<Merged, PlanError> {
+        let answer = ask_one(&self.git, ask).map_err(|e| ask.failed(e))?;
+        self.merged(ask, answer)
+    }
+
+    /// The same for each of these.
     pub(super) fn merges(&self, asked: &[Ask]) -> Result<Vec<Merged>, PlanError> {
+        self.ask(asked, None)
+    }
+
+    /// The same, but the trees are not kept: thousands of merges leave no more than a few do.
+    pub(super) fn merges_without_trees(&self, asked: &[Ask]) -> Result<Vec<Merged>, PlanError> {
+        self.ask(asked, Some(self.scratch.path()))
+    }
+
+    fn ask(&self, asked: &[Ask], thrown_away_in: Option<&Path>) -> Result<Vec<Merged>, PlanError> {
         let processes = thread::available_parallelism().map_or(1, NonZero::get);
         let batches = self.batches(asked, processes)?;
         let extra = processes.min(batches.len()).saturating_sub(1);
@@ -132,7 +140,7 @@ impl Engine {
                 let Some(batch) = lock(&waiting).pop() else {
                     return;
                 };
-                let answers = answers(git, asked, &batch);
+                let answers = answers_of(git, asked, &batch, thrown_away_in);
                 lock(&done).push((batch.places, answers));
             }
         };
@@ -246,9 +254,26 @@ impl Ask<'_> {
         PlanError::NoAnswer {
             branch: self.name.to_owned(),
             after: self.after.map(str::to_owned),
-            source,
+            source: Box::new(source),
         }
     }
+}
+
+/// What git says of a batch, whose objects are thrown away at once if there is a place for that.
+fn answers_of(git: &Git, asked: &[Ask], batch: &Batch, scratch: Option<&Path>) -> Result<Vec<Answer>, PlanError> {
+    let Some(scratch) = scratch else {
+        return answers(git, asked, batch);
+    };
+    let unmade = "cannot make a directory for temporary objects";
+    let own = tempfile::tempdir_in(scratch).map_err(GitError::io(unmade))?;
+    let objects = own.path().join("objects");
+    create_dir_all(objects.join("info")).map_err(GitError::io(unmade))?;
+    write(objects.join("info/alternates"), "../../objects\n../../alternate\n").map_err(GitError::io(unmade))?;
+    answers(
+        &git.clone().with_variable("GIT_OBJECT_DIRECTORY", objects),
+        asked,
+        batch,
+    )
 }
 
 /// What git says of these merges, all of them. When it fails in one of them, each is asked for alone, to say which.
@@ -294,7 +319,7 @@ fn make_object_directory(common_dir: &Path, scratch: &Path) -> Result<(), GitErr
     // A link, because the list of alternates takes no path with a line break, and libgit2 none that is not UTF-8.
     symlink(common_dir.join("objects"), scratch.join("alternate")).map_err(GitError::io(unmade))?;
     let alternates = scratch.join("objects/info/alternates");
-    std::fs::write(alternates, "../alternate\n").map_err(GitError::io(unmade))
+    write(alternates, "../alternate\n").map_err(GitError::io(unmade))
 }
 
 /// The repository, with its new objects in `scratch`.
@@ -315,3 +340,6 @@ fn is_plain(repository: &Repository) -> bool {
     let grafts = repository.commondir().join("info/grafts");
     !replaced.unwrap_or(true) && !repository.is_shallow() && !grafts.exists()
 }
+
+#[cfg(test)]
+mod tests;

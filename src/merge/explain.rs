@@ -120,11 +120,14 @@ impl Resolving<'_> {
     /// What is between markers in one file.
     fn marked(&self, tree: &Tree, path: &str) -> Result<Marked, git2::Error> {
         let id = &self.theirs.branch.head;
-        // In the tree a file that had to make way has the commit's id in its name.
+        // In the tree a file that had to make way has the commit's id in its name, which nothing else is named after.
         let typed = self.theirs.branch.revision.replace('/', "_");
+        let free = path.trim_end_matches(|c: char| c.is_ascii_digit());
+        let free = free.strip_suffix('_').unwrap_or(path);
         let moved = [
             path.to_owned(),
-            path.replace("~HEAD", &format!("~{}", self.ours)),
+            free.replace("~HEAD", &format!("~{}", self.ours)),
+            free.replace(&format!("~{typed}"), &format!("~{id}")),
             path.replace(&format!("~{typed}"), &format!("~{id}")),
         ];
         let entry = moved.iter().find_map(|path| tree.get_path(Path::new(path)).ok());

@@ -87,3 +87,91 @@ fn text((id, mode): Entry) -> IndexEntry {
         path: b"text".to_vec(),
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use git2::{Signature, Time};
+
+    use super::*;
+
+    /// A commit of these files; a name with a slash is in a directory.
+    fn commit(repository: &Repository, parents: &[Oid], files: &[(&str, &str)]) -> Oid {
+        let mut root = repository.treebuilder(None).unwrap();
+        let mut directory = repository.treebuilder(None).unwrap();
+        for (path, content) in files {
+            let blob = repository.blob(content.as_bytes()).unwrap();
+            match path.strip_prefix("d/") {
+                Some(name) => directory.insert(name, blob, 0o100_644).unwrap(),
+                None => root.insert(path, blob, 0o100_644).unwrap(),
+            };
+        }
+        if !directory.is_empty() {
+            root.insert("d", directory.write().unwrap(), 0o040_000).unwrap();
+        }
+        let tree = repository.find_tree(root.write().unwrap()).unwrap();
+        let who = Signature::new("a", "a@b", &Time::new(1, 0)).unwrap();
+        let parents: Vec<_> = parents.iter().map(|id| repository.find_commit(*id).unwrap()).collect();
+        let parents: Vec<_> = parents.iter().collect();
+        repository.commit(None, &who, &who, "c", &tree, &parents).unwrap()
+    }
+
+    type Files = &'static [(&'static str, &'static str)];
+
+    #[test]
+    fn what_is_plain_is_guessed() {
+        const SIX: &str = "1\n2\n3\n4\n5\n6\n";
+        const FIRST: &str = "x\n2\n3\n4\n5\n6\n";
+        const LAST: &str = "1\n2\n3\n4\n5\ny\n";
+        let dir = tempfile::tempdir().unwrap();
+        let repository = Repository::init_bare(dir.path()).unwrap();
+        let cases: [(Files, Files, Files, Option<Files>); 8] = [
+            (
+                &[("a", "1")],
+                &[("a", "2")],
+                &[("a", "1"), ("b", "1")],
+                Some(&[("a", "2"), ("b", "1")]),
+            ),
+            (&[("a", "1"), ("b", "1")], &[("a", "1")], &[("b", "1")], Some(&[])),
+            (
+                &[("d/a", "1")],
+                &[("d/a", "1"), ("d/b", "1")],
+                &[("d/a", "2")],
+                Some(&[("d/a", "2"), ("d/b", "1")]),
+            ),
+            (
+                &[("a", "1")],
+                &[("a", "1"), ("d/b", "1")],
+                &[("a", "1"), ("d/c", "1")],
+                Some(&[("a", "1"), ("d/b", "1"), ("d/c", "1")]),
+            ),
+            (
+                &[("a", SIX)],
+                &[("a", FIRST)],
+                &[("a", LAST)],
+                Some(&[("a", "x\n2\n3\n4\n5\ny\n")]),
+            ),
+            (&[("a", SIX)], &[("a", FIRST)], &[("a", "z\n2\n")], None),
+            (&[("a", "1")], &[("a", "2")], &[("b", "1")], None),
+            (
+                &[("a", "1")],
+                &[("a", "1"), ("d", "f")],
+                &[("a", "1"), ("d/b", "1")],
+                None,
+            ),
+        ];
+        for (base, ours, theirs, merged) in cases {
+            let base = commit(&repository, &[], base);
+            let (ours, theirs) = (commit(&repository, &[base], ours), commit(&repository, &[base], theirs));
+            let merged = merged.map(|files| {
+                let commit = commit(&repository, &[], files);
+                repository.find_commit(commit).unwrap().tree_id()
+            });
+            assert_eq!(guess(&repository, ours, theirs), merged);
+        }
+        let (alone, other) = (
+            commit(&repository, &[], &[("a", "1")]),
+            commit(&repository, &[], &[("b", "1")]),
+        );
+        assert_eq!(guess(&repository, alone, other), None);
+    }
+}

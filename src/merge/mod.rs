@@ -21,6 +21,7 @@ mod pairs;
 mod patches;
 mod plan;
 mod resolve;
+mod scratch;
 mod trees;
 mod walk;
 

@@ -40,7 +40,7 @@ pub(super) fn check(ground: &Ground, looked: &[Looked], order: &[usize]) -> Resu
         merged: near.len(),
         conflicts: Vec::new(),
     };
-    for ((first, second), merged) in near.iter().zip(ground.engine.merges(&asked)?) {
+    for ((first, second), merged) in near.iter().zip(ground.engine.merges_without_trees(&asked)?) {
         if let Merged::Conflicts { paths, .. } = merged {
             graph.connect(places[*first], places[*second]);
             pairs.conflicts.push(PairConflict {

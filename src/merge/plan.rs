@@ -39,7 +39,7 @@ pub enum PlanError {
         /// The one that is merged before it, if it is just one.
         after: Option<String>,
         /// What git said.
-        source: GitError,
+        source: Box<GitError>,
     },
     /// git refused.
     #[error(transparent)]

@@ -123,3 +123,78 @@ fn choose_and_merge(chains: &mut Chains, order: &[usize], mut graph: Graph) -> R
         choice = choose(&graph);
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::path::Path;
+
+    use git2::{Repository, Signature};
+
+    use super::super::{Candidate, LeftOut, MergePlan, PlanRequest, Target, plan};
+    use super::*;
+    use crate::git::Drivers;
+
+    /// A commit of one file, `f`.
+    fn commit(repository: &Repository, parent: Option<Oid>, content: &str) -> Oid {
+        let mut tree = repository.treebuilder(None).unwrap();
+        tree.insert("f", repository.blob(content.as_bytes()).unwrap(), 0o100_644)
+            .unwrap();
+        let tree = repository.find_tree(tree.write().unwrap()).unwrap();
+        let who = Signature::new("a", "a@b", &git2::Time::new(1, 0)).unwrap();
+        let parent = parent.map(|id| repository.find_commit(id).unwrap());
+        let parents: Vec<_> = parent.iter().collect();
+        repository.commit(None, &who, &who, "c", &tree, &parents).unwrap()
+    }
+
+    fn planned(dir: &Path, target: Oid, heads: &[(&str, Oid)], mode: Mode) -> MergePlan {
+        let candidate = |(name, head): &(&str, Oid)| Candidate {
+            name: (*name).to_owned(),
+            revision: (*name).to_owned(),
+            is_branch: true,
+            head: *head,
+            task_id: None,
+            title: String::new(),
+        };
+        plan(&PlanRequest {
+            common_dir: dir,
+            target: Target {
+                branch: None,
+                commit: target.to_string(),
+            },
+            candidates: heads.iter().map(candidate).collect(),
+            missing: Vec::new(),
+            mode,
+            known: &Drivers::new(),
+        })
+        .unwrap()
+    }
+
+    #[test]
+    fn what_is_stacked_merges_after_a_merge_and_may_collide_after_a_squash() {
+        let dir = tempfile::tempdir().unwrap();
+        let repository = Repository::init_bare(dir.path()).unwrap();
+        let target = commit(&repository, None, "1\n2\n3\n4\n5\n");
+        let a = commit(&repository, Some(target), "a\n2\n3\n4\n5\n");
+        let b = commit(&repository, Some(a), "b\n2\n3\n4\n5\n");
+        let c = commit(&repository, Some(target), "1\n2\n3\n4\nc\n");
+        // The same as in `a`: nothing is left to commit after it.
+        let d = commit(&repository, Some(target), "a\n2\n3\n4\n5\n");
+        let heads = [("b", b), ("a", a), ("c", c), ("d", d)];
+        for (mode, merged, left_out) in [
+            (Mode::Merge, vec!["a", "c", "d", "b"], vec![]),
+            (Mode::Squash, vec!["a", "c", "d"], vec![("b", vec!["a", "d"])]),
+        ] {
+            let plan = planned(dir.path(), target, &heads, mode);
+            let steps: Vec<&str> = plan.steps.iter().map(|s| s.branch.as_str()).collect();
+            assert_eq!(steps, merged);
+            assert_eq!(plan.steps[1].tree, plan.steps[2].tree);
+            let with = |left: &LeftOut| left.with.clone();
+            let left: Vec<(&str, Vec<String>)> = plan.left_out.iter().map(|l| (l.branch.as_str(), with(l))).collect();
+            let expected = left_out.iter().map(|(name, with): &(&str, Vec<&str>)| {
+                let with = with.iter().map(|w| (*w).to_owned());
+                (*name, with.collect())
+            });
+            assert_eq!(left, expected.collect::<Vec<_>>());
+        }
+    }
+}

@@ -209,7 +209,7 @@ fn nothing_to_merge_is_said() {
     let old = at(&project, "main");
     let ran = project.run(&["merge", "-y"]);
     assert_eq!(
-        (ran.code(), ran.out()),
+        (ran.code(), ran.out().as_str()),
         (0, "nothing to merge in main-task-a\nnothing to merge\n"),
         "{ran:?}"
     );

@@ -5,6 +5,7 @@
 //! the checkout, with the markers in it.
 
 use crate::plan_shown::{CASE, Case, show_true};
+use crate::support::Project;
 
 const LINES: &str = "seq 40 >l.txt";
 /// Eight files in two directories, of which agents move some.
@@ -120,7 +121,6 @@ fn a_branch_that_contains_another_follows_it() {
                 git commit -qm c; git checkout -q main",
             steps: "b c",
             left_out: &[("a", "b c", &["l.txt"])],
-            ..CASE
         },
     ]);
 }
@@ -195,4 +195,27 @@ fn what_resolving_takes_is_counted_as_git_leaves_it() {
             ..case
         },
     ]);
+}
+
+/// Each branch conflicts with the one before and the one after it.
+#[test]
+fn a_choice_among_more_than_32_that_hang_together_is_not_called_the_best() {
+    let project = Project::new();
+    project.sh("seq 340 >l.txt; git add .; git commit -qm lines
+        for n in $(seq 10 42); do
+            git switch -qc t$n main; sed -i \"$((n*8-79))s/.*/$n/;$((n*8-71))s/.*/$n/\" l.txt; git commit -qam $n
+        done; git switch -q main");
+    let names: Vec<String> = (10..=42).map(|n| format!("t{n}")).collect();
+    for (branches, optimal) in [(&names[1..], true), (&names[..], false)] {
+        let mut arguments = vec!["plan"];
+        arguments.extend(branches.iter().flat_map(|name| ["--branch", name]));
+        let plan = project.query(&arguments);
+        assert_eq!(plan["optimal"], optimal);
+        let steps = plan["steps"].as_array().expect("steps");
+        assert_eq!(steps.len(), branches.len().div_ceil(2), "{plan:#}");
+        // Every second, from the first on.
+        let chosen: Vec<&str> = steps.iter().filter_map(|step| step["branch"].as_str()).collect();
+        let seconds: Vec<&str> = branches.iter().step_by(2).map(String::as_str).collect();
+        assert_eq!(chosen, seconds);
+    }
 }

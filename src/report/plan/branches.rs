@@ -83,7 +83,10 @@ fn of_branch(number: usize, branch: &Branch) -> Vec<String> {
         branch.state.name().to_owned(),
     ];
     // Numbers of nothing are noise.
-    let or_nothing = |number: usize| (number > 0).then(|| number.to_string()).unwrap_or_default();
+    let or_nothing = |number: usize| match number {
+        0 => String::new(),
+        _ => number.to_string(),
+    };
     row.extend([branch.commits, branch.files_changed, branch.renames].map(or_nothing));
     row.push(String::new());
     row

@@ -228,10 +228,10 @@ fn clean_up(text: &mut String, plan: &MergePlan, context: &PlanContext) {
         }
     }
     if let Some(command) = commands::delete_by_content(plan, context) {
-        let when = if plan.steps.is_empty() { "" } else { " then" };
+        let then = if plan.steps.is_empty() { "" } else { " then" };
         let _ = write!(
             text,
-            "\nthe target{when} has the changes of these, but not their commits, which go with the branch:\n  {command}\n"
+            "\nthese are{then} in the target by content only; git branch -d would refuse them:\n  {command}\n"
         );
     }
 }
