@@ -192,7 +192,7 @@ impl Change {
                 lines.splice(at..(at + 1).min(lines.len()), [format!("changed {text}")]);
             })?,
             Self::Insert(file, line, text) => {
-                edit(tree, *file, *line, |at, lines| lines.insert(at, format!("new {text}")))?
+                edit(tree, *file, *line, |at, lines| lines.insert(at, format!("new {text}")))?;
             }
             Self::Cut(file, line) => edit(tree, *file, *line, |at, lines| {
                 lines.splice(at..(at + 2).min(lines.len()), []);
