@@ -103,13 +103,14 @@ enum Did {
 
 /// `try LABEL FROM REVISION` merges the revision into the commit that was made under another label, in a clean checkout.
 const TRY: &str = r#"
-clean() { git reset -q --hard "$1"; git clean -qffdx; }
+dirty=yes
+clean() { git reset -q --hard "$1"; test -z "$dirty" || git clean -qffdx; dirty=; }
 try() {
     { read -r commit; read -r tree; } <"$results/$2.merged"
     clean "$commit"
     if merge "$3" >"$results/$1.said" 2>&1
     then git rev-parse HEAD 'HEAD^{tree}' >"$results/$1.merged"
-    else git ls-files -uz >"$results/$1.conflict"
+    else git ls-files -uz >"$results/$1.conflict"; dirty=yes
     fi
 }
 "#;

@@ -1,7 +1,7 @@
 //! Plans are exact whatever surrounds the branches: attributes, settings, how they came about, names, and the
 //! repository itself.
 
-use crate::exact_kinds::{CASE, Case, show_exact};
+use crate::exact_case::{CASE, Case, show_exact};
 
 #[test]
 fn attributes() {
@@ -24,7 +24,12 @@ fn attributes() {
             base: "lines l; lines m; git config merge.longest.driver 'cat %A %B | sort -u >%A.new && mv %A.new %A'
                 git config merge.longest.recursive binary; git config merge.fails.driver 'exit 1'
                 printf 'l merge=longest\nm merge=fails\n' >.gitattributes",
-            branches: &["set_line l 3 a; set_line m 2 a", "set_line l 3 b", "set_line m 2 c", "set_line l 3 d; rm .gitattributes"],
+            branches: &[
+                "set_line l 3 a; set_line m 2 a",
+                "set_line l 3 b",
+                "set_line m 2 c",
+                "set_line l 3 d; rm .gitattributes",
+            ],
             says: &["CONFLICT (content)"],
             ..CASE
         },
@@ -37,10 +42,20 @@ fn attributes() {
         Case {
             name: "a driver that some branch chooses, and that is the default",
             base: "lines l; lines m; git config merge.ours.driver true; git config merge.default ours",
-            branches: &["set_line l 3 a; echo 'l merge' >.gitattributes", "set_line l 3 b; set_line m 3 b", "set_line m 3 c; set_line l 5 c"],
+            branches: &[
+                "set_line l 3 a; echo 'l merge' >.gitattributes",
+                "set_line l 3 b; set_line m 3 b",
+                "set_line m 3 c; set_line l 5 c",
+            ],
             says: &["CONFLICT (content)"],
             ..CASE
         },
+    ]);
+}
+
+#[test]
+fn attributes_that_lie_elsewhere() {
+    show_exact(&[
         Case {
             name: "no merge, no text, binary, and longer markers",
             base: "for i in 1 2 3 4; do lines f$i; done
@@ -72,6 +87,12 @@ fn attributes() {
             after: "echo '* merge=union' >.gitattributes; mkdir d; echo '* -merge' >d/.gitattributes; git add d",
             says: &["CONFLICT (content)"],
         },
+    ]);
+}
+
+#[test]
+fn line_ends_and_filters() {
+    show_exact(&[
         Case {
             name: "line ends that are made the same",
             base: r"git config merge.renormalize true; printf '1\r\n2\r\n3\r\n4\r\n5\r\n' >l",
@@ -87,7 +108,12 @@ fn attributes() {
         Case {
             name: "line ends that are not",
             base: r"printf '1\r\n2\r\n3\r\n' >l; lines m; printf 'm text eol=crlf ident\n' >.gitattributes",
-            branches: &[r"printf '1\n2\n3\n' >l", r"printf '1\r\n2\r\nIII\r\n' >l", "set_line m 3 c", "set_line m 3 d; set_line m 7 '$Id$'"],
+            branches: &[
+                r"printf '1\n2\n3\n' >l",
+                r"printf '1\r\n2\r\nIII\r\n' >l",
+                "set_line m 3 c",
+                "set_line m 3 d; set_line m 7 '$Id$'",
+            ],
             says: &["CONFLICT (content)"],
             ..CASE
         },
@@ -95,7 +121,11 @@ fn attributes() {
             name: "filters",
             base: "git config filter.upper.clean 'tr a-z A-Z'; git config filter.upper.smudge 'tr A-Z a-z'
                 git config merge.renormalize true; lines l; lines m; echo 'm filter=upper' >.gitattributes",
-            branches: &["set_line l 3 a; set_line m 3 a", "echo '* filter=upper' >.gitattributes; git add --renormalize .", "set_line l 7 c; set_line m 3 c"],
+            branches: &[
+                "set_line l 3 a; set_line m 3 a",
+                "echo '* filter=upper' >.gitattributes; git add --renormalize .",
+                "set_line l 7 c; set_line m 3 c",
+            ],
             says: &["CONFLICT"],
             ..CASE
         },
@@ -157,7 +187,6 @@ fn histories() {
             ],
             after: "lines n; keep on",
             says: &["CONFLICT"],
-            ..CASE
         },
         Case {
             name: "a branch that is listed before what it contains",
@@ -173,11 +202,22 @@ fn histories() {
         Case {
             name: "the target moved on, and has some of it",
             base: "lines l; lines m",
-            branches: &["set_line l 3 a", "set_line l 5 b", "set_line m 3 c; keep c; set_line m 9 c", "set_line l 3 a; keep d; lines n"],
+            branches: &[
+                "set_line l 3 a",
+                "set_line l 5 b",
+                "set_line m 3 c; keep c; set_line m 9 c",
+                "set_line l 3 a; keep d; lines n",
+            ],
             after: "git merge -q --no-ff --no-edit a; git cherry-pick b >/dev/null; git commit -q --amend -m again
                 git merge -q --squash c >/dev/null; git commit -qm squashed; lines k; keep on",
             ..CASE
         },
+    ]);
+}
+
+#[test]
+fn several_merge_bases() {
+    show_exact(&[
         Case {
             name: "criss-cross, with bases that agree",
             base: "lines l; lines m",
@@ -185,7 +225,6 @@ fn histories() {
             after: "git checkout -q a; git merge -q --no-edit b; git checkout -q b; git merge -q --no-edit a~
                 set_line l 6 b; keep more; git checkout -q a; set_line l 6 a; keep more; git checkout -q main",
             says: &["CONFLICT (content)"],
-            ..CASE
         },
         Case {
             name: "criss-cross, with bases that conflict",
@@ -195,7 +234,6 @@ fn histories() {
                 git checkout -q a; join b a; git checkout -q b; join a~ b
                 set_line m 3 b; keep more; git checkout -q a; set_line m 7 a; keep more; git checkout -q main",
             says: &["CONFLICT (content)"],
-            ..CASE
         },
         Case {
             name: "criss-cross with the target, and renames and drivers",
@@ -206,8 +244,13 @@ fn histories() {
                 set_line l 7 main; keep on; git branch old; join a; git checkout -q a; git merge -q --no-edit old; set_line l 9 more
                 keep more; git checkout -q main",
             says: &["CONFLICT"],
-            ..CASE
         },
+    ]);
+}
+
+#[test]
+fn what_is_odd_about_the_repository() {
+    show_exact(&[
         Case {
             name: "nothing in common",
             base: "lines l",
@@ -226,7 +269,6 @@ fn histories() {
             ],
             after: "git replace --graft a $base",
             says: &["CONFLICT (content)"],
-            ..CASE
         },
         Case {
             name: "replaced contents",
@@ -241,7 +283,6 @@ fn histories() {
             branches: &["set_line l 3 a", "set_line l 3 b", "set_line l 9 c"],
             after: "git rev-parse main >.git/shallow; git reflog expire --expire=now --all",
             says: &["CONFLICT (content)"],
-            ..CASE
         },
         Case {
             name: "objects that lie elsewhere, and packed ones",
@@ -250,7 +291,6 @@ fn histories() {
             after: "git repack -qad; git pack-refs --all; mkdir -p ../other; mv .git/objects/pack ../other/pack; mkdir .git/objects/pack
                 echo \"$PWD/../other\" >.git/objects/info/alternates; set_line l 12 on; keep on",
             says: &["CONFLICT (content)"],
-            ..CASE
         },
         Case {
             name: "a sparse checkout",
@@ -258,7 +298,6 @@ fn histories() {
             branches: &["set_line d/m 3 a; git mv e f", "set_line d/m 3 b", "lines e/o; set_line l 3 c", "git rm -q d/m"],
             after: "git sparse-checkout set e 2>/dev/null",
             says: &["CONFLICT (content)", "CONFLICT (file location)"],
-            ..CASE
         },
     ]);
 }

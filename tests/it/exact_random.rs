@@ -15,7 +15,7 @@ use crate::exact::{Question, compare};
 use crate::support::Project;
 
 /// So many repositories for each seed.
-const REPOSITORIES: u32 = 12;
+const REPOSITORIES: u32 = 8;
 
 /// How long a smaller repository that fails as well is looked for, in milliseconds.
 const TIME_TO_SHRINK: u32 = 20_000;
@@ -192,7 +192,7 @@ impl Change {
                 lines.splice(at..(at + 1).min(lines.len()), [format!("changed {text}")]);
             })?,
             Self::Insert(file, line, text) => {
-                edit(tree, *file, *line, |at, lines| lines.insert(at, format!("new {text}")))?
+                edit(tree, *file, *line, |at, lines| lines.insert(at, format!("new {text}")))?;
             }
             Self::Cut(file, line) => edit(tree, *file, *line, |at, lines| {
                 lines.splice(at..(at + 2).min(lines.len()), []);

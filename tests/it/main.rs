@@ -24,6 +24,7 @@ mod dry_run;
 mod errors;
 mod exact;
 mod exact_around;
+mod exact_case;
 mod exact_kinds;
 mod exact_random;
 mod formats;
