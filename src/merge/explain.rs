@@ -61,7 +61,7 @@ fn unrelated(one: &Looked) -> LeftOut {
     }
 }
 
-/// The target, where the branch conflicts with it by itself and still does; and for all other conflicts the merged
+/// The target, where the branch conflicts with it by itself; and for all other conflicts the merged
 /// branches that conflict with this one when nothing else is merged, or those that it takes together.
 fn collides_with(
     chains: &mut Chains,
@@ -77,7 +77,8 @@ fn collides_with(
     };
     let is_new = |c: &Conflict| !with_target.contains(&c.path);
     let mut with = Vec::new();
-    if !paths.iter().all(is_new) {
+    // Also when a merged branch has renamed what it conflicts in.
+    if !with_target.is_empty() {
         with.push(TARGET.to_owned());
     }
     if paths.iter().any(is_new) {

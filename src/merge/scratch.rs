@@ -1,14 +1,16 @@
 //! A directory for objects that nobody keeps: in memory where there is room, since making many small files takes longer
-//! than the merges that they come from.
+//! than the merges that they come from. `TMPDIR` has the last word.
 //!
 //! It goes when it is dropped; what a killed plan has left there goes with the next.
 
 use std::fs;
 use std::io;
+use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use rustix::fs::statvfs;
+use rustix::process::geteuid;
 use tempfile::TempDir;
 
 use crate::store::lock::Lock;
@@ -43,8 +45,11 @@ impl Scratch {
     }
 }
 
-/// `memory`, if there is one with room.
+/// Where the user wants temporary files, if that is said; else `memory`, if there is one with room.
 fn place(memory: &Path) -> PathBuf {
+    if std::env::var_os("TMPDIR").is_some_and(|dir| !dir.is_empty()) {
+        return std::env::temp_dir();
+    }
     let free = statvfs(memory).map_or(0, |disk| disk.f_bavail.saturating_mul(disk.f_frsize));
     match free >= ROOM && tempfile::tempdir_in(memory).is_ok() {
         true => memory.to_owned(),
@@ -52,10 +57,14 @@ fn place(memory: &Path) -> PathBuf {
     }
 }
 
-/// Removes what nobody uses any more. What cannot be looked at is left alone.
+/// Removes what nobody uses any more. What cannot be looked at, or is another user's, is left alone.
 fn sweep(place: &Path) {
+    let me = geteuid().as_raw();
     let entries = fs::read_dir(place).into_iter().flatten().flatten();
     for directory in entries.filter(|e| e.file_name().as_encoded_bytes().starts_with(PREFIX.as_bytes())) {
+        if !directory.metadata().is_ok_and(|m| m.is_dir() && m.uid() == me) {
+            continue;
+        }
         let lock = directory.path().join(LOCK);
         let made = fs::symlink_metadata(&lock).and_then(|m| m.modified());
         let is_old = made.is_ok_and(|made| made.elapsed().is_ok_and(|age| age > MADE));
