@@ -14,6 +14,7 @@ use crate::error::{Error, exit};
 use crate::report;
 use crate::task::{TaskId, TaskSpec};
 use crate::words::quote;
+use crate::worktree::naming::short;
 
 /// The files of the repository: path, content.
 const FILES: [(&str, &str); 3] = [
@@ -76,25 +77,30 @@ pub(super) fn run(user: &Context) -> Result<u8, Error> {
         ..RunArgs::default()
     };
     let session = start(&context, &args, tasks()?)?;
+    let name = short(session.spec.session_id);
     report::note("");
     // From where the user is: so the plan says where to go.
     let code = watch(user, session)?;
     if code > exit::UNSUCCESSFUL {
         return Ok(code);
     }
-    report::out(&next(&here, &repository)).map_err(output)?;
+    report::out(&next(&here, &repository, &name)).map_err(output)?;
     Ok(exit::DONE)
 }
 
 /// What to try next.
-fn next(here: &Path, repository: &Path) -> String {
+fn next(here: &Path, repository: &Path, session: &str) -> String {
     let pleach = report::program();
     let commands = [
         (format!("cd {}", quote(repository)), "everything below works there"),
         (format!("{pleach} results"), "what each task answered"),
         (format!("{pleach} status"), "where each one stands"),
-        ("git diff main...main-task-polite".into(), "what one of them changed"),
+        (format!("{pleach} diff {session} polite"), "what one of them changed"),
         ("git log --oneline --graph --all".into(), "all branches"),
+        (
+            format!("{pleach} merge {session}"),
+            "all that fits together, in one go; undo takes it back",
+        ),
         (
             format!("{pleach} run --sync --agent scripted -p '@write hello.txt hi'"),
             "a session of your own",
