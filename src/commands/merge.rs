@@ -44,7 +44,6 @@ struct Job<'a> {
 /// What is to land: commits, of which the last is where the target is to be.
 struct Ready {
     commits: Vec<Made>,
-    tip: String,
     verified: Option<Verified>,
 }
 
@@ -165,12 +164,13 @@ impl Job<'_> {
                 }
             }
             // Squashed, what is in the target already makes no commit.
-            if ready.tip == doc.old {
+            let tip = ready.commits.last().map_or(doc.old.clone(), |made| made.commit.to_string());
+            if tip == doc.old {
                 doc.nothing_to_merge
                     .extend(doc.merged.drain(..).map(|merged| merged.branch));
                 return Ok(Some(doc));
             }
-            match self.land(merges, &plan, &ready) {
+            match self.land(merges, &plan, &ready.commits, tip) {
                 Ok(record) => {
                     doc.merge_id = Some(record.id.to_string());
                     doc.new = Some(record.new);
@@ -274,14 +274,14 @@ impl Job<'_> {
                     known: self.known,
                     steps: all.len(),
                 };
-                Some(stoppable.verified(&asked, &mut builder, &self.target_name())?)
+                let branches: Vec<String> = plan.steps.iter().map(|step| step.branch.clone()).collect();
+                Some(stoppable.verified(&asked, &mut builder, &branches, &self.target_name())?)
             }
         };
         let steps = verified.as_ref().map_or(&all, |verified| &verified.found.kept);
         match builder.build(steps)? {
-            Built::Whole { commits, tip, .. } => Ok(Ready {
-                commits,
-                tip: tip.to_string(),
+            Built::Whole { commits, .. } => Ok(Ready {
+                commits: builder.signed(commits)?,
                 verified,
             }),
             Built::Collides { step, .. } => Err(LandingError::NotAsPlanned {
@@ -291,7 +291,13 @@ impl Job<'_> {
         }
     }
 
-    fn land(&self, merges: &Merges, plan: &MergePlan, ready: &Ready) -> Result<Record, LandingError> {
+    fn land(
+        &self,
+        merges: &Merges,
+        plan: &MergePlan,
+        commits: &[Made],
+        tip: String,
+    ) -> Result<Record, LandingError> {
         let of_step = |made: &Made| {
             let name = &plan.steps[made.step].branch;
             let branch = plan.branches.iter().find(|b| b.name == *name)?;
@@ -307,9 +313,9 @@ impl Job<'_> {
                 session_id: self.stored.recorded.spec.session_id,
                 target: plan.target.branch.clone().unwrap_or_default(),
                 old: plan.target.commit.clone(),
-                new: ready.tip.clone(),
+                new: tip,
                 squash: plan.mode == Mode::Squash,
-                branches: ready.commits.iter().filter_map(of_step).collect(),
+                branches: commits.iter().filter_map(of_step).collect(),
                 scratch: None,
                 drivers: self.known.clone(),
             },

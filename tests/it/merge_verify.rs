@@ -315,7 +315,7 @@ fn the_command_has_neither_terminal_nor_input_nor_variables_of_another_git() {
     let left = Terminal::start(&started, (80, 24)).end();
     assert_eq!(left.code, 0, "{}", left.text);
     assert!(
-        left.text.contains("verify, run 2: main with its branch"),
+        left.text.contains("verify, run 2: main with main-task-a"),
         "{}",
         left.text
     );
