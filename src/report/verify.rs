@@ -92,6 +92,7 @@ fn with(steps: &[usize], branches: &[String]) -> String {
     match (inside.len(), outside.len()) {
         (0, _) => "as it is".into(),
         (1, _) => format!("with {}", names(&inside)),
+        (2, 0) => "with both branches".into(),
         (all, 0) => format!("with all {all} branches"),
         (most, _) if most > outside.len() => format!("with all but {}", names(&outside)),
         _ => format!("with {}", names(&inside)),
@@ -154,6 +155,7 @@ mod tests {
         for (of, steps, expected) in [
             (3, &[][..], "main as it is"),
             (3, &[0, 1, 2], "main with all 3 branches"),
+            (2, &[0, 1], "main with both branches"),
             (1, &[0], "main with a"),
             (3, &[0, 2], "main with all but b"),
             (4, &[0, 2], "main with a, c"),
