@@ -139,10 +139,11 @@ impl Job<'_> {
     /// Merges, and tells what came of it; nothing when the user did not want it. `notes` is what was told before.
     fn merge(&self, merges: &Merges, mut notes: Vec<String>) -> Result<Option<MergeDocument>, Error> {
         let session = self.stored.recorded.spec.session_id;
-        let mut agreed = None;
+        let (mut agreed, mut verification) = (None, None);
         for _ in 0..TRIES {
             let (plan, about) = self.plan()?;
             let mut doc = MergeDocument::of(&plan, &session.to_string(), false, notes.clone());
+            doc.verification = verification;
             let wanted: Vec<String> = plan.steps.iter().map(|step| step.branch.clone()).collect();
             if agreed.as_ref() != Some(&wanted) {
                 if !self.wants(&plan, &about)? {
@@ -157,8 +158,12 @@ impl Job<'_> {
             let ready = self.ready(&plan)?;
             if let Some(verified) = &ready.verified {
                 doc.verified(verified);
+                verification = doc.verification;
             }
-            let tip = ready.commits.last().map_or(doc.old.clone(), |made| made.commit.to_string());
+            let tip = ready
+                .commits
+                .last()
+                .map_or(doc.old.clone(), |made| made.commit.to_string());
             if tip == doc.old {
                 // Squashed, what is in the target already makes no commit.
                 for merged in doc.merged.drain(..) {
@@ -285,13 +290,7 @@ impl Job<'_> {
         }
     }
 
-    fn land(
-        &self,
-        merges: &Merges,
-        plan: &MergePlan,
-        commits: &[Made],
-        tip: String,
-    ) -> Result<Record, LandingError> {
+    fn land(&self, merges: &Merges, plan: &MergePlan, commits: &[Made], tip: String) -> Result<Record, LandingError> {
         let of_step = |made: &Made| {
             let name = &plan.steps[made.step].branch;
             let branch = plan.branches.iter().find(|b| b.name == *name)?;
@@ -362,7 +361,7 @@ impl Job<'_> {
         let mut cleaning = Cleaning::new(&plan, false);
         let asks = !self.args.clean && !self.args.yes && !self.args.json;
         if asks {
-            report::out(&cleaning.planned()).map_err(output)?;
+            report::out(&format!("\n{}", cleaning.planned())).map_err(output)?;
         }
         let removes = self.args.clean || asks && confirm("Remove these?")?;
         if !removes {

@@ -35,7 +35,7 @@ pub struct MergeDocument {
     pub left_out: Vec<LeftOutEntry>,
     /// Branches in which there is nothing to merge: they are in the target already, or change nothing.
     pub nothing_to_merge: Vec<String>,
-    /// How often the command to verify with was asked; none without one.
+    /// How often the command to verify with was asked, also for plans that were made again; none without one.
     pub verification: Option<VerifyRuns>,
     /// What the user should know, a line each.
     pub notes: Vec<String>,
@@ -124,9 +124,10 @@ impl MergeDocument {
 
     /// Leaves out what did not pass.
     pub fn verified(&mut self, verified: &Verified) {
+        let before = self.verification.unwrap_or_default();
         self.verification = Some(VerifyRuns {
-            runs: verified.runs,
-            remembered: verified.remembered,
+            runs: before.runs + verified.runs,
+            remembered: before.remembered + verified.remembered,
         });
         let names: Vec<String> = self.merged.iter().map(|merged| merged.branch.clone()).collect();
         let all = std::mem::take(&mut self.merged);

@@ -25,7 +25,7 @@ pub struct VerifyFailure {
 }
 
 /// How often the command to verify with was asked, as JSON.
-#[derive(Clone, Copy, Debug, Serialize, JsonSchema)]
+#[derive(Clone, Copy, Debug, Default, Serialize, JsonSchema)]
 pub struct VerifyRuns {
     /// How often it was run.
     pub runs: usize,

@@ -60,7 +60,12 @@ fn merge_remove_and_undo_are_asked_for() {
     assert_eq!(left.code, 1, "{}", left.text);
     assert!(at(&project, "main") != old);
     for (branch, stays) in [("main-task-a", false), ("main-task-b", false), ("main-task-c", true)] {
-        assert_eq!(branches(&project).iter().any(|b| b == branch), stays, "{branch}: {}", left.text);
+        assert_eq!(
+            branches(&project).iter().any(|b| b == branch),
+            stays,
+            "{branch}: {}",
+            left.text
+        );
     }
     assert_clean(&project);
 }
@@ -79,7 +84,9 @@ fn the_plan_says_what_to_type_for_all_of_it() {
         let from = project.root().join(from);
         let mut plan = project.pleach_command(arguments);
         let plan = ran(plan.current_dir(&from)).out();
-        let typed = plan.lines().find_map(|line| line.strip_prefix("or all of these at once: "));
+        let typed = plan
+            .lines()
+            .find_map(|line| line.strip_prefix("or all of these at once: "));
         let typed = typed.unwrap_or_else(|| panic!("{plan}"));
         let onto = if arguments.contains(&"next") { "next" } else { "main" };
         let tree = project.run(&["plan", "--json", "--onto", onto]).json()["final_tree"].clone();
@@ -95,5 +102,8 @@ fn the_plan_says_what_to_type_for_all_of_it() {
     assert!(tag.contains("in this order:") && !tag.contains("at once:"), "{tag}");
     project.run(&["merge", "-y"]);
     let done = project.run(&["plan"]).out();
-    assert!(done.contains("nothing to merge") && !done.contains("at once:"), "{done}");
+    assert!(
+        done.contains("nothing to merge") && !done.contains("at once:"),
+        "{done}"
+    );
 }

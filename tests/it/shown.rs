@@ -60,7 +60,10 @@ fn a_session_from_its_start_to_its_end() {
         ("merge_nothing", &["merge", "-y", "--exclude", "loud"]),
         ("undo", &["undo", "-y"]),
         ("merge_verify", &["merge", "-y", "--verify", CHECK]),
-        ("merge_verify_remembered", &["merge", "-y", "--task", "changelog", "--verify", CHECK]),
+        (
+            "merge_verify_remembered",
+            &["merge", "-y", "--task", "changelog", "--verify", CHECK],
+        ),
     ] {
         let id = ended.status["session_id"].as_str().expect("an id");
         let arguments: Vec<&str> = arguments.iter().map(|&a| if a.is_empty() { id } else { a }).collect();

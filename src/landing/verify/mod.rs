@@ -196,10 +196,7 @@ impl Verifier<'_, '_> {
         let ending = match self.memory.recall(tree) {
             Some(ending) => {
                 self.remembered += 1;
-                (self.tell)(Progress::Remembered {
-                    ending: &ending,
-                    steps,
-                });
+                (self.tell)(Progress::Remembered { ending: &ending, steps });
                 ending
             }
             None => {
