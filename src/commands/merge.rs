@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 
 use super::confirm::{confirm, somebody_is_there};
 use super::landings::{became, begin};
-use super::place::{results_dir_here, stored, task_number};
+use super::place::{results_dir_here, stored, task_number, typed};
 use super::planning::{Wish, of_session};
 use super::verify::Stoppable;
 use super::{Context, output};
@@ -17,10 +17,10 @@ use crate::landing::{
     BuildRequest, Builder, Built, Intent, LandingError, Made, MergedBranch, Merges, Record, Template, land,
 };
 use crate::merge::{MergePlan, Mode};
-use crate::report::{self, Cleaning, MergeDocument};
+use crate::report::{self, Cleaning, MergeDocument, PlanContext};
 use crate::session::{RepositorySpec, Stored};
 use crate::store::now_ms;
-use crate::words::{count, quote};
+use crate::words::count;
 use crate::worktree::naming::short;
 
 /// How often a plan is made anew because somebody commits on the target.
@@ -44,7 +44,6 @@ struct Job<'a> {
 /// What is to land: commits, of which the last is where the target is to be.
 struct Ready {
     commits: Vec<Made>,
-    tip: String,
     verified: Option<Verified>,
 }
 
@@ -87,14 +86,20 @@ pub(super) fn run(context: &Context, args: &MergeArgs) -> Result<u8, Error> {
             false => None,
         },
     };
+    let at_work = job.at_work();
     if args.dry_run {
-        let (plan, notes) = job.plan()?;
-        let doc = MergeDocument::of(&plan, &spec.session_id.to_string(), true, notes);
-        job.show(&doc)?;
+        at_work.iter().for_each(|note| report::warning(note));
+        let (plan, about) = job.plan()?;
+        let doc = MergeDocument::of(&plan, &spec.session_id.to_string(), true, at_work.into_iter().collect());
+        if !args.json {
+            report::out(&report::foreseen(&plan, &about)).map_err(output)?;
+        }
         return job.end(&doc);
     }
     let (merges, settled) = begin(&place.common_dir)?;
-    let doc = job.merge(&merges, settled.iter().map(became).collect())?;
+    let before: Vec<String> = settled.iter().map(became).chain(at_work).collect();
+    before.iter().for_each(|note| report::warning(note));
+    let doc = job.merge(&merges, before)?;
     // Cleaning takes the lock of the session, which comes before this one.
     drop(merges);
     match doc {
@@ -131,46 +136,43 @@ fn tasks(args: &MergeArgs, stored: &Stored) -> Result<Option<BTreeSet<usize>>, E
 }
 
 impl Job<'_> {
-    /// Merges, and tells what came of it; nothing when the user did not want it.
-    fn merge(&self, merges: &Merges, settled: Vec<String>) -> Result<Option<MergeDocument>, Error> {
-        let (args, session) = (self.args, self.stored.recorded.spec.session_id);
-        let mut before = settled;
-        let mut agreed = None;
+    /// Merges, and tells what came of it; nothing when the user did not want it. `notes` is what was told before.
+    fn merge(&self, merges: &Merges, mut notes: Vec<String>) -> Result<Option<MergeDocument>, Error> {
+        let session = self.stored.recorded.spec.session_id;
+        let (mut agreed, mut verification) = (None, None);
         for _ in 0..TRIES {
-            let (plan, notes) = self.plan()?;
-            before.extend(
-                notes
-                    .into_iter()
-                    .filter(|note| !before.contains(note))
-                    .collect::<Vec<_>>(),
-            );
-            let mut doc = MergeDocument::of(&plan, &session.to_string(), false, before.clone());
+            let (plan, about) = self.plan()?;
+            let mut doc = MergeDocument::of(&plan, &session.to_string(), false, notes.clone());
+            doc.verification = verification;
             let wanted: Vec<String> = plan.steps.iter().map(|step| step.branch.clone()).collect();
             if agreed.as_ref() != Some(&wanted) {
-                self.show(&doc)?;
-                if wanted.is_empty() {
-                    return Ok(Some(doc));
-                }
-                if !args.yes && !confirm(&format!("Merge into {}?", doc.target))? {
+                if !self.wants(&plan, &about)? {
                     report::note("nothing was merged");
                     return Ok(None);
+                }
+                if wanted.is_empty() {
+                    return Ok(Some(doc));
                 }
                 agreed = Some(wanted);
             }
             let ready = self.ready(&plan)?;
             if let Some(verified) = &ready.verified {
                 doc.verified(verified);
-                if ready.commits.is_empty() {
-                    return Ok(Some(doc));
-                }
+                verification = doc.verification;
             }
-            // Squashed, what is in the target already makes no commit.
-            if ready.tip == doc.old {
-                doc.nothing_to_merge
-                    .extend(doc.merged.drain(..).map(|merged| merged.branch));
+            let tip = ready
+                .commits
+                .last()
+                .map_or(doc.old.clone(), |made| made.commit.to_string());
+            if tip == doc.old {
+                // Squashed, what is in the target already makes no commit.
+                for merged in doc.merged.drain(..) {
+                    report::note(&format!("{} has all of {} already", doc.target, merged.branch));
+                    doc.nothing_to_merge.push(merged.branch);
+                }
                 return Ok(Some(doc));
             }
-            match self.land(merges, &plan, &ready) {
+            match self.land(merges, &plan, &ready.commits, tip) {
                 Ok(record) => {
                     doc.merge_id = Some(record.id.to_string());
                     doc.new = Some(record.new);
@@ -182,7 +184,7 @@ impl Job<'_> {
                 Err(LandingError::Moved { branch, at: Some(at) }) => {
                     let note = format!("{branch} has moved to {} meanwhile: planned again", &at[..7]);
                     report::warning(&note);
-                    before.push(note);
+                    notes.push(note);
                 }
                 Err(e) => return Err(e.into()),
             }
@@ -197,8 +199,8 @@ impl Job<'_> {
         onto.unwrap_or_default()
     }
 
-    /// The plan, and what the user should know of it, a line each.
-    fn plan(&self) -> Result<(MergePlan, Vec<String>), Error> {
+    /// The plan, and what its text needs.
+    fn plan(&self) -> Result<(MergePlan, PlanContext), Error> {
         let recorded = &self.stored.recorded;
         let wish = Wish {
             tasks: self.tasks.as_ref(),
@@ -207,7 +209,7 @@ impl Job<'_> {
             mode: if self.args.squash { Mode::Squash } else { Mode::Merge },
         };
         let planned = of_session(self.context, &recorded.spec, &recorded.state, &wish)?;
-        let (plan, _) = planned.ok_or_else(|| Error::NothingToMerge {
+        let (plan, about) = planned.ok_or_else(|| Error::NothingToMerge {
             directory: recorded.spec.directory.clone(),
         })?;
         if plan.target.branch.is_none() {
@@ -215,39 +217,36 @@ impl Job<'_> {
                 name: self.target_name(),
             });
         }
-        let notes = self.notes(&plan);
-        Ok((plan, notes))
+        Ok((plan, about))
     }
 
-    fn notes(&self, plan: &MergePlan) -> Vec<String> {
+    /// That there may be more to merge later, if it may.
+    fn at_work(&self) -> Option<String> {
         let recorded = &self.stored.recorded;
         let unsettled = recorded.state.tasks.iter().filter(|t| t.settlement().is_none()).count();
-        let mut notes = Vec::new();
-        if self.stored.held && unsettled > 0 {
+        (self.stored.held && unsettled > 0).then(|| {
             let (id, what) = (short(recorded.spec.session_id), count(unsettled, "task"));
-            notes.push(format!("session {id} is still at work: {what} of it not settled yet"));
-        }
-        notes.extend(plan.missing.iter().map(|name| format!("the branch {name} is gone")));
-        if !plan.cannot_foresee.is_empty() {
-            let what = plan.cannot_foresee.join(", ");
-            notes.push(format!("pleach does not use or run what git merge would: {what}"));
-        }
-        if !plan.unused_drivers.is_empty() {
-            let what = plan.unused_drivers.join(", ");
-            notes.push(format!(
-                "not used, because it was configured during the session: {what}"
-            ));
-        }
-        notes
+            format!("session {id} is still at work: {what} of it not settled yet")
+        })
     }
 
-    /// What is going to happen.
-    fn show(&self, doc: &MergeDocument) -> Result<(), Error> {
-        doc.notes.iter().for_each(|note| report::warning(note));
-        if self.args.json {
-            return Ok(());
+    /// Shows what is going to happen, and asks whether it is to, if there is anything to ask.
+    fn wants(&self, plan: &MergePlan, about: &PlanContext) -> Result<bool, Error> {
+        let asks = !self.args.yes && !plan.steps.is_empty();
+        let text = report::foreseen(plan, about);
+        if !self.args.json {
+            report::out(&text).map_err(output)?;
+        } else if asks {
+            report::note(text.trim_end());
         }
-        report::out(&doc.planned()).map_err(output)
+        if asks {
+            report::note("");
+        }
+        let what = match plan.steps.len() {
+            1 => "1 branch".to_owned(),
+            n => format!("{n} branches"),
+        };
+        Ok(!asks || confirm(&format!("Merge {what} into {}?", self.target_name()))?)
     }
 
     /// Builds what is to land: all of the plan, or what of it passes the verification.
@@ -274,14 +273,14 @@ impl Job<'_> {
                     known: self.known,
                     steps: all.len(),
                 };
-                Some(stoppable.verified(&asked, &mut builder, &self.target_name())?)
+                let branches: Vec<String> = plan.steps.iter().map(|step| step.branch.clone()).collect();
+                Some(stoppable.verified(&asked, &mut builder, &branches, &self.target_name())?)
             }
         };
         let steps = verified.as_ref().map_or(&all, |verified| &verified.found.kept);
         match builder.build(steps)? {
-            Built::Whole { commits, tip, .. } => Ok(Ready {
-                commits,
-                tip: tip.to_string(),
+            Built::Whole { commits, .. } => Ok(Ready {
+                commits: builder.signed(commits)?,
                 verified,
             }),
             Built::Collides { step, .. } => Err(LandingError::NotAsPlanned {
@@ -291,7 +290,7 @@ impl Job<'_> {
         }
     }
 
-    fn land(&self, merges: &Merges, plan: &MergePlan, ready: &Ready) -> Result<Record, LandingError> {
+    fn land(&self, merges: &Merges, plan: &MergePlan, commits: &[Made], tip: String) -> Result<Record, LandingError> {
         let of_step = |made: &Made| {
             let name = &plan.steps[made.step].branch;
             let branch = plan.branches.iter().find(|b| b.name == *name)?;
@@ -307,9 +306,9 @@ impl Job<'_> {
                 session_id: self.stored.recorded.spec.session_id,
                 target: plan.target.branch.clone().unwrap_or_default(),
                 old: plan.target.commit.clone(),
-                new: ready.tip.clone(),
+                new: tip,
                 squash: plan.mode == Mode::Squash,
-                branches: ready.commits.iter().filter_map(of_step).collect(),
+                branches: commits.iter().filter_map(of_step).collect(),
                 scratch: None,
                 drivers: self.known.clone(),
             },
@@ -318,7 +317,9 @@ impl Job<'_> {
 
     /// Tells what has happened, and removes what is merged.
     fn finish(&self, mut doc: MergeDocument) -> Result<u8, Error> {
-        if !self.args.json {
+        // Without anything to merge the plan has said all.
+        let was_tried = doc.new.is_some() || doc.verification.is_some();
+        if !self.args.json && was_tried {
             report::out(&doc.landed()).map_err(output)?;
         }
         if doc.new.is_some() {
@@ -360,16 +361,13 @@ impl Job<'_> {
         let mut cleaning = Cleaning::new(&plan, false);
         let asks = !self.args.clean && !self.args.yes && !self.args.json;
         if asks {
-            report::out(&cleaning.planned()).map_err(output)?;
+            report::out(&format!("\n{}", cleaning.planned())).map_err(output)?;
         }
         let removes = self.args.clean || asks && confirm("Remove these?")?;
         if !removes {
-            let option = (self.context.results_dir.as_ref())
-                .map_or(String::new(), |dir| format!("--results-dir {} ", quote(dir)));
-            let (program, id) = (report::program(), short(session));
-            report::note(&format!(
-                "to remove what is merged: {program} {option}clean {id} --merged"
-            ));
+            let id = short(session);
+            let command = typed(self.context, &format!("clean {id} --merged"));
+            report::note(&format!("to remove what is merged: {command}"));
             return Ok(());
         }
         let mut printed = Ok(());

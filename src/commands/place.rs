@@ -8,6 +8,7 @@ use uuid::Uuid;
 use super::Context;
 use crate::error::Error;
 use crate::git::{self, GitError, Place};
+use crate::report::program;
 use crate::session::{
     self, RepositorySpec, SessionError, SessionSpec, StatusDocument, Stored, TaskRecord, TaskState, TaskStatusName,
     document, find, read_json,
@@ -75,6 +76,12 @@ pub(super) fn make_results_dir(results: &Path) -> Result<(), Error> {
         path: results.into(),
         source,
     })?)
+}
+
+/// A command of pleach's as it is typed here to look where this one looks.
+pub(super) fn typed(context: &Context, command: &str) -> String {
+    let option = (context.results_dir.as_ref()).map_or(String::new(), |dir| format!("--results-dir {} ", quote(dir)));
+    format!("{} {option}{command}", program())
 }
 
 /// Where the sessions are, for a command that only asks about them.

@@ -9,11 +9,12 @@ use std::path::Path;
 use git2::{BranchType, Oid, Repository};
 
 use super::Context;
+use super::place::{results_dir_here, typed};
 use crate::error::Error;
 use crate::git::{self, Checkout, Drivers, Git, GitError, base_of, checkouts, drivers};
 use crate::merge::{Candidate, MergePlan, Mode, PlanError, PlanRequest, Target, candidate, plan, target};
 use crate::report::PlanContext;
-use crate::session::{KEPT_ON_REQUEST, RepositorySpec, SessionSpec, SessionState, TaskState, WorktreeFate};
+use crate::session::{KEPT_ON_REQUEST, RepositorySpec, SessionSpec, SessionState, TaskState, WorktreeFate, find};
 use crate::task::Outcome;
 use crate::words::quote;
 use crate::worktree::naming::short;
@@ -72,6 +73,7 @@ pub(super) fn of_session(
     };
     hold_checked_out(&mut about, &checkouts, leaves.as_deref(), &candidates);
     hold_unpushed(&mut about, &opened, &onto, &candidates);
+    about.merge = merge_command(context, spec, wish, &onto, about.change_to.as_deref())?;
     let plan = plan(&PlanRequest {
         common_dir,
         target: onto,
@@ -125,6 +127,33 @@ pub(super) fn of_branches(context: &Context, names: &[String], wish: &Wish) -> R
         known: &drivers(&git)?,
     })?;
     Ok((plan, about))
+}
+
+/// What is typed to have pleach carry such a plan out; nothing where it is not made for a branch. `change_to` is where
+/// there is a checkout, if that is not here.
+fn merge_command(
+    context: &Context,
+    spec: &SessionSpec,
+    wish: &Wish,
+    onto: &Target,
+    change_to: Option<&Path>,
+) -> Result<Option<String>, Error> {
+    let Some(branch) = &onto.branch else {
+        return Ok(None);
+    };
+    let mut command = format!("merge {}", short(spec.session_id));
+    if wish.onto.is_some() {
+        command += &format!(" --onto {}", quote(branch));
+    }
+    if wish.mode == Mode::Squash {
+        command += " --squash";
+    }
+    let command = typed(context, &command);
+    let is_found = find(&results_dir_here(context)?, Some(&spec.session_id.to_string())).is_ok();
+    Ok(Some(match change_to {
+        Some(dir) if !is_found => format!("cd {} && {command}", quote(dir)),
+        _ => command,
+    }))
 }
 
 /// What the tasks of a session have to merge.

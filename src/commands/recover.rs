@@ -7,7 +7,7 @@ use std::collections::BTreeSet;
 use git2::{Reference, Repository};
 use uuid::Uuid;
 
-use super::place::{results_dir_here, task_number};
+use super::place::{results_dir_here, task_number, typed};
 use super::{Context, output};
 use crate::cli::RecoverArgs;
 use crate::error::{Error, exit};
@@ -15,7 +15,6 @@ use crate::git::{self, GitError, patiently};
 use crate::report::{self, KeptTask, KeptWork, RecoverDocument, Restored};
 use crate::session::{self, SessionError, Stored};
 use crate::store::paths::{SESSION_PREFIX, SessionPaths};
-use crate::words::quote;
 use crate::worktree::naming::short;
 use crate::worktree::{Kept, KeptKind, kept, kept_base, kept_sessions};
 
@@ -48,9 +47,7 @@ pub(super) fn run(context: &Context, args: &RecoverArgs) -> Result<u8, Error> {
         let base = kept_base(&subject.repository, subject.id).map(|id| id.to_string());
         report::out(&report::restored(made, base.as_deref())).map_err(output)?;
     } else {
-        let option =
-            (context.results_dir.as_ref()).map_or(String::new(), |dir| format!(" --results-dir {}", quote(dir)));
-        let command = format!("{}{option} recover {}", report::program(), short(subject.id));
+        let command = typed(context, &format!("recover {}", short(subject.id)));
         report::out(&report::recover(&doc, &command)).map_err(output)?;
     }
     Ok(exit::DONE)

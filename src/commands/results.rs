@@ -3,14 +3,13 @@
 use git2::{Oid, Repository};
 
 use super::diff::listed;
-use super::place::{repository_of, session_before_task, status_of, task_number, text_of};
+use super::place::{repository_of, session_before_task, status_of, task_number, text_of, typed};
 use super::{Context, output};
 use crate::cli::QueryArgs;
 use crate::error::{Error, exit};
 use crate::git::files_between;
 use crate::report::{self, ChangedFile, ResultsDocument, TaskResult};
 use crate::session::{Stored, TaskStatus, TaskStatusName, stored};
-use crate::words::quote;
 use crate::worktree::naming::short;
 
 pub(super) fn run(context: &Context, args: &QueryArgs) -> Result<u8, Error> {
@@ -38,10 +37,8 @@ pub(super) fn run(context: &Context, args: &QueryArgs) -> Result<u8, Error> {
         };
         report::json(&document).map_err(output)?;
     } else {
-        let option =
-            (context.results_dir.as_ref()).map_or(String::new(), |dir| format!(" --results-dir {}", quote(dir)));
         let session = short(stored.recorded.spec.session_id);
-        let diff = format!("{}{option} diff {session}", report::program());
+        let diff = typed(context, &format!("diff {session}"));
         report::out(&report::results(overall_status, &tasks, &diff)).map_err(output)?;
     }
     Ok(exit::DONE)

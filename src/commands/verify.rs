@@ -38,16 +38,17 @@ impl Stoppable {
         Ok(stoppable)
     }
 
-    /// Finds which steps pass. `target` is what they are merged into.
+    /// Finds which steps pass. `branches` are theirs, `target` is what they are merged into.
     pub(super) fn verified(
         &self,
         asked: &Verification<'_>,
         builder: &mut Builder<'_>,
+        branches: &[String],
         target: &str,
     ) -> Result<Verified, Error> {
         self.is_at_work.store(true, Ordering::SeqCst);
         let verdict = verify(asked, builder, &self.interrupts, &mut |progress| {
-            report::note(&report::verifying(&progress, asked.steps, target));
+            report::note(&report::verifying(&progress, branches, target));
         });
         self.is_at_work.store(false, Ordering::SeqCst);
         if let Some(code) = self.interrupts.stopped() {

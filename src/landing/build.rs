@@ -1,8 +1,8 @@
 //! Makes the commits of a plan, off to the side: objects of the repository that no ref leads to until the target moves.
 //!
-//! Any part of the plan's steps can be built, in the plan's order; what has been built once is not built again. git
-//! merges and signs, and nothing runs that was not configured when the session started. It knows neither the target's
-//! ref nor a checkout.
+//! Any part of the plan's steps can be built, in the plan's order; what has been built once is not built again. Where the
+//! user signs commits, only what is to land is signed, at the end. git merges and signs, and nothing runs that was not
+//! configured when the session started. It knows neither the target's ref nor a checkout.
 
 use std::collections::HashMap;
 use std::path::Path;
@@ -156,6 +156,26 @@ impl<'a> Builder<'a> {
         Ok(Built::Whole { commits, tip, tree })
     }
 
+    /// What has been built, as it is to land: where the user signs, the same commits with a signature.
+    pub fn signed(&self, commits: Vec<Made>) -> Result<Vec<Made>, LandingError> {
+        if !self.signs {
+            return Ok(commits);
+        }
+        let (mut drafted, mut tip) = (self.target, self.target);
+        let mut signed = Vec::new();
+        for made in commits {
+            if made.commit != drafted {
+                let draft = self.commit_of(made.commit)?;
+                let parents: Vec<Oid> = std::iter::once(tip).chain(draft.parent_ids().skip(1)).collect();
+                let commit = self.write(made.tree, &parents, draft.message_raw_bytes(), "-S");
+                tip = commit.map_err(LandingError::Unsigned)?;
+                drafted = made.commit;
+            }
+            signed.push(Made { commit: tip, ..made });
+        }
+        Ok(signed)
+    }
+
     fn step(&mut self, ours: Oid, step: usize) -> Result<Step, LandingError> {
         if let Some(known) = self.made.get(&(ours, step)) {
             return Ok(known.clone());
@@ -196,25 +216,26 @@ impl<'a> Builder<'a> {
         }
     }
 
-    /// The commit of a merge; the one before it where git makes none.
+    /// The commit of a merge, not signed; the one before it where git makes none.
     fn commit(&self, branch: &Branch, ours: Oid, theirs: Oid, tree: Oid) -> Result<Oid, LandingError> {
-        let (ours_id, theirs_id) = (ours.to_string(), theirs.to_string());
-        let parents: &[&str] = match self.request.plan.mode {
+        let parents: &[Oid] = match self.request.plan.mode {
             Mode::Merge if self.contains(ours, theirs)? => return Ok(ours),
             Mode::Squash if self.tree_of(ours)? == tree => return Ok(ours),
-            Mode::Merge => &["-p", &ours_id, "-p", &theirs_id],
-            Mode::Squash => &["-p", &ours_id],
+            Mode::Merge => &[ours, theirs],
+            Mode::Squash => &[ours],
         };
-        let message = self.message(branch, ours)?;
+        let message = self.message(branch, ours)?.replace('\0', "");
+        Ok(self.write(tree, parents, message.as_bytes(), "--no-gpg-sign")?)
+    }
+
+    fn write(&self, tree: Oid, parents: &[Oid], message: &[u8], sign: &str) -> Result<Oid, GitError> {
         let tree = tree.to_string();
-        let sign: &[&str] = if self.signs { &["-S"] } else { &["--no-gpg-sign"] };
-        let args = [&["commit-tree"], sign, &[&tree], parents, &["-F", "-"]].concat();
-        let made = self.git.feed(&args, message.replace('\0', "").as_bytes());
-        let made = made.map_err(|e| match self.signs {
-            true => LandingError::Unsigned(e),
-            false => e.into(),
-        })?;
-        Ok(oid(String::from_utf8_lossy(&made).trim())?)
+        let parents: Vec<String> = parents.iter().map(|parent| format!("-p{parent}")).collect();
+        let mut args = vec!["commit-tree", sign, &tree];
+        args.extend(parents.iter().map(String::as_str));
+        args.extend(["-F", "-"]);
+        let made = self.git.feed(&args, message)?;
+        oid(String::from_utf8_lossy(&made).trim())
     }
 
     fn contains(&self, ours: Oid, theirs: Oid) -> Result<bool, LandingError> {
@@ -271,8 +292,12 @@ impl<'a> Builder<'a> {
     }
 
     fn tree_of(&self, commit: Oid) -> Result<Oid, LandingError> {
+        Ok(self.commit_of(commit)?.tree_id())
+    }
+
+    fn commit_of(&self, commit: Oid) -> Result<git2::Commit<'_>, GitError> {
         let found = self.repository.find_commit(commit);
-        Ok(found.map_err(GitError::libgit2("cannot read a commit"))?.tree_id())
+        found.map_err(GitError::libgit2("cannot read a commit"))
     }
 }
 

@@ -6,7 +6,7 @@ use schemars::JsonSchema;
 use serde::Serialize;
 
 use super::verify::{VerifyFailure, VerifyRuns, end_of, why_not_passed};
-use super::{CleanDocument, count, one_line, program, quote, unbroken};
+use super::{CleanDocument, count, program, quote, unbroken};
 use crate::landing::verify::{Verified, Why};
 use crate::merge::{Branch, BranchState, MergePlan, Mode, TARGET};
 
@@ -35,7 +35,7 @@ pub struct MergeDocument {
     pub left_out: Vec<LeftOutEntry>,
     /// Branches in which there is nothing to merge: they are in the target already, or change nothing.
     pub nothing_to_merge: Vec<String>,
-    /// How often the command to verify with was asked; none without one.
+    /// How often the command to verify with was asked, also for plans that were made again; none without one.
     pub verification: Option<VerifyRuns>,
     /// What the user should know, a line each.
     pub notes: Vec<String>,
@@ -56,8 +56,6 @@ pub struct MergedEntry {
     pub head: String,
     /// The commit that has it in the target; none when that was not made.
     pub commit: Option<String>,
-    #[serde(skip)]
-    numbers: String,
 }
 
 /// A branch that was not merged.
@@ -78,8 +76,19 @@ pub struct LeftOutEntry {
 }
 
 impl MergeDocument {
-    /// What a plan is going to do.
-    pub fn of(plan: &MergePlan, session_id: &str, dry_run: bool, notes: Vec<String>) -> Self {
+    /// What a plan is going to do; `notes` is what there is to know besides.
+    pub fn of(plan: &MergePlan, session_id: &str, dry_run: bool, mut notes: Vec<String>) -> Self {
+        notes.extend(plan.missing.iter().map(|name| format!("the branch {name} is gone")));
+        if !plan.cannot_foresee.is_empty() {
+            let what = plan.cannot_foresee.join(", ");
+            notes.push(format!("pleach does not use or run what git merge would: {what}"));
+        }
+        if !plan.unused_drivers.is_empty() {
+            let what = plan.unused_drivers.join(", ");
+            notes.push(format!(
+                "not used, because it was configured during the session: {what}"
+            ));
+        }
         let find = |name: &str| plan.branches.iter().find(|b| b.name == name);
         let left_out = |name: &str| plan.left_out.iter().any(|l| l.branch == name);
         let idle = |b: &&Branch| matches!(b.state, BranchState::Empty | BranchState::Merged) && !left_out(&b.name);
@@ -115,9 +124,10 @@ impl MergeDocument {
 
     /// Leaves out what did not pass.
     pub fn verified(&mut self, verified: &Verified) {
+        let before = self.verification.unwrap_or_default();
         self.verification = Some(VerifyRuns {
-            runs: verified.runs,
-            remembered: verified.remembered,
+            runs: before.runs + verified.runs,
+            remembered: before.remembered + verified.remembered,
         });
         let names: Vec<String> = self.merged.iter().map(|merged| merged.branch.clone()).collect();
         let all = std::mem::take(&mut self.merged);
@@ -139,48 +149,22 @@ impl MergeDocument {
         }
     }
 
-    /// What is going to happen, as text.
-    pub fn planned(&self) -> String {
-        let mut text = String::new();
-        let how = match self.mode {
-            Mode::Merge => "",
-            Mode::Squash => ", each as one commit",
-        };
-        if !self.merged.is_empty() {
-            let (what, target) = (branches(self.merged.len()), unbroken(&self.target));
-            let _ = writeln!(text, "{what} into {target} ({}){how}:", short(&self.old));
-        }
-        let width = self.merged.iter().map(|m| m.branch.chars().count()).max().unwrap_or(0);
-        for merged in &self.merged {
-            let (name, numbers) = (unbroken(&merged.branch), &merged.numbers);
-            let _ = writeln!(text, "  {name:<width$}  {numbers}  {}", one_line(&merged.title));
-        }
-        if !self.left_out.is_empty() {
-            text.push_str("left out:\n");
-        }
-        for left in &self.left_out {
-            let _ = writeln!(text, "  {}: {}", unbroken(&left.branch), unbroken(&left.why));
-        }
-        for name in &self.nothing_to_merge {
-            let _ = writeln!(text, "nothing to merge in {}", unbroken(name));
-        }
-        if self.merged.is_empty() && self.left_out.is_empty() {
-            text.push_str("nothing to merge\n");
-        }
-        text
-    }
-
-    /// What has happened, as text.
+    /// What has happened, as text that stands below the plan.
     pub fn landed(&self) -> String {
-        let mut text = String::new();
+        let mut text = "\n".to_owned();
         let failed = |left: &LeftOutEntry| Some((unbroken(&left.branch), unbroken(&left.why), left.verify.clone()?));
         for (branch, why, failure) in self.left_out.iter().filter_map(failed) {
             let _ = writeln!(text, "left out: {branch}: {why}{}", end_of(&failure.output_tail));
         }
         if let Some(VerifyRuns { runs, remembered }) = self.verification {
-            let _ = writeln!(text, "verified: {}, {remembered} remembered", count(runs, "run"));
+            let remembered = match remembered {
+                0 => String::new(),
+                n => format!(", {n} remembered"),
+            };
+            let _ = writeln!(text, "verified: {}{remembered}", count(runs, "run"));
         }
         let Some(new) = &self.new else {
+            text.push_str("nothing was merged\n");
             return text;
         };
         let left_out = match self.left_out.len() {
@@ -208,13 +192,6 @@ impl MergedEntry {
             title: branch.title.clone(),
             head: branch.head.clone(),
             commit: None,
-            numbers: format!(
-                "{}, {}, +{} -{}",
-                count(branch.commits, "commit"),
-                count(branch.files_changed, "file"),
-                branch.insertions,
-                branch.deletions
-            ),
         }
     }
 }

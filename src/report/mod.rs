@@ -44,7 +44,7 @@ pub use logs::{LogText, LogsDocument, about_log};
 pub use merge::{LeftOutEntry, MergeDocument, MergedEntry, UndoDocument, UndoneBranch};
 pub use open::{entering, made_anew, not_settled, other_branch_there};
 pub use overview::{Disk, Overview, SessionsByState, TaskCounts, overview};
-pub use plan::{PlanContext, PlanDocument, plan, plan_document};
+pub use plan::{PlanContext, PlanDocument, foreseen, plan, plan_document};
 pub use recover::{KeptTask, KeptWork, RecoverDocument, Restored, recover, restored};
 pub use results::{ResultsDocument, TaskResult, results};
 pub use run::{Left, Started, goes_on, resume, started};

@@ -25,7 +25,7 @@ pub struct VerifyFailure {
 }
 
 /// How often the command to verify with was asked, as JSON.
-#[derive(Clone, Copy, Debug, Serialize, JsonSchema)]
+#[derive(Clone, Copy, Debug, Default, Serialize, JsonSchema)]
 pub struct VerifyRuns {
     /// How often it was run.
     pub runs: usize,
@@ -70,13 +70,9 @@ pub fn end_of(output: &str) -> String {
     shown.iter().map(|line| format!("\n    {line}")).collect()
 }
 
-/// What is being done, a line each; `branches` is how many there are, `target` what they are merged into.
-pub fn verifying(progress: &Progress<'_>, branches: usize, target: &str) -> String {
-    let what = |steps: usize| match steps {
-        0 => format!("{} as it is", unbroken(target)),
-        n if n == branches => format!("{} with {}", unbroken(target), all(n)),
-        n => format!("{} with {n} of {branches} branches", unbroken(target)),
-    };
+/// What is being done, a line each; `branches` are those of the steps, `target` what they are merged into.
+pub fn verifying(progress: &Progress<'_>, branches: &[String], target: &str) -> String {
+    let what = |steps: &[usize]| format!("{} {}", unbroken(target), with(steps, branches));
     match *progress {
         Progress::Runs { run, steps } => format!("verify, run {run}: {}", what(steps)),
         Progress::Ended { ending, time } => format!("  {} ({})", outcome(ending), elapsed(time)),
@@ -86,10 +82,20 @@ pub fn verifying(progress: &Progress<'_>, branches: usize, target: &str) -> Stri
     }
 }
 
-fn all(branches: usize) -> String {
-    match branches {
-        1 => "its branch".into(),
-        n => format!("all {n} branches"),
+/// Which branches the target is asked about with, in the fewest words.
+fn with(steps: &[usize], branches: &[String]) -> String {
+    let (inside, outside): (Vec<usize>, Vec<usize>) = (0..branches.len()).partition(|step| steps.contains(step));
+    let names = |steps: &[usize]| {
+        let names: Vec<&String> = steps.iter().map(|&step| &branches[step]).collect();
+        unbroken(&few(&names))
+    };
+    match (inside.len(), outside.len()) {
+        (0, _) => "as it is".into(),
+        (1, _) => format!("with {}", names(&inside)),
+        (2, 0) => "with both branches".into(),
+        (all, 0) => format!("with all {all} branches"),
+        (most, _) if most > outside.len() => format!("with all but {}", names(&outside)),
+        _ => format!("with {}", names(&inside)),
     }
 }
 
@@ -140,6 +146,25 @@ mod tests {
             (culprit(&[], conflict(1)), "with it b conflicts in x"),
         ] {
             assert_eq!(why_not_passed(&culprit, &names), expected);
+        }
+    }
+
+    #[test]
+    fn what_is_verified_is_named_by_what_is_fewer() {
+        let branches: Vec<String> = ["a", "b", "c", "d", "e", "f\n", "g", "h", "i"].map(String::from).into();
+        for (of, steps, expected) in [
+            (3, &[][..], "main as it is"),
+            (3, &[0, 1, 2], "main with all 3 branches"),
+            (2, &[0, 1], "main with both branches"),
+            (1, &[0], "main with a"),
+            (3, &[0, 2], "main with all but b"),
+            (4, &[0, 2], "main with a, c"),
+            (9, &[0, 1, 2, 3], "main with a, b, c and 1 more"),
+            (6, &[0, 1, 2, 3, 4], "main with all but f\\n"),
+        ] {
+            let progress = Progress::Runs { run: 4, steps };
+            let said = verifying(&progress, &branches[..of], "main");
+            assert_eq!(said, format!("verify, run 4: {expected}"));
         }
     }
 

@@ -76,8 +76,8 @@ pub fn program() -> String {
 pub fn looking_there(hint: &str, results_option: Option<&Path>) -> String {
     let Some(dir) = results_option else { return hint.into() };
     let option = format!("--results-dir {}", quote(dir));
-    const VERBS: [&str; 9] = [
-        "clean", "diff", "list", "recover", "results", "resume", "run", "status", "watch",
+    const VERBS: [&str; 12] = [
+        "clean", "diff", "list", "merge", "open", "plan", "recover", "results", "resume", "run", "status", "watch",
     ];
     VERBS.iter().fold(hint.to_owned(), |hint, verb| {
         hint.replace(&format!("pleach {verb}"), &format!("pleach {option} {verb}"))

@@ -315,7 +315,7 @@ fn the_command_has_neither_terminal_nor_input_nor_variables_of_another_git() {
     let left = Terminal::start(&started, (80, 24)).end();
     assert_eq!(left.code, 0, "{}", left.text);
     assert!(
-        left.text.contains("verify, run 2: main with its branch"),
+        left.text.contains("verify, run 2: main with main-task-a"),
         "{}",
         left.text
     );
@@ -406,6 +406,39 @@ fn files_are_checked_out_as_git_does() {
     run_session(&project, &["a"]);
     let merged = merge(&project, r#"test "$(cat x.up)" = LOUD && git diff --quiet"#, &[]);
     assert_eq!(merged.code(), 0, "{merged:?}");
+}
+
+#[test]
+fn a_target_that_moves_meanwhile_is_verified_too() {
+    let project = session(&["a", "b"]);
+    // Somebody commits on the target, once.
+    let command = format!(
+        r#"{COUNT}if test -f a.txt && ! test -e "$PLEACH_REPO/new.txt"; then
+        cd "$PLEACH_REPO" && echo new >new.txt && git add new.txt && git commit -qm new; fi"#
+    );
+    let merged = merge(&project, &command, &["--json"]);
+    assert_eq!(merged.code(), 0, "{merged:?}");
+    assert_eq!(on_main(&project), "a.txt b.txt new.txt");
+    // The first target and all on it, the second and all on that.
+    assert_eq!(runs(&project), 4, "{merged:?}");
+    assert_eq!(merged.json()["verification"]["runs"], 4);
+    assert!(merged.err().contains("planned again"), "{merged:?}");
+    assert_nothing_left(&project);
+}
+
+#[test]
+fn what_is_remembered_counts_in_either_mode_and_after_a_refusal() {
+    let project = session(&["a", "b"]);
+    let command = fails_with(&["b"]);
+    project.write("a.txt", "mine");
+    let refused = merge(&project, &command, &[]);
+    assert_eq!(refused.code(), 2, "{refused:?}");
+    assert!(refused.err().contains("error: nothing was moved: "), "{refused:?}");
+    let asked = runs(&project);
+    fs::remove_file(project.repo().join("a.txt")).expect("mine");
+    let merged = merge(&project, &command, &["--squash"]);
+    assert_eq!(merged.code(), 1, "{merged:?}");
+    assert_eq!((on_main(&project).as_str(), runs(&project)), ("a.txt", asked));
 }
 
 #[test]

@@ -28,6 +28,9 @@ const TASKS: [(&str, &str); 6] = [
     ("denied", "@deny Write\n@say I was not allowed to."),
 ];
 
+/// Fails with the first of them, and says why.
+const CHECK: &str = "if test -f CHANGELOG.md; then echo a changelog; exit 3; fi";
+
 #[test]
 fn a_session_from_its_start_to_its_end() {
     let project = Project::new();
@@ -52,6 +55,15 @@ fn a_session_from_its_start_to_its_end() {
         ("logs", &["logs", "changelog"]),
         ("logs_of_a_failed_task", &["logs", "api"]),
         ("logs_of_a_refused_task", &["logs", "denied"]),
+        ("merge_dry_run", &["merge", "--dry-run"]),
+        ("merge", &["merge", "-y"]),
+        ("merge_nothing", &["merge", "-y", "--exclude", "loud"]),
+        ("undo", &["undo", "-y"]),
+        ("merge_verify", &["merge", "-y", "--verify", CHECK]),
+        (
+            "merge_verify_remembered",
+            &["merge", "-y", "--task", "changelog", "--verify", CHECK],
+        ),
     ] {
         let id = ended.status["session_id"].as_str().expect("an id");
         let arguments: Vec<&str> = arguments.iter().map(|&a| if a.is_empty() { id } else { a }).collect();
@@ -355,6 +367,7 @@ fn settings(project: &Project) -> Settings {
         ),
         (r"\b[0-9a-f]{40}\b", "COMMIT"),
         (r"\b[0-9a-f]{10}\b", "COMMIT"),
+        (r"\b[0-9a-f]{7} -> [0-9a-f]{7}\b", "COMMIT -> COMMIT"),
         (r"PLEACH ([a-z]+) [0-9a-f]{8}\b", "PLEACH $1 SESSION"),
         (r"(?m)^[0-9a-f]{8}  ", "SESSION   "),
         (r"\bsession [0-9a-f]{8}\b", "session SESSION"),

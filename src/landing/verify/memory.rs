@@ -1,6 +1,6 @@
 //! What a command said of trees it was run on, so that nothing is asked twice: files in `<common dir>/pleach/verified`.
 //!
-//! A tree and a command decide; the environment does not count. Only answers are kept ([`Ending::is_answer`]). The files
+//! A tree and a command decide; the environment does not count. Only answers are kept ([`Ending::answer`]). The files
 //! can all be made again: one that cannot be read or written is named in a warning, and nothing else comes of it. Called
 //! by `verify`.
 

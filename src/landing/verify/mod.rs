@@ -93,12 +93,12 @@ pub struct Verified {
 /// What is being done.
 #[derive(Clone, Copy, Debug)]
 pub enum Progress<'p> {
-    /// The command begins to run, for the so many-th time, on the target with so many steps.
+    /// The command begins to run, for the so many-th time, on the target with these steps.
     Runs {
         /// Which time.
         run: usize,
         /// Steps that are in it; none: the target itself.
-        steps: usize,
+        steps: &'p [usize],
     },
     /// It has ended.
     Ended {
@@ -112,7 +112,7 @@ pub enum Progress<'p> {
         /// How.
         ending: &'p Ending,
         /// Steps that are in it; none: the target itself.
-        steps: usize,
+        steps: &'p [usize],
     },
 }
 
@@ -196,14 +196,11 @@ impl Verifier<'_, '_> {
         let ending = match self.memory.recall(tree) {
             Some(ending) => {
                 self.remembered += 1;
-                (self.tell)(Progress::Remembered {
-                    ending: &ending,
-                    steps: steps.len(),
-                });
+                (self.tell)(Progress::Remembered { ending: &ending, steps });
                 ending
             }
             None => {
-                let ending = self.run(tip, steps.len())?;
+                let ending = self.run(tip, steps)?;
                 self.memory.keep(tree, &ending);
                 ending
             }
@@ -211,7 +208,7 @@ impl Verifier<'_, '_> {
         Ok((!ending.passed()).then_some(Why::Fails(ending)))
     }
 
-    fn run(&mut self, commit: Oid, steps: usize) -> Result<Ending, Halt> {
+    fn run(&mut self, commit: Oid, steps: &[usize]) -> Result<Ending, Halt> {
         let Verification {
             place, command, known, ..
         } = *self.asked;

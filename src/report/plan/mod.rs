@@ -1,5 +1,6 @@
 //! The merge plan: a table of branches, which two conflict, the commands in order, what needs a hand, and what to clean
-//! up. `commands` says what is typed, `branches` and `matrix` draw; `plan` and the end of a watched run show it.
+//! up. `commands` says what is typed, `branches` and `matrix` draw; `plan` and the end of a watched run show it, and
+//! `merge` what of it does not only tell what to type.
 
 mod branches;
 mod commands;
@@ -32,6 +33,8 @@ pub struct PlanContext {
     pub change_to: Option<PathBuf>,
     /// Check this out first, because something else is.
     pub switch: Option<String>,
+    /// The command that does all of the merges; none where it would refuse.
+    pub merge: Option<String>,
     /// Worktrees of succeeded tasks that were kept on request, with their branches.
     pub worktrees: Vec<(String, PathBuf)>,
     /// Branches that stay: git would not delete them, or their worktrees hold something which is in no commit.
@@ -71,6 +74,32 @@ pub fn plan(plan: &MergePlan, context: &PlanContext) -> String {
 }
 
 fn within(plan: &MergePlan, context: &PlanContext, columns: usize) -> String {
+    let mut text = drawn(plan, context, columns);
+    let go = context.change_to.iter().map(|dir| format!("cd {}", quote(dir)));
+    let switch = context.switch.iter().map(|to| format!("git switch {to}"));
+    let typed = go.chain(switch).chain(commands::merges(plan));
+    merges(&mut text, plan, typed);
+    if let Some(command) = context.merge.as_ref().filter(|_| !plan.steps.is_empty()) {
+        let _ = writeln!(text, "\nor all of these at once: {command}");
+    }
+    left_out(&mut text, plan, columns);
+    clean_up(&mut text, plan, context);
+    text
+}
+
+/// What `pleach merge` is going to do, for people.
+pub fn foreseen(plan: &MergePlan, context: &PlanContext) -> String {
+    let columns = terminal_width().unwrap_or(COLUMNS);
+    let mut text = drawn(plan, context, columns);
+    let names: Vec<&str> = plan.steps.iter().map(|step| step.branch.as_str()).collect();
+    let names = wrap(&names.join(", "), columns.saturating_sub(2));
+    merges(&mut text, plan, names.into_iter().filter(|_| !plan.steps.is_empty()));
+    left_out(&mut text, plan, columns);
+    text
+}
+
+/// All that is no command.
+fn drawn(plan: &MergePlan, context: &PlanContext, columns: usize) -> String {
     let mut text = format!("plan: {}\n", headline(plan));
     let table = branches::table(plan, columns);
     if !table.is_empty() {
@@ -81,9 +110,6 @@ fn within(plan: &MergePlan, context: &PlanContext, columns: usize) -> String {
     if !matrix.is_empty() {
         let _ = write!(text, "\n{matrix}");
     }
-    merges(&mut text, plan, context);
-    left_out(&mut text, plan, columns);
-    clean_up(&mut text, plan, context);
     text
 }
 
@@ -144,20 +170,18 @@ fn notes(plan: &MergePlan, context: &PlanContext, columns: usize) -> String {
     if lines.is_empty() { lines } else { format!("\n{lines}") }
 }
 
-fn merges(text: &mut String, plan: &MergePlan, context: &PlanContext) {
-    if plan.steps.is_empty() && plan.left_out.is_empty() {
-        text.push_str("\nnothing to merge\n");
-        return;
-    }
-    let go = context.change_to.iter().map(|dir| format!("cd {}", quote(dir)));
-    let switch = context.switch.iter().map(|to| format!("git switch {to}"));
-    if plan.steps.is_empty() {
-        text.push_str("\nno branch merges without conflicts\n");
-    } else {
-        text.push_str("\nthese merge cleanly, in this order:\n");
-    }
-    for command in go.chain(switch).chain(commands::merges(plan)) {
-        let _ = writeln!(text, "  {command}");
+/// What merges, a line each.
+fn merges(text: &mut String, plan: &MergePlan, lines: impl Iterator<Item = String>) {
+    text.push_str(match (plan.steps.is_empty(), plan.left_out.is_empty()) {
+        (true, true) => {
+            text.push_str("\nnothing to merge\n");
+            return;
+        }
+        (true, false) => "\nno branch merges without conflicts\n",
+        (false, _) => "\nthese merge cleanly, in this order:\n",
+    });
+    for line in lines {
+        let _ = writeln!(text, "  {line}");
     }
 }
 
