@@ -32,9 +32,9 @@ pub struct PlanContext {
     pub change_to: Option<PathBuf>,
     /// Check this out first, because something else is.
     pub switch: Option<String>,
-    /// Worktrees of succeeded tasks that were kept on request, with their branches.
+    /// Worktrees of the tasks that are there and hold nothing of their own, with their branches.
     pub worktrees: Vec<(String, PathBuf)>,
-    /// Branches that stay: git would not delete them, or their worktrees hold something which is in no commit.
+    /// Branches that stay: git would not delete them, or their worktrees hold something that would be lost.
     pub held: Vec<String>,
     /// Tasks that did not succeed, or are not settled yet: they are not in the plan.
     pub unplanned: usize,
@@ -217,6 +217,9 @@ fn work(left: &LeftOut) -> String {
 }
 
 fn clean_up(text: &mut String, plan: &MergePlan, context: &PlanContext) {
+    if plan.target.branch.is_none() && !plan.steps.is_empty() {
+        text.push_str("\nthe result is then on no branch; to keep it: git switch -c NAME\n");
+    }
     let cleanup = commands::clean_up(plan, context);
     if !cleanup.is_empty() {
         text.push_str("\nafter that, clean up:\n");
@@ -228,10 +231,10 @@ fn clean_up(text: &mut String, plan: &MergePlan, context: &PlanContext) {
         }
     }
     if let Some(command) = commands::delete_by_content(plan, context) {
-        let then = if plan.steps.is_empty() { "" } else { " then" };
+        let then = if plan.steps.is_empty() { "" } else { "then " };
         let _ = write!(
             text,
-            "\nthese are{then} in the target by content only; git branch -d would refuse them:\n  {command}\n"
+            "\nthe target {then}has these in commits of its own; git branch -d would refuse them:\n  {command}\n"
         );
     }
 }
