@@ -13,10 +13,11 @@ use crate::error::Error;
 use crate::git::{self, Checkout, Drivers, Git, GitError, base_of, checkouts, drivers};
 use crate::merge::{Candidate, MergePlan, Mode, PlanError, PlanRequest, Target, candidate, plan, target};
 use crate::report::PlanContext;
-use crate::session::{KEPT_ON_REQUEST, RepositorySpec, SessionSpec, SessionState, TaskState, WorktreeFate};
+use crate::session::{RepositorySpec, SessionSpec, SessionState, Site, TaskState, WorktreeFate};
 use crate::task::Outcome;
 use crate::words::quote;
 use crate::worktree::naming::short;
+use crate::worktree::{self, Standing, Workshop, branch_at, standing};
 
 /// What is wanted of a plan.
 #[derive(Clone, Copy, Debug, Default)]
@@ -140,6 +141,8 @@ fn tasks(opened: &Repository, spec: &SessionSpec, state: &SessionState, wish: &W
         session: Some(spec.session_id.to_string()),
         ..PlanContext::default()
     };
+    // Nothing is checked out here.
+    let shop = Workshop::of(spec, state, worktree::Checkout::Libgit2);
     for (index, (task, record)) in spec.tasks.iter().zip(&state.tasks).enumerate() {
         if wish.tasks.is_some_and(|wanted| !wanted.contains(&(index + 1))) {
             continue;
@@ -154,22 +157,37 @@ fn tasks(opened: &Repository, spec: &SessionSpec, state: &SessionState, wish: &W
             Some(candidate) => candidates.push(candidate),
             None => missing.push(site.branch.clone()),
         }
-        match &record.state {
+        let is_going = matches!(
+            record.state,
             TaskState::Settled {
-                worktree: WorktreeFate::Kept(why),
+                worktree: WorktreeFate::Removing,
                 ..
-            } if why == KEPT_ON_REQUEST => about.worktrees.push((site.branch.clone(), site.worktree.clone())),
-            TaskState::Settled {
-                worktree: WorktreeFate::Kept(_),
-                ..
-            } => about.held.push(site.branch.clone()),
-            _ => {}
+            }
+        );
+        if let Some(shop) = shop.as_ref().filter(|_| !is_going) {
+            look_at_worktree(&mut about, shop, site);
         }
     }
     Tasks {
         candidates,
         missing,
         about,
+    }
+}
+
+/// The worktree of a task may be there, kept or opened again: it goes before its branch if nothing is lost with it, and
+/// else the branch stays too.
+fn look_at_worktree(about: &mut PlanContext, shop: &Workshop, site: &Site) {
+    let path = &site.worktree;
+    match standing(shop, site, true) {
+        Ok(Standing::Gone) => {}
+        Ok(Standing::Clear(clear)) if clear.is_kept() && path.is_dir() => {
+            // One with another branch is the user's.
+            if branch_at(shop, path).as_ref() == Some(&site.branch) {
+                about.worktrees.push((site.branch.clone(), path.clone()));
+            }
+        }
+        _ => about.held.push(site.branch.clone()),
     }
 }
 

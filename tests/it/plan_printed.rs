@@ -145,6 +145,33 @@ fn worktrees_that_were_kept_on_request_go_before_their_branches() {
     assert!(project.worktrees().join("main-task-c/inner/.git").is_dir());
 }
 
+/// Whatever became of the worktrees since, the clean-up works as it is typed and takes nothing with it.
+#[test]
+fn worktrees_that_are_there_go_before_their_branches_unless_they_hold_something() {
+    let project = Project::new();
+    let tasks = ["open", "gone", "changed", "stashed", "branched"].map(|id| (id, format!("@write {id}.txt new")));
+    let tasks = tasks.each_ref().map(|(id, prompt)| (*id, prompt.as_str()));
+    project.session(&tasks, &["--keep-worktrees"]).assert_exit(0);
+    script(
+        &project,
+        &project.worktrees(),
+        "git -C ../repo worktree remove ../repo.pleach/main-task-gone; echo mine >main-task-changed/mine.txt
+        git -C ../repo worktree remove ../repo.pleach/main-task-open
+        git -C main-task-branched switch -qc mine
+        cd main-task-stashed; git commit -q --allow-empty -m lost; git reset -q --keep HEAD~",
+    );
+    assert_eq!(project.run(&["open", "open"]).code(), 0);
+    let plan = project.query(&["plan"]);
+    for command in [words(&plan["merge_commands"]), words(&plan["cleanup_commands"])].concat() {
+        script(&project, &project.repo(), command);
+    }
+    let left = project.git(&["branch", "--format=%(refname:short)"]);
+    assert_eq!(left, "main\nmain-task-changed\nmain-task-stashed\nmine\n", "{plan:#}");
+    let there = |id: &str| project.worktrees().join(format!("main-task-{id}")).exists();
+    let there: Vec<_> = tasks.iter().map(|(id, _)| there(id)).collect();
+    assert_eq!(there, [false, false, true, true, true], "{plan:#}");
+}
+
 /// git takes a file for unchanged by its size and time, unless it was written when the index was: as here.
 #[test]
 fn a_change_that_shows_only_in_the_content_is_in_the_branch() {
