@@ -87,7 +87,7 @@ fn place(
             Ok(path)
         }
         Some(Opened::Elsewhere(there)) => {
-            report::note(&format!("{} is checked out there already", site.branch));
+            report::note(&report::checked_out_elsewhere(&site.branch));
             Ok(there)
         }
         Some(Opened::Made(notes)) => {
