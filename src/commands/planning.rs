@@ -67,10 +67,7 @@ pub(super) fn of_session(
     let dir = place.work_dir.as_deref();
     let dir = dir.map(|dir| if dir.is_dir() { dir } else { place.root() });
     let checkouts = checkouts(&Git::bare(common_dir))?;
-    let leaves = match dir {
-        Some(dir) => find_the_way(&mut about, context, dir, &checkouts, &onto)?,
-        None => None,
-    };
+    let leaves = find_the_way(&mut about, context, dir, &checkouts, &onto)?;
     hold_checked_out(&mut about, &checkouts, leaves.as_deref(), &candidates);
     hold_unpushed(&mut about, &opened, &onto, &candidates);
     let plan = plan(&PlanRequest {
@@ -111,10 +108,7 @@ pub(super) fn of_branches(context: &Context, names: &[String], wish: &Wish) -> R
     let checkouts = checkouts(&git)?;
     let dir = place.work_dir.as_deref();
     let mut about = PlanContext::default();
-    let leaves = match dir {
-        Some(dir) => find_the_way(&mut about, context, dir, &checkouts, &onto)?,
-        None => None,
-    };
+    let leaves = find_the_way(&mut about, context, dir, &checkouts, &onto)?;
     hold_checked_out(&mut about, &checkouts, leaves.as_deref(), &candidates);
     hold_unpushed(&mut about, &opened, &onto, &candidates);
     let plan = plan(&PlanRequest {
@@ -213,17 +207,20 @@ fn started_from(opened: &Repository, repository: &RepositorySpec) -> Result<Targ
 }
 
 /// What has to be done before the commands work: go to a checkout, and check the target out there. `dir` is the checkout
-/// to do it in, unless another has the target. Gives the branch that is checked out no more after that.
+/// to do it in, unless another has the target; a bare repository has none. Gives the branch that is checked out no more after that.
 fn find_the_way(
     about: &mut PlanContext,
     context: &Context,
-    dir: &Path,
+    dir: Option<&Path>,
     checkouts: &[Checkout],
     onto: &Target,
 ) -> Result<Option<String>, Error> {
     let here = git::open(&context.directory)?.and_then(|r| r.workdir()?.canonicalize().ok());
     let has_it = |c: &&Checkout| onto.branch.is_some() && c.branch == onto.branch && c.path.is_dir();
-    let dir = checkouts.iter().find(has_it).map_or(dir, |c| &c.path);
+    let Some(dir) = checkouts.iter().find(has_it).map(|c| c.path.as_path()).or(dir) else {
+        about.no_checkout = true;
+        return Ok(None);
+    };
     let opened = Repository::open(dir).map_err(GitError::libgit2(format!("cannot open {}", dir.display())))?;
     let now = base_of(&opened)?;
     about.switch = match (&onto.branch, &now) {

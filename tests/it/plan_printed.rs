@@ -51,6 +51,29 @@ fn a_worktree_that_the_session_was_started_in_may_be_gone() {
     types_the_commands(&project, "repo", &["git switch feature"]);
 }
 
+#[test]
+fn without_a_checkout_one_is_asked_for() {
+    let project = Project::new();
+    project.session(&[("a", "@write a.txt new")], &[]).assert_exit(0);
+    script(&project, project.root(), "git clone -q --mirror repo bare.git");
+    let bare = project.root().join("bare.git");
+    let ask = || {
+        let mut asked = project.pleach_command(&["plan", "--branch", "main-task-a"]);
+        let plan = asked.current_dir(&bare).output().expect("run pleach");
+        String::from_utf8(plan.stdout).expect("UTF-8")
+    };
+    let add = "git worktree add DIR main\n";
+    assert!(
+        ask().contains(&format!("\n  # git merge needs a checkout: {add}")),
+        "{}",
+        ask()
+    );
+    script(&project, &bare, &add.replace("DIR", "-q ../checkout"));
+    let there = ask();
+    let go = format!("\n  cd {}\n  git merge ", project.root().join("checkout").display());
+    assert!(there.contains(&go), "{there}");
+}
+
 /// Types the commands in the plan's text, which begin with `first`, where the plan was asked for.
 #[track_caller]
 fn types_the_commands(project: &Project, place: &str, first: &[&str]) {

@@ -30,6 +30,8 @@ pub struct PlanContext {
     pub session: Option<String>,
     /// Go there first: the checkout in which the commands work.
     pub change_to: Option<PathBuf>,
+    /// There is nowhere to go: the repository is bare.
+    pub no_checkout: bool,
     /// Check this out first, because something else is.
     pub switch: Option<String>,
     /// Worktrees of the tasks that are there and hold nothing of their own, with their branches.
@@ -155,6 +157,14 @@ fn merges(text: &mut String, plan: &MergePlan, context: &PlanContext) {
         text.push_str("\nno branch merges without conflicts\n");
     } else {
         text.push_str("\nthese merge cleanly, in this order:\n");
+    }
+    if context.no_checkout {
+        let target = plan.target.branch.as_ref().unwrap_or(&plan.target.commit);
+        let _ = writeln!(
+            text,
+            "  # git merge needs a checkout: git worktree add DIR {}",
+            quote(target)
+        );
     }
     for command in go.chain(switch).chain(commands::merges(plan)) {
         let _ = writeln!(text, "  {command}");
