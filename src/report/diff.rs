@@ -122,8 +122,12 @@ pub fn without_changes(task: &TaskDiff) -> Option<String> {
 
 /// What is said of programs that are configured and not used.
 pub fn unused_to_show(settings: &[String]) -> String {
+    let pager = match settings.iter().any(|key| key.contains("pager")) {
+        true => "; a pager is also taken from GIT_PAGER",
+        false => "",
+    };
     format!(
-        "not used, as they were not in git's configuration when the session started: {}",
+        "not used, as they are not in the session's record of git's configuration: {}{pager}",
         few(settings)
     )
 }
