@@ -52,6 +52,9 @@ struct History<'r> {
     target: Oid,
     /// The commits since certain merge bases, by the paths that they touch.
     since: BTreeMap<Vec<Oid>, BTreeMap<Oid, Vec<Oid>>>,
+    /// Which paths a commit of the target's touches: to find it out is what takes time, and merge bases have most of
+    /// the newest commits in common.
+    touched: BTreeMap<Oid, Option<Oid>>,
     /// The patches of commits that were compared.
     patches: BTreeMap<Oid, Oid>,
 }
@@ -62,6 +65,7 @@ impl<'r> History<'r> {
             repository,
             target,
             since: BTreeMap::new(),
+            touched: BTreeMap::new(),
             patches: BTreeMap::new(),
         }
     }
@@ -138,7 +142,7 @@ impl<'r> History<'r> {
         Ok(false)
     }
 
-    fn commits_since(&self, bases: &[Oid]) -> Result<BTreeMap<Oid, Vec<Oid>>, git2::Error> {
+    fn commits_since(&mut self, bases: &[Oid]) -> Result<BTreeMap<Oid, Vec<Oid>>, git2::Error> {
         let mut walk = self.repository.revwalk()?;
         walk.set_sorting(Sort::TIME)?;
         walk.push(self.target)?;
@@ -147,13 +151,25 @@ impl<'r> History<'r> {
         }
         let mut found: BTreeMap<Oid, Vec<Oid>> = BTreeMap::new();
         for id in walk.take(MOST) {
-            let commit = self.repository.find_commit(id?)?;
-            if let (1, Ok(parent)) = (commit.parent_count(), commit.parent_id(0))
-                && let Some(paths) = paths(self.repository, parent, commit.id())?
-            {
-                found.entry(paths).or_default().push(commit.id());
+            let id = id?;
+            if let Some(paths) = self.touched(id)? {
+                found.entry(paths).or_default().push(id);
             }
         }
+        Ok(found)
+    }
+
+    /// The paths that a commit touches, as one id; none of a merge.
+    fn touched(&mut self, id: Oid) -> Result<Option<Oid>, git2::Error> {
+        if let Some(known) = self.touched.get(&id) {
+            return Ok(*known);
+        }
+        let commit = self.repository.find_commit(id)?;
+        let found = match (commit.parent_count(), commit.parent_id(0)) {
+            (1, Ok(parent)) => paths(self.repository, parent, id)?,
+            _ => None,
+        };
+        self.touched.insert(id, found);
         Ok(found)
     }
 }
