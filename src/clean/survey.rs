@@ -217,7 +217,7 @@ pub(super) fn again(
     let mut own = stored(&SessionPaths::of(&grounds.results, id))?;
     own.held = false;
     let spec = own.recorded.spec.clone();
-    let shop = workshop(&own);
+    let shop = Workshop::of(&spec, &own.recorded.state, Checkout::Libgit2);
     Ok((spec, shop, facts(grounds, id, Ok(own), &claims, true)))
 }
 
@@ -263,19 +263,6 @@ fn last_change(paths: &SessionPaths) -> u64 {
     since.map_or(u64::MAX, |d| u64::try_from(d.as_millis()).unwrap_or(u64::MAX))
 }
 
-fn workshop(stored: &Stored) -> Option<Workshop> {
-    let repository = stored.recorded.spec.repository.as_ref()?;
-    Some(Workshop {
-        session: stored.recorded.spec.session_id,
-        place: repository.place.clone(),
-        worktrees: repository.worktrees.clone(),
-        identity: repository.identity.clone(),
-        drivers: stored.recorded.state.filters.clone().unwrap_or_default(),
-        // Nothing is checked out here.
-        checkout: Checkout::Libgit2,
-    })
-}
-
 fn look(
     grounds: &Grounds,
     stored: &Stored,
@@ -284,7 +271,8 @@ fn look(
     facts: &mut SessionFacts,
 ) -> Result<(), WorktreeError> {
     let at_work = tasks_at_work(stored).map_err(GitError::io("cannot look at its attempts"))?;
-    let shop = workshop(stored);
+    // Nothing is checked out here.
+    let shop = Workshop::of(&stored.recorded.spec, &stored.recorded.state, Checkout::Libgit2);
     let repository = shop.as_ref().map(|shop| {
         let dir = &shop.place.common_dir;
         Repository::open(dir).map_err(GitError::libgit2(format!("cannot open {}", dir.display())))

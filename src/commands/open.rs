@@ -13,7 +13,7 @@ use crate::cli::OpenArgs;
 use crate::error::{Error, exit};
 use crate::git::{Git, LOCAL_VARIABLES};
 use crate::report;
-use crate::session::{RepositorySpec, Site, Stored, TaskRecord, TaskState, WorktreeFate, stored};
+use crate::session::{RepositorySpec, SessionSpec, Site, Stored, TaskRecord, TaskState, WorktreeFate, stored};
 use crate::worktree::naming::short;
 use crate::worktree::{Checkout, Opened, Workshop, WorktreeError, choose_checkout, reopen};
 
@@ -22,9 +22,7 @@ pub(super) fn run(context: &Context, args: &OpenArgs) -> Result<u8, Error> {
     let spec = &stored.recorded.spec;
     let index = task_number(spec, &args.task)? - 1;
     let Some((repository, opened)) = repository_of(spec)? else {
-        return Err(Error::NoBranches {
-            directory: spec.directory.clone(),
-        });
+        return Err(no_branches(spec));
     };
     let record = &stored.recorded.state.tasks[index];
     let Some(site) = record.site() else {
@@ -39,6 +37,12 @@ pub(super) fn run(context: &Context, args: &OpenArgs) -> Result<u8, Error> {
     }
     report::pour(&[path.as_os_str().as_bytes(), b"\n"].concat()).map_err(output)?;
     Ok(exit::DONE)
+}
+
+fn no_branches(spec: &SessionSpec) -> Error {
+    Error::NoBranches {
+        directory: spec.directory.clone(),
+    }
 }
 
 /// Where the work of a task can be looked at; what has to be known about it is said.
@@ -66,7 +70,8 @@ fn place(
             return Ok(site.worktree.clone());
         }
     }
-    let shop = workshop(stored, repository, opened, site)?;
+    let (spec, state) = (&stored.recorded.spec, &stored.recorded.state);
+    let shop = Workshop::of(spec, state, checkout(repository, opened, site)?).ok_or_else(|| no_branches(spec))?;
     let found = reopen(&shop, site, &record.id).map_err(|e| not_made(site, e))?;
     let path = site.worktree.clone();
     match found {
@@ -82,7 +87,7 @@ fn place(
             Ok(path)
         }
         Some(Opened::Elsewhere(there)) => {
-            report::note(&format!("{} is checked out there already", site.branch));
+            report::note(&report::checked_out_elsewhere(&site.branch));
             Ok(there)
         }
         Some(Opened::Made(notes)) => {
@@ -104,22 +109,17 @@ fn trash_of(record: &TaskRecord) -> Option<&Path> {
     }
 }
 
-/// The repository as the session used it, with files checked out as git would today.
-fn workshop(stored: &Stored, repository: &RepositorySpec, opened: &Repository, site: &Site) -> Result<Workshop, Error> {
-    let tip = opened.refname_to_id(&format!("refs/heads/{}", site.branch));
-    let checkout = match tip {
-        Ok(tip) => choose_checkout(opened, &Git::bare(repository.place.origin()), &tip.to_string())?,
+/// How files are checked out: as git would today.
+fn checkout(repository: &RepositorySpec, opened: &Repository, site: &Site) -> Result<Checkout, Error> {
+    match opened.refname_to_id(&format!("refs/heads/{}", site.branch)) {
+        Ok(tip) => Ok(choose_checkout(
+            opened,
+            &Git::bare(repository.place.origin()),
+            &tip.to_string(),
+        )?),
         // Then nothing is checked out.
-        Err(_) => Checkout::Libgit2,
-    };
-    Ok(Workshop {
-        session: stored.recorded.spec.session_id,
-        place: repository.place.clone(),
-        worktrees: repository.worktrees.clone(),
-        identity: repository.identity.clone(),
-        drivers: stored.recorded.state.filters.clone().unwrap_or_default(),
-        checkout,
-    })
+        Err(_) => Ok(Checkout::Libgit2),
+    }
 }
 
 fn not_made(site: &Site, source: WorktreeError) -> Error {

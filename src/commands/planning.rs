@@ -14,10 +14,11 @@ use crate::error::Error;
 use crate::git::{self, Checkout, Drivers, Git, GitError, base_of, checkouts, drivers};
 use crate::merge::{Candidate, MergePlan, Mode, PlanError, PlanRequest, Target, candidate, plan, target};
 use crate::report::PlanContext;
-use crate::session::{KEPT_ON_REQUEST, RepositorySpec, SessionSpec, SessionState, TaskState, WorktreeFate, find};
+use crate::session::{RepositorySpec, SessionSpec, SessionState, Site, TaskState, WorktreeFate, find};
 use crate::task::Outcome;
 use crate::words::quote;
 use crate::worktree::naming::short;
+use crate::worktree::{self, Standing, Workshop, branch_at, standing};
 
 /// What is wanted of a plan.
 #[derive(Clone, Copy, Debug, Default)]
@@ -67,10 +68,7 @@ pub(super) fn of_session(
     let dir = place.work_dir.as_deref();
     let dir = dir.map(|dir| if dir.is_dir() { dir } else { place.root() });
     let checkouts = checkouts(&Git::bare(common_dir))?;
-    let leaves = match dir {
-        Some(dir) => find_the_way(&mut about, context, dir, &checkouts, &onto)?,
-        None => None,
-    };
+    let leaves = find_the_way(&mut about, context, dir, &checkouts, &onto)?;
     hold_checked_out(&mut about, &checkouts, leaves.as_deref(), &candidates);
     hold_unpushed(&mut about, &opened, &onto, &candidates);
     about.merge = merge_command(context, spec, wish, &onto, about.change_to.as_deref())?;
@@ -112,10 +110,7 @@ pub(super) fn of_branches(context: &Context, names: &[String], wish: &Wish) -> R
     let checkouts = checkouts(&git)?;
     let dir = place.work_dir.as_deref();
     let mut about = PlanContext::default();
-    let leaves = match dir {
-        Some(dir) => find_the_way(&mut about, context, dir, &checkouts, &onto)?,
-        None => None,
-    };
+    let leaves = find_the_way(&mut about, context, dir, &checkouts, &onto)?;
     hold_checked_out(&mut about, &checkouts, leaves.as_deref(), &candidates);
     hold_unpushed(&mut about, &opened, &onto, &candidates);
     let plan = plan(&PlanRequest {
@@ -169,6 +164,8 @@ fn tasks(opened: &Repository, spec: &SessionSpec, state: &SessionState, wish: &W
         session: Some(spec.session_id.to_string()),
         ..PlanContext::default()
     };
+    // Nothing is checked out here.
+    let shop = Workshop::of(spec, state, worktree::Checkout::Libgit2);
     for (index, (task, record)) in spec.tasks.iter().zip(&state.tasks).enumerate() {
         if wish.tasks.is_some_and(|wanted| !wanted.contains(&(index + 1))) {
             continue;
@@ -183,22 +180,37 @@ fn tasks(opened: &Repository, spec: &SessionSpec, state: &SessionState, wish: &W
             Some(candidate) => candidates.push(candidate),
             None => missing.push(site.branch.clone()),
         }
-        match &record.state {
+        let is_going = matches!(
+            record.state,
             TaskState::Settled {
-                worktree: WorktreeFate::Kept(why),
+                worktree: WorktreeFate::Removing,
                 ..
-            } if why == KEPT_ON_REQUEST => about.worktrees.push((site.branch.clone(), site.worktree.clone())),
-            TaskState::Settled {
-                worktree: WorktreeFate::Kept(_),
-                ..
-            } => about.held.push(site.branch.clone()),
-            _ => {}
+            }
+        );
+        if let Some(shop) = shop.as_ref().filter(|_| !is_going) {
+            look_at_worktree(&mut about, shop, site);
         }
     }
     Tasks {
         candidates,
         missing,
         about,
+    }
+}
+
+/// The worktree of a task may be there, kept or opened again: it goes before its branch if nothing is lost with it, and
+/// else the branch stays too.
+fn look_at_worktree(about: &mut PlanContext, shop: &Workshop, site: &Site) {
+    let path = &site.worktree;
+    match standing(shop, site, true) {
+        Ok(Standing::Gone) => {}
+        Ok(Standing::Clear(clear)) if clear.is_kept() && path.is_dir() => {
+            // One with another branch is the user's.
+            if branch_at(shop, path).as_ref() == Some(&site.branch) {
+                about.worktrees.push((site.branch.clone(), path.clone()));
+            }
+        }
+        _ => about.held.push(site.branch.clone()),
     }
 }
 
@@ -224,17 +236,20 @@ fn started_from(opened: &Repository, repository: &RepositorySpec) -> Result<Targ
 }
 
 /// What has to be done before the commands work: go to a checkout, and check the target out there. `dir` is the checkout
-/// to do it in, unless another has the target. Gives the branch that is checked out no more after that.
+/// to do it in, unless another has the target; a bare repository has none. Gives the branch that is checked out no more after that.
 fn find_the_way(
     about: &mut PlanContext,
     context: &Context,
-    dir: &Path,
+    dir: Option<&Path>,
     checkouts: &[Checkout],
     onto: &Target,
 ) -> Result<Option<String>, Error> {
     let here = git::open(&context.directory)?.and_then(|r| r.workdir()?.canonicalize().ok());
     let has_it = |c: &&Checkout| onto.branch.is_some() && c.branch == onto.branch && c.path.is_dir();
-    let dir = checkouts.iter().find(has_it).map_or(dir, |c| &c.path);
+    let Some(dir) = checkouts.iter().find(has_it).map(|c| c.path.as_path()).or(dir) else {
+        about.no_checkout = true;
+        return Ok(None);
+    };
     let opened = Repository::open(dir).map_err(GitError::libgit2(format!("cannot open {}", dir.display())))?;
     let now = base_of(&opened)?;
     about.switch = match (&onto.branch, &now) {

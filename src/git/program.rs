@@ -156,9 +156,9 @@ impl Git {
         Err(failure(args, &output))
     }
 
-    /// Runs git for somebody who looks on, without a pager of its own: what it prints goes to `output`, what it complains of to standard error, and it
-    /// belongs to this process's job, so that Ctrl-C reaches it. `paged` says that a pager shows what it prints,
-    /// on so many columns.
+    /// Runs git for somebody who looks on, without a pager of its own: what it prints goes to `output`, what it
+    /// complains of to standard error, and it belongs to this process's job, so that Ctrl-C reaches it. `paged` says
+    /// that a pager shows what it prints, on so many columns.
     pub fn show<S: AsRef<OsStr>>(&self, args: &[S], output: Stdio, paged: Option<u16>) -> Result<ExitStatus, GitError> {
         let mut command = self.command();
         if let Some(columns) = paged {

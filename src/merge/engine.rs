@@ -119,7 +119,23 @@ impl Engine {
         self.merged(ask, answer)
     }
 
-    /// The same for each of these.
+    /// The tree when all files are merged as text: no attribute drops what one side has changed, and no driver. None when
+    /// that conflicts, or cannot be had.
+    pub(super) fn as_text(&self, ask: Ask) -> Result<Option<Oid>, PlanError> {
+        let git = self.git.clone().with_configuration([
+            "core.attributesFile=/dev/null".to_owned(),
+            "merge.default=text".to_owned(),
+        ]);
+        let Ok((git, _)) = without_foreign(git, &Drivers::new()) else {
+            return Ok(None);
+        };
+        let nothing = self.repository.treebuilder(None).and_then(|empty| empty.write());
+        let nothing = nothing.map_err(GitError::libgit2("cannot write an empty tree"))?;
+        let answer = run(&git, nothing, &[ask]).map_err(|e| ask.failed(e))?.pop();
+        Ok(answer.filter(|a| a.conflicts.is_none()).map(|a| a.tree))
+    }
+
+    /// What [`Self::merge`] gives, for each of these.
     pub(super) fn merges(&self, asked: &[Ask]) -> Result<Vec<Merged>, PlanError> {
         self.ask(asked, None)
     }

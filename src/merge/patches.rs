@@ -6,11 +6,11 @@
 //! here may be deleted by its user. A target may have gone far since: only its newest commits are looked at, and of
 //! these only what touches the same paths is read.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use git2::{Delta, DiffDelta, DiffFile, FileMode, ObjectType, Oid, Patch, Repository, Sort};
 
-use super::engine::Merged;
+use super::engine::{Engine, Merged};
 use super::look::Looked;
 use super::plan::{BranchState, PlanError};
 use crate::git::GitError;
@@ -22,32 +22,25 @@ const MOST: usize = 1000;
 /// Larger files are the same change only when they are the same files.
 const LARGEST: usize = 1 << 20;
 
-/// Calls those branches merged whose changes the target has, and takes away what merging them would give.
-pub(super) fn settle(repository: &Repository, target: Oid, looked: &mut [Looked]) -> Result<(), PlanError> {
-    let found = || -> Result<Vec<usize>, git2::Error> {
-        let tree = repository.find_commit(target)?.tree_id();
-        let mut history = History::new(repository, target);
-        let mut found = Vec::new();
-        for (index, one) in looked.iter().enumerate() {
-            let contained = match &one.merged {
-                None => false,
-                Some(Merged::Clean(merged)) if *merged == tree => true,
-                // The target has not moved.
-                Some(_) if one.merge_base == Some(target) => false,
-                Some(_) => history.has(one.head)?,
-            };
-            if contained {
-                found.push(index);
-            }
-        }
-        Ok(found)
-    };
-    let found = found().map_err(GitError::libgit2(
-        "cannot compare the branches with the target's commits",
-    ))?;
-    for index in found {
-        let one = &mut looked[index];
-        one.branch.state = BranchState::Merged;
+/// Calls those branches merged whose changes the target has, and takes away what merging them would give. Of which a
+/// merge would leave nothing, though the target has it not, are empty: a merge driver drops it.
+pub(super) fn settle(engine: &Engine, target: Oid, looked: &mut [Looked]) -> Result<(), PlanError> {
+    let incomparable = || GitError::libgit2("cannot compare the branches with the target's commits");
+    let repository = engine.repository();
+    let tree = repository.find_commit(target).map_err(incomparable())?.tree_id();
+    let mut history = History::new(repository, target);
+    for one in looked {
+        let Some(merged) = &one.merged else {
+            continue;
+        };
+        let changes_nothing = *merged == Merged::Clean(tree);
+        let has_moved = one.merge_base != Some(target);
+        one.branch.state = match () {
+            () if changes_nothing && engine.as_text(one.onto(target))? == Some(tree) => BranchState::Merged,
+            () if has_moved && history.has(one.head).map_err(incomparable())? => BranchState::Merged,
+            () if changes_nothing => BranchState::Empty,
+            () => continue,
+        };
         one.merged = None;
     }
     Ok(())
@@ -59,6 +52,9 @@ struct History<'r> {
     target: Oid,
     /// The commits since certain merge bases, by the paths that they touch.
     since: BTreeMap<Vec<Oid>, BTreeMap<Oid, Vec<Oid>>>,
+    /// Which paths a commit of the target's touches: to find it out is what takes time, and merge bases have most of
+    /// the newest commits in common.
+    touched: BTreeMap<Oid, Option<Oid>>,
     /// The patches of commits that were compared.
     patches: BTreeMap<Oid, Oid>,
 }
@@ -69,6 +65,7 @@ impl<'r> History<'r> {
             repository,
             target,
             since: BTreeMap::new(),
+            touched: BTreeMap::new(),
             patches: BTreeMap::new(),
         }
     }
@@ -79,7 +76,7 @@ impl<'r> History<'r> {
         bases.sort_unstable();
         // With several there is no whole to compare: each leaves out something that the branch has.
         if let [base] = bases[..]
-            && self.has_change(&bases, base, head)?
+            && self.has_change(&bases, base, head, &mut BTreeSet::new())?
         {
             return Ok(true);
         }
@@ -90,21 +87,29 @@ impl<'r> History<'r> {
         if commits.len() > MOST {
             return Ok(false);
         }
+        let mut taken = BTreeSet::new();
         for id in commits {
             let commit = self.repository.find_commit(id)?;
             // A merge may hold a change of its own.
             let (1, Ok(parent)) = (commit.parent_count(), commit.parent_id(0)) else {
                 return Ok(false);
             };
-            if !self.has_change(&bases, parent, id)? {
+            if !self.has_change(&bases, parent, id, &mut taken)? {
                 return Ok(false);
             }
         }
         Ok(true)
     }
 
-    /// Whether one commit of the target's since then makes the change between these two.
-    fn has_change(&mut self, bases: &[Oid], from: Oid, to: Oid) -> Result<bool, git2::Error> {
+    /// Whether one commit of the target's since then makes the change between these two. It is `taken` by that: a change
+    /// that a branch makes twice has to be there twice.
+    fn has_change(
+        &mut self,
+        bases: &[Oid],
+        from: Oid,
+        to: Oid,
+        taken: &mut BTreeSet<Oid>,
+    ) -> Result<bool, git2::Error> {
         if !self.since.contains_key(bases) {
             let found = self.commits_since(bases)?;
             self.since.insert(bases.to_vec(), found);
@@ -117,6 +122,9 @@ impl<'r> History<'r> {
         };
         let wanted = patch(self.repository, from, to)?;
         for id in alike {
+            if taken.contains(id) {
+                continue;
+            }
             let made = match self.patches.get(id) {
                 Some(made) => *made,
                 None => {
@@ -127,13 +135,14 @@ impl<'r> History<'r> {
                 }
             };
             if made == wanted {
+                taken.insert(*id);
                 return Ok(true);
             }
         }
         Ok(false)
     }
 
-    fn commits_since(&self, bases: &[Oid]) -> Result<BTreeMap<Oid, Vec<Oid>>, git2::Error> {
+    fn commits_since(&mut self, bases: &[Oid]) -> Result<BTreeMap<Oid, Vec<Oid>>, git2::Error> {
         let mut walk = self.repository.revwalk()?;
         walk.set_sorting(Sort::TIME)?;
         walk.push(self.target)?;
@@ -142,13 +151,25 @@ impl<'r> History<'r> {
         }
         let mut found: BTreeMap<Oid, Vec<Oid>> = BTreeMap::new();
         for id in walk.take(MOST) {
-            let commit = self.repository.find_commit(id?)?;
-            if let (1, Ok(parent)) = (commit.parent_count(), commit.parent_id(0))
-                && let Some(paths) = paths(self.repository, parent, commit.id())?
-            {
-                found.entry(paths).or_default().push(commit.id());
+            let id = id?;
+            if let Some(paths) = self.touched(id)? {
+                found.entry(paths).or_default().push(id);
             }
         }
+        Ok(found)
+    }
+
+    /// The paths that a commit touches, as one id; none of a merge.
+    fn touched(&mut self, id: Oid) -> Result<Option<Oid>, git2::Error> {
+        if let Some(known) = self.touched.get(&id) {
+            return Ok(*known);
+        }
+        let commit = self.repository.find_commit(id)?;
+        let found = match (commit.parent_count(), commit.parent_id(0)) {
+            (1, Ok(parent)) => paths(self.repository, parent, id)?,
+            _ => None,
+        };
+        self.touched.insert(id, found);
         Ok(found)
     }
 }

@@ -64,7 +64,7 @@ pub fn heading(task: &TaskDiff) -> String {
     let branch = task
         .branch
         .as_ref()
-        .map_or(String::new(), |branch| format!("{branch}  "));
+        .map_or(String::new(), |branch| format!("{}  ", unbroken(branch)));
     let title = one_line(&task.title);
     format!("━━ {}  {title}\n   {branch}{}\n", task.task_num, changes(task))
 }
@@ -81,7 +81,7 @@ fn changes(task: &TaskDiff) -> String {
 /// What has to be known about where the work of a task was found, if that is not its branch at rest. `snapshot` is when
 /// the snapshot was made, in Unix seconds.
 pub fn about_work(task: &TaskDiff, settled: bool, snapshot: Option<u64>) -> Option<String> {
-    let (id, branch) = (&task.id, task.branch.as_deref().unwrap_or_default());
+    let (id, branch) = (&task.id, unbroken(task.branch.as_deref().unwrap_or_default()));
     match (task.source, snapshot) {
         (Some("kept"), _) => Some(format!(
             "the branch {branch} is gone: this is the work of {id} as it was settled"
@@ -122,8 +122,12 @@ pub fn without_changes(task: &TaskDiff) -> Option<String> {
 
 /// What is said of programs that are configured and not used.
 pub fn unused_to_show(settings: &[String]) -> String {
+    let pager = match settings.iter().any(|key| key.contains("pager")) {
+        true => "; a pager is also taken from GIT_PAGER",
+        false => "",
+    };
     format!(
-        "not used, as they were not in git's configuration when the session started: {}",
+        "not used, as they are not in the session's record of git's configuration: {}{pager}",
         few(settings)
     )
 }

@@ -7,7 +7,7 @@ use schemars::JsonSchema;
 use serde::{Serialize, Serializer};
 
 use super::run::in_motion;
-use super::{from_agent, quote};
+use super::{from_agent, quote, unbroken};
 use crate::session::SessionSpec;
 use crate::store::path_json;
 
@@ -78,7 +78,12 @@ pub fn dry_run(spec: &SessionSpec, document: &DryRun) -> String {
     for (index, task) in document.tasks.iter().enumerate() {
         let _ = writeln!(text, "\n{}  {}", index + 1, task.title);
         if let (Some(branch), Some(worktree)) = (&task.branch, &task.worktree) {
-            let _ = writeln!(text, "  branch    {branch}\n  worktree  {}", quote(worktree));
+            let _ = writeln!(
+                text,
+                "  branch    {}\n  worktree  {}",
+                unbroken(branch),
+                quote(worktree)
+            );
         }
         let _ = writeln!(text, "  command   {}", command(task));
     }

@@ -42,7 +42,7 @@ pub use follow::Progress;
 pub use list::{ListDocument, ListEntry, interrupted, list};
 pub use logs::{LogText, LogsDocument, about_log};
 pub use merge::{LeftOutEntry, MergeDocument, MergedEntry, UndoDocument, UndoneBranch};
-pub use open::{entering, made_anew, not_settled, other_branch_there};
+pub use open::{checked_out_elsewhere, entering, made_anew, not_settled, other_branch_there};
 pub use overview::{Disk, Overview, SessionsByState, TaskCounts, overview};
 pub use plan::{PlanContext, PlanDocument, foreseen, plan, plan_document};
 pub use recover::{KeptTask, KeptWork, RecoverDocument, Restored, recover, restored};

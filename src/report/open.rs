@@ -26,6 +26,11 @@ pub fn other_branch_there(found: Option<&str>, branch: &str) -> String {
     escape(&format!("{found} checked out there, not {branch}"))
 }
 
+/// A branch that another worktree has.
+pub fn checked_out_elsewhere(branch: &str) -> String {
+    escape(&format!("{branch} is checked out there already"))
+}
+
 /// Before a shell starts in it.
 pub fn entering(path: &Path, branch: &str) -> String {
     escape(&format!("{} ({branch}); to come back: exit", quote(path)))

@@ -9,7 +9,7 @@ use serde::Serialize;
 
 use super::diff::{ChangedFile, files};
 use super::status::{activity, changes, word};
-use super::{count, dollars, elapsed, escape, from_agent, one_line, quote};
+use super::{count, dollars, elapsed, escape, from_agent, one_line, quote, unbroken};
 use crate::session::{OverallStatus, TaskStatus, TaskStatusName};
 use crate::store::path_json;
 use crate::task::Outcome;
@@ -76,7 +76,10 @@ fn one(text: &mut String, session: OverallStatus, task: &TaskResult, diff: &str)
         line("id", &task.id);
     }
     if let Some(branch) = &status.branch {
-        line("branch", format!("{branch}  {}", changes(status)).trim_end());
+        line(
+            "branch",
+            format!("{}  {}", unbroken(branch), changes(status)).trim_end(),
+        );
     }
     let changed = task.files.as_deref().unwrap_or_default();
     for (index, file) in files(changed, FILES).iter().enumerate() {

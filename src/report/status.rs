@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use console::{Alignment, Style, measure_text_width, pad_str, truncate_str};
 
-use super::{bytes, count, dollars, elapsed, escape, one_line, terminal_width};
+use super::{bytes, count, dollars, elapsed, escape, one_line, terminal_width, unbroken};
 use crate::session::{OverallStatus, StatusDocument, TaskStatus, TaskStatusName};
 use crate::store::now_ms;
 use crate::task::Outcome;
@@ -160,7 +160,7 @@ fn facts(task: &TaskStatus, now: u64) -> String {
         // What it failed of is in the words; where there is work of it all the same, that is said too.
         (Some(_), Some(branch)) if task.error.is_none() || task.commits.is_some_and(|n| n > 0) => {
             let changes = [changes(task), facts].into_iter().filter(|f| !f.is_empty());
-            format!("{branch}  {}", changes.collect::<Vec<_>>().join(", "))
+            format!("{}  {}", unbroken(branch), changes.collect::<Vec<_>>().join(", "))
         }
         _ => facts,
     }
@@ -240,7 +240,7 @@ pub(super) fn word(task: &TaskStatus) -> String {
 /// What there is to say of a task that did not succeed, in the rest of the line.
 pub(super) fn detail(task: &TaskStatus) -> String {
     match (&task.error, &task.branch) {
-        (None, Some(branch)) if task.outcome.is_some() => format!("{branch}  {}", changes(task)),
+        (None, Some(branch)) if task.outcome.is_some() => format!("{}  {}", unbroken(branch), changes(task)),
         _ => words(task),
     }
 }

@@ -378,14 +378,8 @@ fn workshop(recorder: &Recorder) -> Result<Option<Workshop>, WorktreeError> {
         &worktree::base_pin(recorder.spec.session_id),
         &repository.base.commit,
     )?;
-    Ok(Some(Workshop {
-        session: recorder.spec.session_id,
-        place: repository.place.clone(),
-        worktrees: repository.worktrees.clone(),
-        identity: repository.identity.clone(),
-        drivers: recorder.state.filters.clone().unwrap_or_default(),
-        checkout: worktree::choose_checkout(&opened, &Git::bare(repository.place.origin()), &repository.base.commit)?,
-    }))
+    let checkout = worktree::choose_checkout(&opened, &Git::bare(repository.place.origin()), &repository.base.commit)?;
+    Ok(Workshop::of(&recorder.spec, &recorder.state, checkout))
 }
 
 /// Orphans that come to this process and die stay in the table of processes until it takes notice; it does so some time

@@ -44,6 +44,13 @@ pub struct Clear {
     unkept: Vec<Oid>,
 }
 
+impl Clear {
+    /// Whether git may remove it as well, which keeps no commit.
+    pub fn is_kept(&self) -> bool {
+        self.unkept.is_empty()
+    }
+}
+
 /// Looks at a worktree. `attempted` says whether an agent ever worked in it.
 pub fn standing(shop: &Workshop, site: &Site, attempted: bool) -> Result<Standing, WorktreeError> {
     let stays = |why: &str| Ok(Standing::Stays(why.into()));

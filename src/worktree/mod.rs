@@ -3,9 +3,10 @@
 //! `naming` decides where (pure), `provision` makes, `again` makes it fit for another attempt, `settle` commits what
 //! the agent left and pins it, `remove` moves a worktree to the trash, `clear` does that long after the task, `snapshot`
 //! keeps what is in a worktree while its agent works. `recover` undoes what a crash left half made. `kept` reads what is
-//! pinned, `work` says what a task has come to, `reopen` gives the user a worktree of it, `moved` watches the refs that are none of ours. Called by the supervisor and by `clean`. Nothing here forces,
-//! and nothing that an agent may have planted is run: a `view` names git dir, common dir and work tree, hooks, fsmonitor
-//! and fetching are off, drivers only as they were when the session started.
+//! pinned, `work` says what a task has come to, `reopen` gives the user a worktree of it, `moved` watches the refs that
+//! are none of ours. Called by the supervisor, `clean`, and the commands. Nothing here forces, and nothing that an agent
+//! may have planted is run: a `view` names git dir, common dir and work tree, hooks, fsmonitor and fetching are off,
+//! drivers only as they were when the session started.
 
 mod again;
 mod clear;
@@ -42,6 +43,7 @@ pub use settle::{Settled, settle};
 pub use work::{Work, WorkSource, work_of};
 
 use crate::git::{self, Drivers, Git, GitError, Identity, Place, without_foreign};
+use crate::session::{SessionSpec, SessionState};
 use crate::store::lock::Lock;
 use crate::store::{Shortage, atomic};
 use crate::task::TaskId;
@@ -109,6 +111,19 @@ pub struct Workshop {
 }
 
 impl Workshop {
+    /// As it is recorded of a session; none of one without worktrees.
+    pub fn of(spec: &SessionSpec, state: &SessionState, checkout: Checkout) -> Option<Self> {
+        let repository = spec.repository.as_ref()?;
+        Some(Self {
+            session: spec.session_id,
+            place: repository.place.clone(),
+            worktrees: repository.worktrees.clone(),
+            identity: repository.identity.clone(),
+            drivers: state.filters.clone().unwrap_or_default(),
+            checkout,
+        })
+    }
+
     /// Held while git's own locks are taken: git's are not waited for by others, ours is.
     fn lock(&self) -> Result<Lock, WorktreeError> {
         let path = repository_lock(&self.place);

@@ -21,8 +21,8 @@ use crate::store::atomic;
 use crate::store::paths::VIEW_PREFIX;
 use crate::words::few;
 
-/// How long git may take to settle a worktree. It waits for ever where an agent has put a pipe in the place of a file that git reads, such as
-/// `.gitignore`; to stage the largest of worktrees takes minutes.
+/// How long git may take to settle a worktree. It waits for ever where an agent has put a pipe in the place of a file
+/// that git reads, such as `.gitignore`; to stage the largest of worktrees takes minutes.
 pub(super) const LONGEST: Duration = Duration::from_secs(600);
 
 /// How often git is asked to write objects: a `git gc` of the user removes empty directories of objects, also one that

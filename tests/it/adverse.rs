@@ -152,6 +152,8 @@ fn assert_harmless(command: &str, shown: &Ran) {
 fn no_command_shows_what_would_do_something_to_a_terminal() {
     const EVIL: &str = "\u{1b}[2J\u{1b}]0;title\u{7}\u{202e}\u{9b}31m\r";
     let project = Project::new();
+    // git takes a branch that turns the direction of writing.
+    project.git(&["switch", "-qc", "ba\u{202e}se"]);
     let escaped = r"\033[2J\033]0;title\007\302\23331m\r";
     let file = format!(
         "@run printf x >\"$(printf '{escaped}\\377')\"; git checkout -qb side; git commit -q --allow-empty -m x"
@@ -194,7 +196,7 @@ fn no_command_shows_what_would_do_something_to_a_terminal() {
     assert_harmless("run --sync", &Ran(ended.output.clone()));
     for command in commands
         .into_iter()
-        .chain([&["watch"][..], &["wait"], &["status", "--watch"]])
+        .chain([&["watch"][..], &["wait"], &["status", "--watch"], &["diff", "--stat"]])
     {
         assert_harmless(&format!("{command:?}"), &project.run(command));
     }

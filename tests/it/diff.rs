@@ -408,5 +408,7 @@ fn only_what_stands_in_the_record_is_used() {
     fs::write(record(&project), journal.replace(&setting, "")).expect("write the journal");
     let text = shown(&project);
     assert!(text.contains("not used") && !text.contains("PAGED"), "{text}");
+    // There is a way to have it all the same.
+    assert!(text.contains("GIT_PAGER"), "{text}");
     assert!(!ran.exists());
 }

@@ -51,6 +51,29 @@ fn a_worktree_that_the_session_was_started_in_may_be_gone() {
     types_the_commands(&project, "repo", &["git switch feature"]);
 }
 
+#[test]
+fn without_a_checkout_one_is_asked_for() {
+    let project = Project::new();
+    project.session(&[("a", "@write a.txt new")], &[]).assert_exit(0);
+    script(&project, project.root(), "git clone -q --mirror repo bare.git");
+    let bare = project.root().join("bare.git");
+    let ask = || {
+        let mut asked = project.pleach_command(&["plan", "--branch", "main-task-a"]);
+        let plan = asked.current_dir(&bare).output().expect("run pleach");
+        String::from_utf8(plan.stdout).expect("UTF-8")
+    };
+    let add = "git worktree add DIR main\n";
+    assert!(
+        ask().contains(&format!("\n  # git merge needs a checkout: {add}")),
+        "{}",
+        ask()
+    );
+    script(&project, &bare, &add.replace("DIR", "-q ../checkout"));
+    let there = ask();
+    let go = format!("\n  cd {}\n  git merge ", project.root().join("checkout").display());
+    assert!(there.contains(&go), "{there}");
+}
+
 /// Types the commands in the plan's text, which begin with `first`, where the plan was asked for.
 #[track_caller]
 fn types_the_commands(project: &Project, place: &str, first: &[&str]) {
@@ -143,6 +166,33 @@ fn worktrees_that_were_kept_on_request_go_before_their_branches() {
     assert!(!project.worktrees().join("main-task-a").exists());
     // It holds what is in no commit of this repository.
     assert!(project.worktrees().join("main-task-c/inner/.git").is_dir());
+}
+
+/// Whatever became of the worktrees since, the clean-up works as it is typed and takes nothing with it.
+#[test]
+fn worktrees_that_are_there_go_before_their_branches_unless_they_hold_something() {
+    let project = Project::new();
+    let tasks = ["open", "gone", "changed", "stashed", "branched"].map(|id| (id, format!("@write {id}.txt new")));
+    let tasks = tasks.each_ref().map(|(id, prompt)| (*id, prompt.as_str()));
+    project.session(&tasks, &["--keep-worktrees"]).assert_exit(0);
+    script(
+        &project,
+        &project.worktrees(),
+        "git -C ../repo worktree remove ../repo.pleach/main-task-gone; echo mine >main-task-changed/mine.txt
+        git -C ../repo worktree remove ../repo.pleach/main-task-open
+        git -C main-task-branched switch -qc mine
+        cd main-task-stashed; git commit -q --allow-empty -m lost; git reset -q --keep HEAD~",
+    );
+    assert_eq!(project.run(&["open", "open"]).code(), 0);
+    let plan = project.query(&["plan"]);
+    for command in [words(&plan["merge_commands"]), words(&plan["cleanup_commands"])].concat() {
+        script(&project, &project.repo(), command);
+    }
+    let left = project.git(&["branch", "--format=%(refname:short)"]);
+    assert_eq!(left, "main\nmain-task-changed\nmain-task-stashed\nmine\n", "{plan:#}");
+    let there = |id: &str| project.worktrees().join(format!("main-task-{id}")).exists();
+    let there: Vec<_> = tasks.iter().map(|(id, _)| there(id)).collect();
+    assert_eq!(there, [false, false, true, true, true], "{plan:#}");
 }
 
 /// git takes a file for unchanged by its size and time, unless it was written when the index was: as here.

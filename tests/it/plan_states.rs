@@ -127,6 +127,15 @@ fn what_is_only_partly_there_is_not() {
             cherry: true,
         },
         Case {
+            name: "one of two commits that are alike",
+            after: "git switch -qC b; yes same | head -8 >l.txt; git commit -qam base; git branch -f main
+                echo same >>l.txt; git commit -qam 1; echo same >>l.txt; git commit -qam 2; git switch -q main
+                echo >new; git add .; git commit -qm new; git cherry-pick b~ >../out
+                echo other >>l.txt; git commit -qam other",
+            state: "conflicts",
+            cherry: true,
+        },
+        Case {
             name: "squashed, and the branch went on",
             after:
                 "git merge -q --squash b; git commit -qm squashed; GONE_ON; git switch -q b; sed -i 1s/.*/more/ l.txt
@@ -184,6 +193,30 @@ fn modes_bytes_and_renames_count() {
         let plan = project.query(&["plan", "--branch", "b"]);
         let state = if state == "merged" { "merged" } else { "ready" };
         assert_eq!(plan["branches"][0]["state"], state, "{change}, {same}: {plan:#}");
+    }
+}
+
+/// What a driver or an attribute drops is in the target in no way: with the branch it would be gone.
+#[test]
+fn what_a_merge_drops_is_not_called_merged() {
+    for (attribute, change) in [
+        ("merge=keep", "sed -i s/3/three/ l.txt"),
+        ("merge=union", "sed -i 3d l.txt"),
+    ] {
+        let project = Project::new();
+        script(
+            &project,
+            &project.repo(),
+            &format!(
+                "git config merge.keep.driver true; seq 5 >l.txt; echo 'l.txt {attribute}' >.gitattributes; git add .
+                git commit -qm lines; git switch -qc b; {change}; git commit -qam b
+                git switch -q main; sed -i s/3/drei/ l.txt; git commit -qam mine"
+            ),
+        );
+        let plan = project.query(&["plan", "--branch", "b"]);
+        assert_eq!(plan["branches"][0]["state"], "empty", "{plan:#}");
+        let said = project.run(&["plan", "--branch", "b"]).out();
+        assert!(!said.contains("git branch"), "{said}");
     }
 }
 

@@ -91,8 +91,9 @@ enum Fate {
 }
 
 fn fate(plan: &MergePlan, context: &PlanContext, branch: &Branch) -> Fate {
-    let is_target = plan.target.branch.as_ref() == Some(&branch.name);
-    if !branch.is_branch || is_target || context.held.contains(&branch.name) {
+    // Without a branch to merge into, that one may be all that keeps its commits.
+    let is_last = plan.target.branch.as_ref().is_none_or(|target| *target == branch.name);
+    if !branch.is_branch || is_last || context.held.contains(&branch.name) {
         return Fate::Stays;
     }
     let is_step = plan.steps.iter().any(|s| s.branch == branch.name);

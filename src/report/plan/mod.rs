@@ -31,13 +31,15 @@ pub struct PlanContext {
     pub session: Option<String>,
     /// Go there first: the checkout in which the commands work.
     pub change_to: Option<PathBuf>,
+    /// There is nowhere to go: the repository is bare.
+    pub no_checkout: bool,
     /// Check this out first, because something else is.
     pub switch: Option<String>,
     /// The command that does all of the merges; none where it would refuse.
     pub merge: Option<String>,
-    /// Worktrees of succeeded tasks that were kept on request, with their branches.
+    /// Worktrees of the tasks that are there and hold nothing of their own, with their branches.
     pub worktrees: Vec<(String, PathBuf)>,
-    /// Branches that stay: git would not delete them, or their worktrees hold something which is in no commit.
+    /// Branches that stay: git would not delete them, or their worktrees hold something that would be lost.
     pub held: Vec<String>,
     /// Tasks that did not succeed, or are not settled yet: they are not in the plan.
     pub unplanned: usize,
@@ -77,7 +79,15 @@ fn within(plan: &MergePlan, context: &PlanContext, columns: usize) -> String {
     let mut text = drawn(plan, context, columns);
     let go = context.change_to.iter().map(|dir| format!("cd {}", quote(dir)));
     let switch = context.switch.iter().map(|to| format!("git switch {to}"));
-    let typed = go.chain(switch).chain(commands::merges(plan));
+    let nowhere = context.no_checkout.then(|| {
+        let target = plan.target.branch.as_ref().unwrap_or(&plan.target.commit);
+        format!("# git merge needs a checkout: git worktree add DIR {}", quote(target))
+    });
+    let typed = nowhere
+        .into_iter()
+        .chain(go)
+        .chain(switch)
+        .chain(commands::merges(plan));
     merges(&mut text, plan, typed);
     if let Some(command) = context.merge.as_ref().filter(|_| !plan.steps.is_empty()) {
         let _ = writeln!(text, "\nor all of these at once: {command}");
@@ -241,6 +251,9 @@ fn work(left: &LeftOut) -> String {
 }
 
 fn clean_up(text: &mut String, plan: &MergePlan, context: &PlanContext) {
+    if plan.target.branch.is_none() && !plan.steps.is_empty() {
+        text.push_str("\nthe result is then on no branch; to keep it: git switch -c NAME\n");
+    }
     let cleanup = commands::clean_up(plan, context);
     if !cleanup.is_empty() {
         text.push_str("\nafter that, clean up:\n");
@@ -252,10 +265,10 @@ fn clean_up(text: &mut String, plan: &MergePlan, context: &PlanContext) {
         }
     }
     if let Some(command) = commands::delete_by_content(plan, context) {
-        let then = if plan.steps.is_empty() { "" } else { " then" };
+        let then = if plan.steps.is_empty() { "" } else { "then " };
         let _ = write!(
             text,
-            "\nthese are{then} in the target by content only; git branch -d would refuse them:\n  {command}\n"
+            "\nthe target {then}has these in commits of its own; git branch -d would refuse them:\n  {command}\n"
         );
     }
 }

@@ -163,6 +163,11 @@ fn only_what_git_lets_go_of_is_deleted_by_the_clean_up() {
     assert_eq!(commands::delete_by_content(&plan, &held), None);
     plan.target.branch = Some("b3".into());
     assert_eq!(commands::clean_up(&plan, &PlanContext::default()), ["git branch -d b5"]);
+    // What is merged into a commit is on no branch.
+    plan.target.branch = None;
+    assert_eq!(commands::clean_up(&plan, &PlanContext::default()), [""; 0]);
+    assert_eq!(commands::delete_by_content(&plan, &PlanContext::default()), None);
+    assert!(within(&plan, &PlanContext::default(), 80).contains("to keep it: git switch -c NAME\n"));
 }
 
 #[test]
