@@ -106,6 +106,20 @@ fn line_ends_and_filters() {
             ..CASE
         },
         Case {
+            name: "attributes that come of the merge, and lie in directories",
+            base: r"git config merge.renormalize true; lines l; lines d/m; printf '* -text\n' >d/.gitattributes
+                printf '*.x text\n' >.gitattributes",
+            branches: &[
+                "printf '* merge=union\n' >.gitattributes; set_line l 3 a; set_line d/m 3 a",
+                "set_line l 3 b; printf '* merge=union\n' >d/.gitattributes",
+                "set_line d/m 3 c",
+                "git rm -q .gitattributes; set_line l 3 d",
+                "ln -sf nowhere d/.gitattributes; sed -i 's/$/\r/' d/m",
+            ],
+            says: &["CONFLICT"],
+            ..CASE
+        },
+        Case {
             name: "line ends that are not",
             base: r"printf '1\r\n2\r\n3\r\n' >l; lines m; printf 'm text eol=crlf ident\n' >.gitattributes",
             branches: &[
