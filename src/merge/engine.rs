@@ -117,6 +117,11 @@ impl Engine {
         &self.repository
     }
 
+    /// The git that is asked.
+    pub(super) fn git(&self) -> &Git {
+        &self.asking.git
+    }
+
     /// Whether libgit2 sees the history and the trees that git sees, which takes others in their place if it is told to.
     pub(super) fn is_plain(&self) -> bool {
         self.plain

@@ -10,7 +10,7 @@ use std::collections::BTreeMap;
 
 use git2::{Delta, DiffDelta, DiffFile, FileMode, ObjectType, Oid, Patch, Repository, Sort};
 
-use super::engine::Merged;
+use super::engine::{Engine, Merged};
 use super::look::Looked;
 use super::plan::{BranchState, PlanError};
 use crate::git::GitError;
@@ -23,10 +23,11 @@ const MOST: usize = 1000;
 const LARGEST: usize = 1 << 20;
 
 /// Calls those branches merged whose changes the target has, and takes away what merging them would give.
-pub(super) fn settle(repository: &Repository, target: Oid, looked: &mut [Looked]) -> Result<(), PlanError> {
+/// Where commits are replaced, only the tree tells: libgit2 would see the patches of others.
+pub(super) fn settle(engine: &Engine, target: Oid, looked: &mut [Looked]) -> Result<(), PlanError> {
+    let tree = engine.tree_of(target)?;
     let found = || -> Result<Vec<usize>, git2::Error> {
-        let tree = repository.find_commit(target)?.tree_id();
-        let mut history = History::new(repository, target);
+        let mut history = History::new(engine.repository(), target);
         let mut found = Vec::new();
         for (index, one) in looked.iter().enumerate() {
             let contained = match &one.merged {
@@ -34,7 +35,7 @@ pub(super) fn settle(repository: &Repository, target: Oid, looked: &mut [Looked]
                 Some(Merged::Clean(merged)) if *merged == tree => true,
                 // The target has not moved.
                 Some(_) if one.merge_base == Some(target) => false,
-                Some(_) => history.has(one.head)?,
+                Some(_) => engine.is_plain() && history.has(one.head)?,
             };
             if contained {
                 found.push(index);

@@ -246,7 +246,7 @@ pub fn plan(request: &PlanRequest) -> Result<MergePlan, PlanError> {
     unused_drivers.retain(|key| decides_merges(key));
     let commit = Oid::from_str(&request.target.commit).map_err(GitError::libgit2("cannot read the target"))?;
     let mut looked = look::look(&engine, commit, &request.candidates)?;
-    patches::settle(engine.repository(), commit, &mut looked)?;
+    patches::settle(&engine, commit, &mut looked)?;
     let ground = walk::Ground {
         engine: &engine,
         target: commit,
