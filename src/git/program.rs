@@ -101,6 +101,13 @@ impl Git {
         }
     }
 
+    /// The same on another work tree.
+    #[must_use]
+    pub fn with_work_tree(mut self, work_tree: impl Into<PathBuf>) -> Self {
+        self.work_tree = Some(work_tree.into());
+        self
+    }
+
     /// The same with `key=value` of configuration above all files.
     #[must_use]
     pub fn with_configuration(mut self, entries: impl IntoIterator<Item = String>) -> Self {

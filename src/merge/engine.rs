@@ -3,7 +3,10 @@
 //! Many are asked for at once: a process of `git merge-tree` for each core takes them in batches. Everything that is made
 //! on the way goes to a temporary object directory with the repository as its alternate, so that the repository gains
 //! nothing. Attributes are read from the first parent, as `git merge` in a clean checkout of it reads them; first
-//! parents whose `.gitattributes` are the same everywhere share a process.
+//! parents whose `.gitattributes` are the same everywhere share a process. git also reads those that come of the merge
+//! where `merge.renormalize` is set, but not if it is told from which commit: then they lie in a work tree.
+
+mod asking;
 
 use std::collections::HashMap;
 use std::fs::{create_dir_all, write};
@@ -17,7 +20,9 @@ use git2::{Oid, Repository, Signature, Time};
 use schemars::JsonSchema;
 use serde::Serialize;
 
-use super::answers::{self, Answer};
+use asking::{Asking, incomplete};
+
+use super::answers::Answer;
 use super::names::Names;
 use super::plan::PlanError;
 use super::scratch::Scratch;
@@ -67,7 +72,7 @@ pub(super) enum Merged {
 
 /// Merges that leave no trace.
 pub(super) struct Engine {
-    git: Git,
+    asking: Asking,
     repository: Repository,
     scratch: Scratch,
     plain: bool,
@@ -86,7 +91,11 @@ impl Engine {
         let scratch = Scratch::new().map_err(GitError::io("cannot make a directory for temporary objects"))?;
         make_object_directory(common_dir, scratch.path())?;
         let repository = open(common_dir, scratch.path())?;
-        let git = Git::bare(common_dir).with_variable("GIT_OBJECT_DIRECTORY", scratch.path().join("objects"));
+        // Drivers have their files in the work tree.
+        let work_tree = scratch.path().join("work-tree");
+        create_dir_all(&work_tree).map_err(GitError::io("cannot make a directory for temporary files"))?;
+        let git = Git::in_work_tree(common_dir, work_tree);
+        let git = git.with_variable("GIT_OBJECT_DIRECTORY", scratch.path().join("objects"));
         // What is soon thrown away need be neither small nor durable.
         let git = git.with_configuration(["core.looseCompression=0".to_owned(), "core.fsync=none".to_owned()]);
         // Nothing is fetched either: a planted remote could name any command for that.
@@ -95,7 +104,7 @@ impl Engine {
             .with_variable("GIT_ALLOW_PROTOCOL", "none");
         let (git, foreign) = without_foreign(git, known)?;
         let engine = Self {
-            git,
+            asking: Asking::new(git, scratch.path())?,
             plain: is_plain(&repository),
             repository,
             scratch,
@@ -108,6 +117,11 @@ impl Engine {
         &self.repository
     }
 
+    /// The git that is asked.
+    pub(super) fn git(&self) -> &Git {
+        &self.asking.git
+    }
+
     /// Whether libgit2 sees the history and the trees that git sees, which takes others in their place if it is told to.
     pub(super) fn is_plain(&self) -> bool {
         self.plain
@@ -115,14 +129,14 @@ impl Engine {
 
     /// What `git merge name` gives in a clean checkout of `ours`, when `name` stands for `theirs`.
     pub(super) fn merge(&self, ask: Ask) -> Result<Merged, PlanError> {
-        let answer = ask_one(&self.git, ask).map_err(|e| ask.failed(e))?;
+        let answer = self.asking.one(ask).map_err(|e| ask.failed(e))?;
         self.merged(ask, answer)
     }
 
     /// The tree when all files are merged as text: no attribute drops what one side has changed, and no driver. None when
     /// that conflicts, or cannot be had.
     pub(super) fn as_text(&self, ask: Ask) -> Result<Option<Oid>, PlanError> {
-        let git = self.git.clone().with_configuration([
+        let git = self.git().clone().with_configuration([
             "core.attributesFile=/dev/null".to_owned(),
             "merge.default=text".to_owned(),
         ]);
@@ -131,8 +145,9 @@ impl Engine {
         };
         let nothing = self.repository.treebuilder(None).and_then(|empty| empty.write());
         let nothing = nothing.map_err(GitError::libgit2("cannot write an empty tree"))?;
-        let answer = run(&git, nothing, &[ask]).map_err(|e| ask.failed(e))?.pop();
-        Ok(answer.filter(|a| a.conflicts.is_none()).map(|a| a.tree))
+        let answer = self.asking.otherwise(&git, nothing, ask);
+        let answer = answer.map_err(|e| ask.failed(e))?;
+        Ok(answer.conflicts.is_none().then_some(answer.tree))
     }
 
     /// What [`Self::merge`] gives, for each of these.
@@ -149,14 +164,14 @@ impl Engine {
         let processes = thread::available_parallelism().map_or(1, NonZero::get);
         let batches = self.batches(asked, processes)?;
         let extra = processes.min(batches.len()).saturating_sub(1);
-        let (git, waiting) = (&self.git, Mutex::new(batches));
+        let (asking, waiting) = (&self.asking, Mutex::new(batches));
         let done = Mutex::new(Vec::new());
         let work = || {
             loop {
                 let Some(batch) = lock(&waiting).pop() else {
                     return;
                 };
-                let answers = answers_of(git, asked, &batch, thrown_away_in);
+                let answers = asking.answers_of(asked, &batch, thrown_away_in);
                 lock(&done).push((batch.places, answers));
             }
         };
@@ -272,55 +287,6 @@ impl Ask<'_> {
             after: self.after.map(str::to_owned),
             source: Box::new(source),
         }
-    }
-}
-
-/// What git says of a batch, whose objects are thrown away at once if there is a place for that.
-fn answers_of(git: &Git, asked: &[Ask], batch: &Batch, scratch: Option<&Path>) -> Result<Vec<Answer>, PlanError> {
-    let Some(scratch) = scratch else {
-        return answers(git, asked, batch);
-    };
-    let unmade = "cannot make a directory for temporary objects";
-    let own = tempfile::tempdir_in(scratch).map_err(GitError::io(unmade))?;
-    let objects = own.path().join("objects");
-    create_dir_all(objects.join("info")).map_err(GitError::io(unmade))?;
-    write(objects.join("info/alternates"), "../../objects\n../../alternate\n").map_err(GitError::io(unmade))?;
-    answers(
-        &git.clone().with_variable("GIT_OBJECT_DIRECTORY", objects),
-        asked,
-        batch,
-    )
-}
-
-/// What git says of these merges, all of them. When it fails in one of them, each is asked for alone, to say which.
-fn answers(git: &Git, asked: &[Ask], batch: &Batch) -> Result<Vec<Answer>, PlanError> {
-    let asked: Vec<Ask> = batch.places.iter().map(|place| asked[*place]).collect();
-    match run(git, batch.attributes, &asked) {
-        Err(GitError::Program { .. }) => {
-            let alone = |ask: &Ask| ask_one(git, *ask).map_err(|e| ask.failed(e));
-            asked.iter().map(alone).collect()
-        }
-        answers => Ok(answers?),
-    }
-}
-
-fn ask_one(git: &Git, ask: Ask) -> Result<Answer, GitError> {
-    run(git, ask.ours, &[ask])?.pop().ok_or_else(incomplete)
-}
-
-fn run(git: &Git, attributes: Oid, asked: &[Ask]) -> Result<Vec<Answer>, GitError> {
-    let source = format!("--attr-source={attributes}");
-    let input: String = asked.iter().map(|a| format!("{} {}\n", a.ours, a.theirs)).collect();
-    let output = git.feed(&[&source, "merge-tree", "--stdin"], input.as_bytes())?;
-    let whole = |answers: &Vec<Answer>| answers.len() == asked.len();
-    answers::read(&output).filter(whole).ok_or_else(incomplete)
-}
-
-fn incomplete() -> GitError {
-    GitError::Program {
-        args: "merge-tree --stdin".into(),
-        code: Some(0),
-        stderr: "it did not say what every merge gives".into(),
     }
 }
 

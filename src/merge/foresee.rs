@@ -3,6 +3,7 @@
 //!
 //! `merge.ff` is none of them: the options in the commands are stronger.
 
+use std::collections::BTreeMap;
 use std::ffi::OsStr;
 use std::os::unix::ffi::OsStrExt;
 use std::path::PathBuf;
@@ -60,7 +61,7 @@ fn hooks_of(mode: Mode) -> &'static [&'static str] {
 
 /// The settings that may matter, as the git program reads them, the last of each key at the end.
 fn settings(git: &Git) -> Result<Vec<(String, String)>, GitError> {
-    let keys = r"^(pull\.twohead|merge\.verifysignatures|attr\.tree|branch\..*\.mergeoptions)$";
+    let keys = r"^(pull\.twohead|merge\.(verifysignatures|.*\.driver)|attr\.tree|branch\..*\.mergeoptions)$";
     let (_, text) = git.ask(&["config", "--null", "--get-regexp", keys], &[0, 1])?;
     let entries = text.split(|&b| b == 0).filter(|e| !e.is_empty());
     Ok(entries
@@ -100,8 +101,26 @@ fn that_matter(set: &[(&str, &str)], onto: Option<&str>) -> Vec<String> {
     let others = others
         .into_iter()
         .filter_map(|(name, value)| Some((name.to_owned(), value?)));
-    let named = options.into_iter().chain(others);
+    let drivers: BTreeMap<&str, &str> = set
+        .iter()
+        .filter(|(key, _)| key.ends_with(".driver"))
+        .copied()
+        .collect();
+    let drivers = drivers.into_iter().filter(|(_, command)| looks_around(command));
+    let drivers = drivers.map(|(key, command)| (key.to_owned(), command));
+    let named = options.into_iter().chain(others).chain(drivers);
     named.map(|(name, value)| format!("{name} = {value}")).collect()
+}
+
+/// Whether a merge driver is told what the sides are called, which are commits for `git merge-tree`, or names a file
+/// that may lie in the checkout.
+fn looks_around(command: &str) -> bool {
+    let told = command.replace("%%", "");
+    let lies_there = |word: &str| {
+        let word = word.trim_matches(['\'', '"']);
+        word.contains('/') && !word.starts_with(['/', '~', '$', '-', '%'])
+    };
+    ["%S", "%X", "%Y"].iter().any(|name| told.contains(name)) || command.split_whitespace().any(lies_there)
 }
 
 /// Where the user has put hooks.
@@ -135,11 +154,17 @@ mod tests {
             ("pull.twohead", "resolve"),
             ("merge.verifysignatures", "true"),
             ("attr.tree", "v1"),
+            ("merge.sides.driver", "tool %A %O %B %X"),
+            ("merge.there.driver", "'./tools/merge' %A"),
+            ("merge.later.driver", "tool %Y"),
+            ("merge.later.driver", "/bin/tool %%Y %A %P"),
         ];
         let others = [
             "pull.twohead = resolve",
             "merge.verifySignatures = true",
             "attr.tree = v1",
+            "merge.sides.driver = tool %A %O %B %X",
+            "merge.there.driver = './tools/merge' %A",
         ];
         assert_eq!(that_matter(&set, None), others);
         let main = that_matter(&set, Some("main"));

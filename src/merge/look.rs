@@ -3,7 +3,7 @@
 use std::cmp::Reverse;
 use std::collections::HashSet;
 
-use git2::{Oid, Repository};
+use git2::Oid;
 
 use super::engine::{Ask, Engine, Merged};
 use super::plan::{Branch, BranchState, Candidate, PlanError};
@@ -38,7 +38,7 @@ impl Looked {
 pub(super) fn look(engine: &Engine, target: Oid, candidates: &[Candidate]) -> Result<Vec<Looked>, PlanError> {
     let mut looked = candidates
         .iter()
-        .map(|c| look_at(engine.repository(), target, c))
+        .map(|c| look_at(engine, target, c))
         .collect::<Result<Vec<_>, _>>()?;
     let open: Vec<usize> = (0..looked.len())
         .filter(|i| looked[*i].branch.state == BranchState::Ready)
@@ -56,16 +56,13 @@ pub(super) fn look(engine: &Engine, target: Oid, candidates: &[Candidate]) -> Re
 }
 
 /// A branch before it is merged with anything: ready until that shows a conflict.
-fn look_at(repository: &Repository, target: Oid, candidate: &Candidate) -> Result<Looked, PlanError> {
+fn look_at(engine: &Engine, target: Oid, candidate: &Candidate) -> Result<Looked, PlanError> {
     let head = candidate.head;
-    let merge_base = repository.merge_base(target, head).ok();
-    let changes = changes_between(repository, merge_base.unwrap_or(target), head)?;
+    let merge_base = engine.merge_bases(target, head)?.first().copied();
+    let [from, to] = [merge_base.unwrap_or(target), head].map(|id| engine.stand_in(id));
+    let changes = changes_between(engine.repository(), from, to)?;
     // Not those since the merge base: there may be several of these.
-    let ahead = repository.graph_ahead_behind(head, target);
-    let (commits, _) = ahead.map_err(GitError::libgit2(format!(
-        "cannot count the commits of {}",
-        candidate.name
-    )))?;
+    let commits = engine.ahead(head, target)?;
     let state = match merge_base {
         None => BranchState::Conflicts,
         // A task that has made no commit has nothing in the target.
@@ -100,7 +97,7 @@ fn look_at(repository: &Repository, target: Oid, candidate: &Candidate) -> Resul
 pub(super) fn merge_order(engine: &Engine, target: Oid, looked: &[Looked]) -> Result<Vec<usize>, PlanError> {
     let mut waiting: Vec<usize> = (0..looked.len()).filter(|i| looked[*i].merged.is_some()).collect();
     let heads: HashSet<Oid> = waiting.iter().map(|i| looked[*i].head).collect();
-    let contained = |one: &Looked| heads_in(engine.repository(), target, one, &heads);
+    let contained = |one: &Looked| heads_in(engine, target, one, &heads);
     let contained: Vec<HashSet<Oid>> = looked.iter().map(contained).collect::<Result<_, _>>()?;
     let mut order = Vec::new();
     while !waiting.is_empty() {
@@ -118,24 +115,14 @@ pub(super) fn merge_order(engine: &Engine, target: Oid, looked: &[Looked]) -> Re
 
 /// The heads of others that a branch contains. The target contains none of them, so that only the commits that it has
 /// not are looked at.
-fn heads_in(
-    repository: &Repository,
-    target: Oid,
-    one: &Looked,
-    heads: &HashSet<Oid>,
-) -> Result<HashSet<Oid>, PlanError> {
-    let walk = || -> Result<HashSet<Oid>, git2::Error> {
-        let mut walk = repository.revwalk()?;
-        walk.push(one.head)?;
-        walk.hide(target)?;
-        let is_other = |id: &Oid| *id != one.head && heads.contains(id);
-        walk.filter(|id| id.as_ref().map_or(true, is_other)).collect()
-    };
+fn heads_in(engine: &Engine, target: Oid, one: &Looked, heads: &HashSet<Oid>) -> Result<HashSet<Oid>, PlanError> {
     // Its own head is one of them.
     if one.merged.is_none() || one.branch.commits < 2 {
         return Ok(HashSet::new());
     }
-    Ok(walk().map_err(GitError::libgit2("cannot compare two branches"))?)
+    let mut contained: HashSet<Oid> = engine.ahead_of(one.head, target)?.into_iter().collect();
+    contained.retain(|id| *id != one.head && heads.contains(id));
+    Ok(contained)
 }
 
 /// A date, in Unix seconds, after those of all commits that are planned with: a predicted commit has it, as that which

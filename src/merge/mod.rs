@@ -3,7 +3,7 @@
 //! `resolve` finds commits for names; `plan` puts the plan together: `look` at each branch by itself, `patches` for what
 //! is in the target by other commits, `pairs` for which two conflict, `choose` (pure) for the most that fit together,
 //! `walk` for what they give one after the other (by `chain`, which makes no merge twice), `explain` for what is left out,
-//! `foresee` for what the user's git may do besides. What a merge gives is asked of git alone, through `engine`, whose
+//! `foresee` for what the user's git may do besides. What a merge gives is asked of git alone, through `engine` (`history` adds how commits stand to each other), whose
 //! objects go to a temporary directory: planning changes nothing in the repository.
 
 mod answers;
@@ -13,6 +13,7 @@ mod engine;
 mod explain;
 mod foresee;
 mod guess;
+mod history;
 mod look;
 mod markers;
 mod names;

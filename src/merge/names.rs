@@ -7,7 +7,7 @@ use std::ffi::OsStr;
 use std::os::unix::ffi::OsStrExt;
 use std::path::Path;
 
-use git2::Tree;
+use git2::{Oid, Tree};
 
 use super::engine::{Ask, Engine};
 use crate::git::GitError;
@@ -59,7 +59,7 @@ impl<'e> Names<'e> {
     fn is_taken(&mut self, path: &str) -> Result<bool, GitError> {
         let trees = match self.trees.take() {
             Some(trees) => trees,
-            None => self.read().map_err(GitError::libgit2("cannot read what is merged"))?,
+            None => self.read()?,
         };
         let path_in_tree = Path::new(OsStr::from_bytes(path.as_bytes()));
         let taken = trees.iter().any(|tree| tree.get_path(path_in_tree).is_ok());
@@ -67,13 +67,15 @@ impl<'e> Names<'e> {
         Ok(taken || self.given.iter().any(|given| given == path))
     }
 
-    fn read(&self) -> Result<Vec<Tree<'e>>, git2::Error> {
+    fn read(&self) -> Result<Vec<Tree<'e>>, GitError> {
         let repository = self.engine.repository();
         let mut commits = vec![self.ask.ours, self.ask.theirs];
-        commits.extend(repository.merge_bases(self.ask.ours, self.ask.theirs)?.iter());
-        commits
-            .into_iter()
-            .map(|id| repository.find_commit(id)?.tree())
-            .collect()
+        commits.extend(self.engine.merge_bases(self.ask.ours, self.ask.theirs)?);
+        let tree = |id: Oid| {
+            repository
+                .find_tree(self.engine.tree_of(id)?)
+                .map_err(GitError::libgit2("cannot read a tree"))
+        };
+        commits.into_iter().map(tree).collect()
     }
 }

@@ -23,18 +23,18 @@ const MOST: usize = 1000;
 const LARGEST: usize = 1 << 20;
 
 /// Calls those branches merged whose changes the target has, and takes away what merging them would give. Of which a
-/// merge would leave nothing, though the target has it not, are empty: a merge driver drops it.
+/// merge would leave nothing, though the target has it not, are empty: a merge driver drops it. Where commits are replaced,
+/// only the tree tells: libgit2 would see the patches of others.
 pub(super) fn settle(engine: &Engine, target: Oid, looked: &mut [Looked]) -> Result<(), PlanError> {
     let incomparable = || GitError::libgit2("cannot compare the branches with the target's commits");
-    let repository = engine.repository();
-    let tree = repository.find_commit(target).map_err(incomparable())?.tree_id();
-    let mut history = History::new(repository, target);
+    let tree = engine.tree_of(target)?;
+    let mut history = History::new(engine.repository(), target);
     for one in looked {
         let Some(merged) = &one.merged else {
             continue;
         };
         let changes_nothing = *merged == Merged::Clean(tree);
-        let has_moved = one.merge_base != Some(target);
+        let has_moved = engine.is_plain() && one.merge_base != Some(target);
         one.branch.state = match () {
             () if changes_nothing && engine.as_text(one.onto(target))? == Some(tree) => BranchState::Merged,
             () if has_moved && history.has(one.head).map_err(incomparable())? => BranchState::Merged,

@@ -10,7 +10,6 @@ use super::chain::{Chains, Link};
 use super::choose::{Graph, choose};
 use super::engine::{Engine, Merged};
 use super::plan::{Mode, PlanError, Step};
-use crate::git::GitError;
 
 /// So many times the choice is made anew; after that, what conflicts is passed over.
 const MOST_CHOICES: usize = 50;
@@ -39,14 +38,8 @@ impl Ground<'_> {
     }
 
     fn is_nothing_new(&self, tree: Oid, ours: Oid, theirs: Oid) -> Result<bool, PlanError> {
-        let repository = self.engine.repository();
-        let look =
-            || -> Result<bool, git2::Error> {
-                let same = repository.find_commit(ours)?.tree_id() == tree;
-                Ok(same
-                    && (self.mode == Mode::Squash || ours == theirs || repository.graph_descendant_of(ours, theirs)?))
-            };
-        Ok(look().map_err(GitError::libgit2("cannot compare two commits"))?)
+        let same = self.engine.tree_of(ours)? == tree;
+        Ok(same && (self.mode == Mode::Squash || self.engine.contains(ours, theirs)?))
     }
 }
 
@@ -84,7 +77,6 @@ pub(super) fn walk(chains: &mut Chains, order: &[usize], graph: Graph) -> Result
         links.push(chains.link(tree, ours, aside.remove(at))?);
     }
     let commit = links.last().map_or(target, |link| link.commit);
-    let tree = chains.ground().engine.repository().find_commit(commit);
     let step = |link: &Link| Step {
         branch: chains.looked[link.branch].branch.name.clone(),
         tree: link.tree.to_string(),
@@ -93,9 +85,7 @@ pub(super) fn walk(chains: &mut Chains, order: &[usize], graph: Graph) -> Result
         steps: links.iter().map(step).collect(),
         links,
         commit,
-        tree: tree
-            .map_err(GitError::libgit2("cannot read what was merged"))?
-            .tree_id(),
+        tree: chains.ground().engine.tree_of(commit)?,
         optimal: optimal || aside.is_empty(),
     })
 }

@@ -6,11 +6,10 @@
 //! made, is no witness here.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::fs;
-use std::path::PathBuf;
 
 use serde_json::Value;
 
+use crate::exact_git::{Did, Reference, is_said};
 use crate::plan_shown::{text, words};
 use crate::support::{Project, Ran, contents, ran};
 
@@ -39,19 +38,19 @@ pub struct Compared {
 pub fn compare(question: &Question) -> Compared {
     let repository = question.project.repo().join(".git");
     let before = contents(&repository, |_| false);
-    let [first, again] = [question.plan(), question.plan()];
+    let planned = question.plan();
     let mut disagreements = Vec::new();
-    if first.code() != 0 || first.0.stdout != again.0.stdout {
-        disagreements.push(format!("not the same plan again: {first:?} {again:?}"));
+    if planned.code() != 0 {
+        disagreements.push(format!("no plan: {planned:?}"));
     }
     if contents(&repository, |_| false) != before {
         disagreements.push("the repository is not what it was".to_owned());
     }
-    let plan = match first.code() {
-        0 => first.json(),
+    let plan = match planned.code() {
+        0 => planned.json(),
         _ => Value::Null,
     };
-    let git = Reference::new(question);
+    let git = Reference::new(question.project, question.squashes());
     let mut comparison = Comparison {
         question,
         plan: &plan,
@@ -80,153 +79,6 @@ impl Question<'_> {
 
     fn squashes(&self) -> bool {
         self.options.contains(&"--squash")
-    }
-}
-
-/// What git does in a copy of the repository.
-struct Reference<'a> {
-    project: &'a Project,
-    copy: PathBuf,
-    /// Where each merge leaves what came of it, in files that its label names.
-    results: PathBuf,
-    script: String,
-}
-
-/// What came of a merge.
-#[derive(Debug, PartialEq, Eq)]
-enum Did {
-    /// The commit and its tree.
-    Merged(String, String),
-    /// Where.
-    Conflict(BTreeSet<String>),
-}
-
-/// `try LABEL FROM REVISION` merges the revision into the commit that was made under another label, in a clean checkout.
-const TRY: &str = r#"
-dirty=yes
-clean() { git reset -q --hard "$1"; test -z "$dirty" || git clean -qffdx; dirty=; }
-try() {
-    { read -r commit; read -r tree; } <"$results/$2.merged"
-    clean "$commit"
-    if merge "$3" >"$results/$1.said" 2>&1
-    then git rev-parse HEAD 'HEAD^{tree}' >"$results/$1.merged"
-    else git ls-files -uz >"$results/$1.conflict"; dirty=yes
-    fi
-}
-"#;
-
-impl<'a> Reference<'a> {
-    fn new(question: &Question<'a>) -> Self {
-        let project = question.project;
-        let (copy, results) = (project.root().join("copy"), project.root().join("results"));
-        for old in [&copy, &results] {
-            if old.exists() {
-                fs::remove_dir_all(old).expect("remove what an earlier comparison left");
-            }
-        }
-        fs::create_dir(&results).expect("make a directory");
-        let copied = project
-            .command("cp")
-            .args(["-a"])
-            .args([&project.repo(), &copy])
-            .status();
-        assert!(copied.expect("copy the repository").success());
-        let merge = match question.squashes() {
-            true => r#"git merge --squash --ff "$1" && git commit -q --allow-empty -m squashed"#,
-            false => r#"git merge --no-ff --no-edit "$1""#,
-        };
-        let script = format!("results={}\nmerge() {{ {merge}; }}\n{TRY}", results.display());
-        let reference = Self {
-            project,
-            copy,
-            results,
-            script,
-        };
-        reference.run(r#"git rev-parse HEAD 'HEAD^{tree}' >"$results/target.merged""#);
-        reference
-    }
-
-    /// Runs lines of the shell in the copy, and gives what they print.
-    fn run(&self, lines: &str) -> String {
-        let mut shell = self.project.command("sh");
-        let script = format!("{}{lines}\n", self.script);
-        let ran = ran(shell.current_dir(&self.copy).args(["-ec", &script]));
-        assert_eq!(ran.code(), 0, "{lines}: {ran:?}");
-        ran.out()
-    }
-
-    fn try_all<'s>(&self, merges: impl IntoIterator<Item = &'s (String, String, &'s str)>) {
-        let lines = merges.into_iter().map(|(label, from, branch)| {
-            let branch = shlex::try_quote(branch).expect("no NUL in a name");
-            format!("try {label} {from} {branch}\n")
-        });
-        self.run(&lines.collect::<String>());
-    }
-
-    fn did(&self, label: &str) -> Did {
-        if let Ok(merged) = fs::read_to_string(self.results.join(format!("{label}.merged"))) {
-            let (commit, tree) = merged.trim_end().split_once('\n').expect("a commit and a tree");
-            return Did::Merged(commit.to_owned(), tree.to_owned());
-        }
-        let conflict = fs::read(self.results.join(format!("{label}.conflict"))).expect("a merge that was tried");
-        let entries = conflict.split(|b| *b == 0).filter(|e| !e.is_empty());
-        let path = |e: &[u8]| {
-            String::from_utf8_lossy(&e[1 + e.iter().position(|b| *b == b'\t').expect("a tab")..]).into_owned()
-        };
-        Did::Conflict(entries.map(path).collect())
-    }
-
-    fn said(&self) -> String {
-        let files = fs::read_dir(&self.results).expect("read a directory");
-        let mut files: Vec<PathBuf> = files.map(|entry| entry.expect("an entry").path()).collect();
-        files.sort();
-        let said = files.iter().filter(|f| f.extension().is_some_and(|e| e == "said"));
-        said.map(|file| String::from_utf8_lossy(&fs::read(file).expect("read a file")).into_owned())
-            .collect()
-    }
-
-    /// How many places and lines are between markers in these files of the checkout; a file without any is one place.
-    fn takes(&self, paths: &BTreeSet<String>) -> (u64, u64) {
-        let (mut hunks, mut lines) = (0, 0);
-        for path in paths.iter().map(|path| self.copy.join(path)) {
-            let is_file = path.symlink_metadata().is_ok_and(|m| m.is_file());
-            let text = if is_file {
-                fs::read(&path).expect("read a file")
-            } else {
-                Vec::new()
-            };
-            let (mut found, mut inside, mut counts) = (0, false, false);
-            for line in String::from_utf8_lossy(&text).lines() {
-                let marks = |mark: &str| line.starts_with(&mark.repeat(7));
-                match inside {
-                    false if marks("<") => (inside, counts) = (true, true),
-                    true if marks("|") => counts = false,
-                    true if marks("=") => counts = true,
-                    true if marks(">") => {
-                        inside = false;
-                        found += 1;
-                    }
-                    _ => lines += u64::from(inside && counts),
-                }
-            }
-            hunks += found.max(1);
-        }
-        (hunks, lines)
-    }
-
-    /// All commits with all that they contain.
-    fn history(&self) -> BTreeMap<String, BTreeSet<String>> {
-        let mut contained: BTreeMap<String, BTreeSet<String>> = BTreeMap::new();
-        for line in self.run("git rev-list --all --reverse --topo-order --parents").lines() {
-            let (commit, parents) = line.split_once(' ').unwrap_or((line, ""));
-            let mut all = BTreeSet::new();
-            for parent in parents.split(' ').filter(|p| !p.is_empty()) {
-                all.insert(parent.to_owned());
-                all.extend(contained.get(parent).cloned().unwrap_or_default());
-            }
-            contained.insert(commit.to_owned(), all);
-        }
-        contained
     }
 }
 
@@ -338,12 +190,12 @@ impl<'a> Comparison<'a> {
             self.disagreements.push(format!("{merged} of {checked} pairs merged"));
         }
         let mut planned: BTreeMap<(String, String), BTreeSet<String>> = BTreeMap::new();
+        let mut kinds: BTreeMap<(String, String), Vec<&Value>> = BTreeMap::new();
         for conflict in self.plan["pairs"]["conflicts"].as_array().expect("a list") {
             let paths = conflict["paths"].as_array().expect("a list");
-            planned.insert(
-                (text(&conflict["a"]).to_owned(), text(&conflict["b"]).to_owned()),
-                paths.iter().map(|p| text(&p["path"]).to_owned()).collect(),
-            );
+            let names = (text(&conflict["a"]).to_owned(), text(&conflict["b"]).to_owned());
+            kinds.insert(names.clone(), paths.iter().collect());
+            planned.insert(names, paths.iter().map(|p| text(&p["path"]).to_owned()).collect());
         }
         let mut done = BTreeMap::new();
         for pair in pairs {
@@ -351,6 +203,10 @@ impl<'a> Comparison<'a> {
                 let names = (self.branch(pair[0]).to_owned(), self.branch(pair[1]).to_owned());
                 // Where git leaves no path unmerged the plan names one that it is told of.
                 let told = planned.get(&names).filter(|_| paths.is_empty()).cloned();
+                let said = self.git.said_of(&label(&pair));
+                let unsaid = kinds.get(&names).into_iter().flatten().filter(|c| !is_said(&said, c));
+                let unsaid: Vec<String> = unsaid.map(|c| format!("git does not say {c}: {said}")).collect();
+                self.disagreements.extend(unsaid);
                 done.insert(names, told.unwrap_or(paths));
             }
         }
@@ -371,7 +227,7 @@ impl<'a> Comparison<'a> {
             )
         });
         let typed = typed.collect::<String>();
-        let end = r#"git rev-parse HEAD 'HEAD^{tree}' >"$results/end.merged""#;
+        let end = r#"git rev-parse HEAD >"$results/end.merged"; trees"#;
         let printed = self
             .git
             .run(&format!("clean {}\n{typed}{end}", text(&self.plan["target"]["commit"])));

@@ -8,6 +8,7 @@ fn attributes() {
     show_exact(&[
         Case {
             name: "union, chosen by a branch",
+            squashed: true,
             base: "lines l; lines d/m",
             branches: &[
                 "set_line l 3 a; set_line d/m 3 a",
@@ -86,6 +87,7 @@ fn attributes_that_lie_elsewhere() {
             branches: &["set_line l 3 a", "set_line l 3 b; lines n", "set_line m 3 c", "set_line m 9 d"],
             after: "echo '* merge=union' >.gitattributes; mkdir d; echo '* -merge' >d/.gitattributes; git add d",
             says: &["CONFLICT (content)"],
+            ..CASE
         },
     ]);
 }
@@ -101,6 +103,20 @@ fn line_ends_and_filters() {
                 r"printf '1\r\ntwo\r\n3\r\n4\r\n5\r\n' >l",
                 r"printf '1\r\n2\r\n3\r\n4\r\nV\r\n' >l",
                 "git rm -q l",
+            ],
+            says: &["CONFLICT"],
+            ..CASE
+        },
+        Case {
+            name: "attributes that come of the merge, and lie in directories",
+            base: r"git config merge.renormalize true; lines l; lines d/m; printf '* -text\n' >d/.gitattributes
+                printf '*.x text\n' >.gitattributes",
+            branches: &[
+                "printf '* merge=union\n' >.gitattributes; set_line l 3 a; set_line d/m 3 a",
+                "set_line l 3 b; printf '* merge=union\n' >d/.gitattributes",
+                "set_line d/m 3 c",
+                "git rm -q .gitattributes; set_line l 3 d",
+                "ln -sf nowhere d/.gitattributes; sed -i 's/$/\r/' d/m",
             ],
             says: &["CONFLICT"],
             ..CASE
@@ -173,6 +189,41 @@ fn settings() {
 }
 
 #[test]
+fn conflict_styles() {
+    show_exact(&[
+        Case {
+            name: "conflict styles",
+            base: "lines l; git config merge.conflictStyle diff3",
+            branches: &["set_line l 3 a; set_line l 5 a", "set_line l 3 a; set_line l 5 b"],
+            says: &["CONFLICT (content)"],
+            ..CASE
+        },
+        Case {
+            name: "conflict styles that leave out what both say",
+            base: "lines l; git config merge.conflictStyle zdiff3",
+            branches: &[
+                "printf 'p\nq\na\ns\n' >l",
+                "printf 'p\nq\nb\ns\n' >l",
+                "printf 'p\nq\nc\n' >l",
+            ],
+            says: &["CONFLICT (content)"],
+            ..CASE
+        },
+        Case {
+            name: "histogram",
+            base: "lines l; git config diff.algorithm histogram",
+            branches: &[
+                "{ sed -n 1,6p l; echo; seq 3; echo; sed -n 7,12p l; } >t; mv t l",
+                r"sed -i '6s/$/\n\n/' l",
+                "sed -i 's/of/by/' l",
+            ],
+            says: &["CONFLICT (content)"],
+            ..CASE
+        },
+    ]);
+}
+
+#[test]
 fn histories() {
     show_exact(&[
         Case {
@@ -187,6 +238,7 @@ fn histories() {
             ],
             after: "lines n; keep on",
             says: &["CONFLICT"],
+            squashed: true,
         },
         Case {
             name: "a branch that is listed before what it contains",
@@ -197,10 +249,12 @@ fn histories() {
                 "set_line l 3 c",
             ],
             says: &["CONFLICT (content)"],
+            squashed: true,
             ..CASE
         },
         Case {
             name: "the target moved on, and has some of it",
+            squashed: true,
             base: "lines l; lines m",
             branches: &[
                 "set_line l 3 a",
@@ -225,6 +279,7 @@ fn several_merge_bases() {
             after: "git checkout -q a; git merge -q --no-edit b; git checkout -q b; git merge -q --no-edit a~
                 set_line l 6 b; keep more; git checkout -q a; set_line l 6 a; keep more; git checkout -q main",
             says: &["CONFLICT (content)"],
+            squashed: true,
         },
         Case {
             name: "criss-cross, with bases that conflict",
@@ -234,6 +289,7 @@ fn several_merge_bases() {
                 git checkout -q a; join b a; git checkout -q b; join a~ b
                 set_line m 3 b; keep more; git checkout -q a; set_line m 7 a; keep more; git checkout -q main",
             says: &["CONFLICT (content)"],
+            squashed: true,
         },
         Case {
             name: "criss-cross with the target, and renames and drivers",
@@ -244,6 +300,7 @@ fn several_merge_bases() {
                 set_line l 7 main; keep on; git branch old; join a; git checkout -q a; git merge -q --no-edit old; set_line l 9 more
                 keep more; git checkout -q main",
             says: &["CONFLICT"],
+            squashed: true,
         },
     ]);
 }
@@ -256,6 +313,7 @@ fn what_is_odd_about_the_repository() {
             base: "lines l",
             branches: &["git checkout -q --orphan new; git branch -D a -q; git branch -m a; set_line l 3 a", "set_line l 3 b", "set_line l 9 c"],
             says: &["refusing to merge unrelated histories"],
+            squashed: true,
             ..CASE
         },
         Case {
@@ -266,9 +324,11 @@ fn what_is_odd_about_the_repository() {
                 "set_line l 3 b",
                 "git checkout -q --orphan new; git branch -D c -q; git branch -m c; set_line m 3 c",
                 "set_line l 9 d",
+                "git checkout -q --orphan late; git branch -D e -q; git branch -m e; set_line l 6 e",
             ],
-            after: "git replace --graft a $base",
+            after: "git replace --graft a $base; git replace --graft e $base",
             says: &["CONFLICT (content)"],
+            squashed: true,
         },
         Case {
             name: "replaced contents",
@@ -283,6 +343,7 @@ fn what_is_odd_about_the_repository() {
             branches: &["set_line l 3 a", "set_line l 3 b", "set_line l 9 c"],
             after: "git rev-parse main >.git/shallow; git reflog expire --expire=now --all",
             says: &["CONFLICT (content)"],
+            squashed: true,
         },
         Case {
             name: "objects that lie elsewhere, and packed ones",
@@ -291,6 +352,7 @@ fn what_is_odd_about_the_repository() {
             after: "git repack -qad; git pack-refs --all; mkdir -p ../other; mv .git/objects/pack ../other/pack; mkdir .git/objects/pack
                 echo \"$PWD/../other\" >.git/objects/info/alternates; set_line l 12 on; keep on",
             says: &["CONFLICT (content)"],
+            squashed: true,
         },
         Case {
             name: "a sparse checkout",
@@ -298,6 +360,7 @@ fn what_is_odd_about_the_repository() {
             branches: &["set_line d/m 3 a; git mv e f", "set_line d/m 3 b", "lines e/o; set_line l 3 c", "git rm -q d/m"],
             after: "git sparse-checkout set e 2>/dev/null",
             says: &["CONFLICT (content)", "CONFLICT (file location)"],
+            squashed: true,
         },
     ]);
 }

@@ -17,6 +17,9 @@ pub struct Case {
     pub after: &'static str,
     /// What git has to say at one of the merges: the case is what it is called. Nothing: that nothing conflicts.
     pub says: &'static [&'static str],
+    /// Whether squashes are compared as well. What the target has after one branch is the same commit or not; that can
+    /// only matter to others which share commits with it.
+    pub squashed: bool,
 }
 
 pub const CASE: Case = Case {
@@ -25,6 +28,7 @@ pub const CASE: Case = Case {
     branches: &[],
     after: "",
     says: &[],
+    squashed: false,
 };
 
 /// What scripts have: a file with lines, and changing one of them.
@@ -45,7 +49,9 @@ impl Case {
         let compare = || {
             let project = self.build();
             let mut found = self.compared(&project, &[]);
-            found.extend(self.compared(&project, &["--squash"]));
+            if self.squashed {
+                found.extend(self.compared(&project, &["--squash"]));
+            }
             found
         };
         let found = catch_unwind(AssertUnwindSafe(compare)).unwrap_or_else(|_| vec!["it cannot be tried".to_owned()]);

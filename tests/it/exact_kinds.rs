@@ -107,41 +107,6 @@ fn files_that_are_not_merged_by_lines() {
 }
 
 #[test]
-fn conflict_styles() {
-    show_exact(&[
-        Case {
-            name: "conflict styles",
-            base: "lines l; git config merge.conflictStyle diff3",
-            branches: &["set_line l 3 a; set_line l 5 a", "set_line l 3 a; set_line l 5 b"],
-            says: &["CONFLICT (content)"],
-            ..CASE
-        },
-        Case {
-            name: "conflict styles that leave out what both say",
-            base: "lines l; git config merge.conflictStyle zdiff3",
-            branches: &[
-                "printf 'p\nq\na\ns\n' >l",
-                "printf 'p\nq\nb\ns\n' >l",
-                "printf 'p\nq\nc\n' >l",
-            ],
-            says: &["CONFLICT (content)"],
-            ..CASE
-        },
-        Case {
-            name: "histogram",
-            base: "lines l; git config diff.algorithm histogram",
-            branches: &[
-                "{ sed -n 1,6p l; echo; seq 3; echo; sed -n 7,12p l; } >t; mv t l",
-                r"sed -i '6s/$/\n\n/' l",
-                "sed -i 's/of/by/' l",
-            ],
-            says: &["CONFLICT (content)"],
-            ..CASE
-        },
-    ]);
-}
-
-#[test]
 fn modes_and_types() {
     show_exact(&[
         Case {
@@ -241,6 +206,7 @@ fn renames() {
     show_exact(&[
         Case {
             name: "to two names",
+            squashed: true,
             base: "lines l; lines m",
             branches: &[
                 "git mv l n",
@@ -398,6 +364,7 @@ fn directories() {
         },
         Case {
             name: "a new file in a directory that moved",
+            squashed: true,
             base: "lines d/l; lines d/m; lines d/s/n",
             branches: &[
                 "git mv d e",
@@ -437,6 +404,7 @@ fn directories_that_are_split_or_joined() {
     show_exact(&[
         Case {
             name: "split in two",
+            squashed: true,
             base: "for i in 1 2 3 4; do lines d/f$i; done",
             branches: &[
                 "mkdir p q; git mv d/f1 d/f2 p; git mv d/f3 d/f4 q",

@@ -25,6 +25,7 @@ mod errors;
 mod exact;
 mod exact_around;
 mod exact_case;
+mod exact_git;
 mod exact_kinds;
 mod exact_random;
 mod formats;

@@ -12,8 +12,8 @@ impl Engine {
     /// The paths that conflict, and of which git does not say how.
     pub(in crate::merge) fn unsaid(&self, ask: Ask) -> Vec<String> {
         let line = format!("{} {}\n", ask.ours, ask.theirs);
-        let output = self.git.feed(&["merge-tree", "--stdin"], line.as_bytes());
-        answers::unsaid(&output.unwrap())
+        let output = self.git().feed(&["merge-tree", "--stdin"], line.as_bytes());
+        super::super::answers::unsaid(&output.unwrap())
     }
 }
 
