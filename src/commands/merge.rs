@@ -130,6 +130,13 @@ fn tasks(args: &MergeArgs, stored: &Stored) -> Result<Option<BTreeSet<usize>>, E
     })
 }
 
+/// What is to be merged: branches, each at a commit.
+fn wanted(plan: &MergePlan) -> Vec<(String, String)> {
+    let of_step = |name: &String| plan.branches.iter().find(|b| b.name == *name);
+    let planned = plan.steps.iter().filter_map(|step| of_step(&step.branch));
+    planned.map(|b| (b.name.clone(), b.head.clone())).collect()
+}
+
 impl Job<'_> {
     /// Merges, and tells what came of it; nothing when the user did not want it.
     fn merge(&self, merges: &Merges, settled: Vec<String>) -> Result<Option<MergeDocument>, Error> {
@@ -145,7 +152,7 @@ impl Job<'_> {
                     .collect::<Vec<_>>(),
             );
             let mut doc = MergeDocument::of(&plan, &session.to_string(), false, before.clone());
-            let wanted: Vec<String> = plan.steps.iter().map(|step| step.branch.clone()).collect();
+            let wanted = wanted(&plan);
             if agreed.as_ref() != Some(&wanted) {
                 self.show(&doc)?;
                 if wanted.is_empty() {
@@ -310,7 +317,6 @@ impl Job<'_> {
                 new: ready.tip.clone(),
                 squash: plan.mode == Mode::Squash,
                 branches: ready.commits.iter().filter_map(of_step).collect(),
-                scratch: None,
                 drivers: self.known.clone(),
             },
         )

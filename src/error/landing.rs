@@ -37,6 +37,7 @@ pub(super) fn remedy(e: &LandingError) -> (Kind, String) {
             "commit them or put them away, and call it again: git -C {} stash --all",
             quote(path)
         )),
+        LandingError::Switched { .. } => refused("see what is checked out where, and call it again: git worktree list"),
         LandingError::AnotherName { .. } => refused("name that branch: --onto BRANCH"),
         LandingError::Moved { branch, .. } => refused(format!("see what came: git log --oneline -5 {}", quote(branch))),
         LandingError::CameAfter { branch, new, .. } => refused(format!(

@@ -160,6 +160,13 @@ pub(super) struct Change {
     pub to: Option<Entry>,
 }
 
+impl Change {
+    pub(super) fn has_mode(&self, mode: &str) -> bool {
+        let entries = self.from.iter().chain(&self.to);
+        entries.into_iter().any(|entry| entry.mode == mode)
+    }
+}
+
 /// A file of a commit.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct Entry {
@@ -222,8 +229,11 @@ pub(super) fn differing(git: &Git, cached: bool, commit: &str) -> Result<BTreeSe
         "--no-ext-diff",
         "--no-relative",
     ];
-    args.push("--ignore-submodules=all");
-    args.extend(cached.then_some("--cached"));
+    // What is in a submodule is none of ours; which commit of it is staged is.
+    args.extend(match cached {
+        true => ["--cached", "--ignore-submodules=dirty"].as_slice(),
+        false => &["--ignore-submodules=all"],
+    });
     args.push(commit);
     listed(git, &args)
 }

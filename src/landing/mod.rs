@@ -127,6 +127,14 @@ pub enum LandingError {
         /// Its commit; none when it is gone.
         at: Option<String>,
     },
+    /// The target was checked out, or something else in its place, while it was looked at.
+    #[error(
+        "nothing was moved: another branch was checked out meanwhile in the place of {branch}, or {branch} somewhere"
+    )]
+    Switched {
+        /// The target.
+        branch: String,
+    },
     /// Somebody has gone on from what landed, or went elsewhere.
     #[error("{branch} is not where the merge has put it: its last commit is {last}")]
     CameAfter {

@@ -76,7 +76,10 @@ fn carry_out(merges: &Merges, mut record: Record, begun: State) -> Result<Record
     }
     merges.write(&record)?;
     failpoint::passed("intended");
+    // git moves whatever is checked out when it starts. That was looked at long ago: files were compared since.
+    let switched = of_branch(common_dir, &record.target).ok() != Some(checkout.clone());
     let moved = match (&checkout, begun) {
+        _ if switched || check_target(&repository, &record).is_err() => Ok(()),
         (None, _) => move_target(&git, &record, reflog(&record)),
         (Some(_), State::Landing) => fast_forward(&git, &record),
         (Some(checkout), _) => go_back(&git, checkout, &record),
@@ -89,7 +92,8 @@ fn carry_out(merges: &Merges, mut record: Record, begun: State) -> Result<Record
         State::Undone => Ok(record),
         _ => {
             check_target(&repository, &record)?;
-            Err(moved.err().map_or_else(|| moved_on(&repository, &record), Into::into))
+            moved?;
+            Err(LandingError::Switched { branch: record.target })
         }
     }
 }

@@ -19,7 +19,6 @@ use crate::process::ProcessIdentity;
 use crate::store::atomic::{self, Durability};
 use crate::store::journal::SCHEMA;
 use crate::store::lock::Lock;
-use crate::store::path_json;
 
 /// How far a landing has come.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -59,9 +58,6 @@ pub struct Record {
     pub branches: Vec<MergedBranch>,
     /// The checkout that has the target.
     pub checkout: Option<Checkout>,
-    /// A worktree that was made to verify it.
-    #[serde(with = "path_json::option")]
-    pub scratch: Option<PathBuf>,
     /// Drivers that may be run in the checkout.
     pub drivers: Drivers,
     /// When that was written down, in Unix milliseconds.
@@ -93,7 +89,6 @@ impl Record {
             squash: intent.squash,
             branches: intent.branches,
             checkout: None,
-            scratch: intent.scratch,
             drivers: intent.drivers,
             begun_ms: crate::store::now_ms(),
         }
@@ -132,8 +127,6 @@ pub struct Intent {
     pub squash: bool,
     /// What was merged.
     pub branches: Vec<MergedBranch>,
-    /// A worktree that was made to verify it.
-    pub scratch: Option<PathBuf>,
     /// Drivers that may be run in the checkout.
     pub drivers: Drivers,
 }

@@ -34,6 +34,7 @@ mod leaving;
 mod logs;
 mod logs_followed;
 mod merge;
+mod merge_checkouts;
 mod merge_interrupted;
 mod merge_refused;
 mod merge_verify;

@@ -27,7 +27,7 @@ fn states(project: &Project) -> Vec<String> {
 }
 
 /// Runs a command that is killed when it passes a point for the N-th time; whether it was.
-fn killed(project: &Project, arguments: &[&str], point: &str) -> bool {
+pub fn killed(project: &Project, arguments: &[&str], point: &str) -> bool {
     let mut command = project.pleach_command(arguments);
     command.env("PLEACH_TEST_KILL", format!("{point}@command"));
     ran(&mut command).0.status.code().is_none()
