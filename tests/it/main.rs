@@ -35,6 +35,7 @@ mod logs;
 mod logs_followed;
 mod merge;
 mod merge_checkouts;
+mod merge_crash;
 mod merge_interrupted;
 mod merge_refused;
 mod merge_verify;

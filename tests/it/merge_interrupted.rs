@@ -2,7 +2,6 @@
 //! or where it was to be, no file of the user's is touched, and the next command brings it to an end.
 
 use std::fs;
-use std::path::Path;
 
 use serde_json::Value;
 
@@ -209,27 +208,6 @@ fn a_lock_that_somebody_may_hold_is_named_and_left_alone() {
     assert!(ran.err().contains("index.lock"), "{ran:?}");
     assert_eq!(read(&project, "c.txt").as_deref(), Some("changed\n"));
     assert_eq!(fs::read(&lock).expect("read the lock"), b"DIRC");
-}
-
-/// Files and index are those of the merge, and the target is not: as when git is killed right before it moves the ref.
-#[test]
-fn a_checkout_that_only_lacks_its_ref_is_finished() {
-    let project = project_with(&TASKS[..2]);
-    let old = at(&project, "main");
-    assert!(killed(&project, &["merge", "-y"], "intended:1"));
-    let record = fs::read_dir(project.repo().join(".git/pleach/merges")).expect("records");
-    let record = record
-        .map(|e| e.expect("an entry").path())
-        .find(|p| Path::extension(p).is_some_and(|e| e == "json"));
-    let record: Value = serde_json::from_slice(&fs::read(record.expect("one")).expect("read")).expect("JSON");
-    let new = record["new"].as_str().expect("a commit");
-    project.git(&["read-tree", "-m", "-u", &old, new]);
-    let ran = project.run(&["merge", "-y"]);
-    assert_eq!(ran.code(), 0, "{ran:?}");
-    assert!(ran.err().contains("the merge into main stands"), "{ran:?}");
-    assert_eq!(at(&project, "main"), new);
-    assert_eq!(states(&project), ["landed"]);
-    assert_clean(&project);
 }
 
 #[test]
