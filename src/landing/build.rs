@@ -96,7 +96,8 @@ impl<'a> Builder<'a> {
         let date = date(&now);
         let Identity { name, email, .. } = request.identity;
         let git = git
-            .with_configuration(["i18n.commitEncoding=UTF-8".to_owned()])
+            // What a branch is to lead to is on the disk before it does.
+            .with_configuration(["i18n.commitEncoding=UTF-8", "core.fsync=committed"].map(str::to_owned))
             .with_variable("GIT_AUTHOR_NAME", name)
             .with_variable("GIT_AUTHOR_EMAIL", email)
             .with_variable("GIT_AUTHOR_DATE", &date)

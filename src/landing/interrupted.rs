@@ -84,7 +84,7 @@ pub(super) fn settle(merges: &Merges, record: &mut Record) -> Result<(), Landing
         (State::Undoing, false) | (_, true) => State::Landed,
         (_, false) => State::Abandoned,
     };
-    merges.write(record)
+    merges.write_end(record)
 }
 
 fn open(common_dir: &Path) -> Result<Repository, GitError> {

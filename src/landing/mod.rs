@@ -8,6 +8,7 @@ mod checkout;
 mod interrupted;
 mod message;
 mod moving;
+mod past;
 mod record;
 pub mod verify;
 
@@ -18,7 +19,8 @@ pub use checkout::Checkout;
 pub use interrupted::settle_all;
 pub use message::Template;
 pub use moving::{check_undo, land, undo, undone_pin};
-pub use record::{InTarget, Intent, MergedBranch, Merges, Record, State, in_targets};
+pub use past::forget_past;
+pub use record::{InTarget, Intent, MergedBranch, Merges, Record, State, cut_off, in_targets};
 
 use crate::git::GitError;
 use crate::words::few;
