@@ -230,6 +230,12 @@ impl Job<'_> {
         let recorded = &self.stored.recorded;
         let unsettled = recorded.state.tasks.iter().filter(|t| t.settlement().is_none()).count();
         let mut notes = Vec::new();
+        if !self.identity.configured {
+            let Identity { name, email, .. } = &self.identity;
+            notes.push(format!(
+                "git has no user.name and user.email: the commits will say {name} <{email}>"
+            ));
+        }
         if self.stored.held && unsettled > 0 {
             let (id, what) = (short(recorded.spec.session_id), count(unsettled, "task"));
             notes.push(format!("session {id} is still at work: {what} of it not settled yet"));

@@ -257,18 +257,19 @@ impl<'a> Builder<'a> {
 
     /// The messages of a branch's commits, the oldest first.
     fn messages(&self, branch: &Branch) -> Result<Vec<String>, LandingError> {
-        let walk = || -> Result<Vec<String>, git2::Error> {
-            let mut walk = self.repository.revwalk()?;
-            walk.set_sorting(git2::Sort::TOPOLOGICAL | git2::Sort::REVERSE)?;
-            walk.push(Oid::from_str(&branch.head)?)?;
-            walk.hide(self.target)?;
-            walk.map(|id| {
-                let commit = self.repository.find_commit(id?)?;
-                Ok(String::from_utf8_lossy(commit.message_bytes()).into_owned())
-            })
-            .collect()
-        };
-        Ok(walk().map_err(GitError::libgit2(format!("cannot read the commits of {}", branch.name)))?)
+        // git knows in which encoding each was written.
+        let args = [
+            "log",
+            "-z",
+            "-s",
+            "--format=%B",
+            "--encoding=UTF-8",
+            "--no-show-signature",
+        ];
+        let (order, target) = (["--topo-order", "--reverse"], self.target.to_string());
+        let said = (self.git).run(&[&args[..], &order, &[&branch.head, "--not", &target]].concat())?;
+        let messages = said.split(|&b| b == 0);
+        Ok(messages.map(|m| String::from_utf8_lossy(m).into_owned()).collect())
     }
 
     fn tree_of(&self, commit: Oid) -> Result<Oid, LandingError> {

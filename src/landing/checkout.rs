@@ -119,10 +119,22 @@ pub(super) fn check_idle(checkout: &Checkout) -> Result<(), LandingError> {
             path: checkout.path.clone(),
         });
     }
-    let lock = index_lock(checkout);
-    match lock.symlink_metadata() {
-        Ok(_) => Err(LandingError::IndexLocked { lock }),
-        Err(_) => Ok(()),
+    Ok(())
+}
+
+/// Refuses where a git holds what a move needs, or was killed while it did: git would find out about a ref when the files
+/// have moved.
+pub(super) fn check_unlocked(
+    common_dir: &Path,
+    target_ref: &str,
+    checkout: Option<&Checkout>,
+) -> Result<(), LandingError> {
+    let of_checkout = checkout.map(|checkout| [index_lock(checkout), checkout.git_dir.join("HEAD.lock")]);
+    let of_target = common_dir.join(format!("{target_ref}.lock"));
+    let mut locks = of_checkout.into_iter().flatten().chain([of_target]);
+    match locks.find(|lock| lock.symlink_metadata().is_ok()) {
+        Some(lock) => Err(LandingError::Locked { lock }),
+        None => Ok(()),
     }
 }
 
@@ -139,6 +151,7 @@ pub(super) fn git_on(common_dir: &Path, checkout: &Checkout, known: &Drivers) ->
                 "submodule.recurse=false",
                 "gc.auto=0",
                 "maintenance.auto=false",
+                "core.filesRefLockTimeout=2000",
             ]
             .map(str::to_owned),
         );

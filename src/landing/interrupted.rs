@@ -17,7 +17,9 @@ use std::path::{Path, PathBuf};
 use git2::{ObjectType, Oid, Repository};
 
 use self::decide::{Decision, FileIs, Files, Index, LockIs, Seen, TargetAt, decide};
-use super::checkout::{Change, Checkout, Entry, SUBMODULE, changes, differing, git_on, index_lock, is_linked, listed};
+use super::checkout::{
+    Change, Checkout, Entry, SUBMODULE, changes, check_unlocked, differing, git_on, index_lock, is_linked, listed,
+};
 use super::moving::move_target;
 use super::record::{Merges, Record, State};
 use super::{LandingError, reflog};
@@ -57,7 +59,8 @@ pub(super) fn settle(merges: &Merges, record: &mut Record) -> Result<(), Landing
     };
     let done = match (decide(&seen), place) {
         (Decision::Done, _) => true,
-        (Decision::Finish, Some((git, _))) => {
+        (Decision::Finish, Some((git, checkout))) => {
+            check_unlocked(merges.common_dir(), &record.target_ref(), Some(checkout))?;
             move_target(git, record, reflog(record))?;
             true
         }
@@ -73,7 +76,7 @@ pub(super) fn settle(merges: &Merges, record: &mut Record) -> Result<(), Landing
             });
         }
         (Decision::Locked, Some((_, checkout))) => {
-            return Err(LandingError::IndexLocked {
+            return Err(LandingError::Locked {
                 lock: index_lock(checkout),
             });
         }

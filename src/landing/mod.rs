@@ -101,10 +101,10 @@ pub enum LandingError {
         /// Where.
         path: PathBuf,
     },
-    /// A git is at work in the target's checkout, or was killed there.
-    #[error("the index of the checkout is locked: {}", lock.display())]
-    IndexLocked {
-        /// The lock.
+    /// A git is at work on the target or in its checkout, or was killed there.
+    #[error("a git is at work there, or was killed and has left its lock: {}", lock.display())]
+    Locked {
+        /// The lock of the index, of HEAD, or of the branch.
         lock: PathBuf,
     },
     /// Files of the user's.

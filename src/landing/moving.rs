@@ -3,7 +3,7 @@
 
 use git2::{Oid, Repository};
 
-use super::checkout::{Checkout, check_idle, git_on, in_the_way, of_branch};
+use super::checkout::{Checkout, check_idle, check_unlocked, git_on, in_the_way, of_branch};
 use super::interrupted::settle;
 use super::record::{Intent, Merges, Record, State};
 use super::{LandingError, reflog};
@@ -53,6 +53,7 @@ fn carry_out(merges: &Merges, mut record: Record, begun: State) -> Result<Record
     record.checkout = of_branch(common_dir, &record.target)?;
     let repository = Repository::open(common_dir).map_err(GitError::libgit2("cannot open the repository"))?;
     check_target(&repository, &record)?;
+    check_unlocked(common_dir, &record.target_ref(), record.checkout.as_ref())?;
     let (from, to) = record.way();
     let checkout = record.checkout.clone();
     let git = match &checkout {

@@ -38,6 +38,7 @@ mod merge_checkouts;
 mod merge_crash;
 mod merge_interrupted;
 mod merge_refused;
+mod merge_said;
 mod merge_verify;
 mod moved_refs;
 mod no_process_left;

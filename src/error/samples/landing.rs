@@ -43,7 +43,7 @@ pub(super) fn all() -> Vec<Error> {
             what: "cherry-pick",
             path: path(),
         },
-        LandingError::IndexLocked {
+        LandingError::Locked {
             lock: format!("{REPOSITORY}/.git/index.lock").into(),
         },
         LandingError::InTheWay {
