@@ -251,6 +251,25 @@ pub(super) fn differing(git: &Git, cached: bool, commit: &str) -> Result<BTreeSe
     listed(git, &args)
 }
 
+/// The ids of the files as git would add them; none of what is no file.
+pub(super) fn cleaned(git: &Git, checkout: &Checkout, changes: &[Change]) -> Result<Vec<Option<String>>, LandingError> {
+    const AT_ONCE: usize = 200;
+    let is_file = |change: &&Change| {
+        let found = checkout.path.join(&change.path).symlink_metadata();
+        found.is_ok_and(|m| m.is_file())
+    };
+    let mut ids = std::collections::HashMap::new();
+    let files: Vec<&Change> = changes.iter().filter(is_file).collect();
+    for some in files.chunks(AT_ONCE) {
+        let mut args: Vec<OsString> = vec!["hash-object".into(), "--".into()];
+        args.extend(some.iter().map(|change| change.path.clone()));
+        let said = git.run(&args)?;
+        let said = String::from_utf8_lossy(&said).into_owned();
+        ids.extend(some.iter().map(|c| c.path.clone()).zip(said.lines().map(str::to_owned)));
+    }
+    Ok(changes.iter().map(|change| ids.remove(&change.path)).collect())
+}
+
 /// Files that going from one commit to another would take or write over, and that are not as the first has them.
 pub(super) fn in_the_way(git: &Git, checkout: &Checkout, from: &str, to: &str) -> Result<Vec<PathBuf>, LandingError> {
     let changes = changes(git, from, to)?;
@@ -258,6 +277,24 @@ pub(super) fn in_the_way(git: &Git, checkout: &Checkout, from: &str, to: &str) -
     dirty.extend(differing(git, true, from)?);
     let tracked = listed(git, &["ls-files", "-z"])?;
     let mut found = BTreeSet::new();
+    // git compares none that it was told to take for unchanged, until it is to write one.
+    let flagged = listed(git, &["ls-files", "-v", "-z"])?;
+    let hidden: BTreeSet<&[u8]> = (flagged.iter().map(|line| line.as_bytes()))
+        .filter(|line| {
+            line.first()
+                .is_some_and(|flag| flag.is_ascii_lowercase() || *flag == b'S')
+        })
+        .filter_map(|line| line.get(2..))
+        .collect();
+    let doubted: Vec<Change> = (changes.iter())
+        .filter(|change| hidden.contains(change.path.as_bytes()))
+        .cloned()
+        .collect();
+    for (change, id) in doubted.iter().zip(cleaned(git, checkout, &doubted)?) {
+        if id.is_some() && id != change.from.as_ref().map(|entry| entry.id.clone()) {
+            found.insert(PathBuf::from(&change.path));
+        }
+    }
     for change in &changes {
         if dirty.contains(&change.path) {
             found.insert(PathBuf::from(&change.path));

@@ -18,7 +18,8 @@ use git2::{ObjectType, Oid, Repository};
 
 use self::decide::{Decision, FileIs, Files, Index, LockIs, Seen, TargetAt, decide};
 use super::checkout::{
-    Change, Checkout, Entry, SUBMODULE, changes, check_unlocked, differing, git_on, index_lock, is_linked, listed,
+    Change, Checkout, Entry, SUBMODULE, changes, check_unlocked, cleaned, differing, git_on, index_lock, is_linked,
+    listed,
 };
 use super::moving::move_target;
 use super::record::{Merges, Record, State};
@@ -171,25 +172,6 @@ fn not_wanted(git: &Git) -> Result<BTreeSet<OsString>, GitError> {
     let tagged = listed(git, &["ls-files", "-t", "-z"])?;
     let left_out = tagged.iter().filter_map(|line| line.as_bytes().strip_prefix(b"S "));
     Ok(left_out.map(|path| OsString::from_vec(path.to_vec())).collect())
-}
-
-/// The ids of the files as git would add them; none of what is no file.
-fn cleaned(git: &Git, checkout: &Checkout, changes: &[Change]) -> Result<Vec<Option<String>>, LandingError> {
-    const AT_ONCE: usize = 200;
-    let is_file = |change: &&Change| {
-        let found = checkout.path.join(&change.path).symlink_metadata();
-        found.is_ok_and(|m| m.is_file())
-    };
-    let mut ids = std::collections::HashMap::new();
-    let files: Vec<&Change> = changes.iter().filter(is_file).collect();
-    for some in files.chunks(AT_ONCE) {
-        let mut args: Vec<OsString> = vec!["hash-object".into(), "--".into()];
-        args.extend(some.iter().map(|change| change.path.clone()));
-        let said = git.run(&args)?;
-        let said = String::from_utf8_lossy(&said).into_owned();
-        ids.extend(some.iter().map(|c| c.path.clone()).zip(said.lines().map(str::to_owned)));
-    }
-    Ok(changes.iter().map(|change| ids.remove(&change.path)).collect())
 }
 
 /// What a file is; `cleaned` is its id as git would add it. Line ends that git would change only when it adds the file

@@ -50,6 +50,16 @@ fn files_of_the_user_that_are_in_the_way_are_named() {
             "echo x >>l.txt; git add l.txt; git show HEAD:l.txt >l.txt",
             "l.txt",
         ),
+        (
+            "hidden from comparisons",
+            "git update-index --assume-unchanged l.txt; echo mine >>l.txt",
+            "l.txt",
+        ),
+        (
+            "hidden otherwise",
+            "git update-index --skip-worktree l.txt; echo mine >>l.txt",
+            "l.txt",
+        ),
         ("deleted", "rm l.txt", "l.txt"),
         ("changed where it is deleted", "echo mine >>README.md", "README.md"),
         ("untracked", "echo mine >n.txt", "n.txt"),
