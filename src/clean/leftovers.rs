@@ -7,6 +7,7 @@ use std::time::{Duration, SystemTime};
 
 use uuid::Uuid;
 
+use crate::landing::{LandingError, cut_off};
 use crate::store::lock;
 use crate::store::paths::{GOING_PREFIX, HALF_MADE_PREFIX, SessionPaths, VIEW_PREFIX};
 
@@ -14,6 +15,11 @@ use crate::store::paths::{GOING_PREFIX, HALF_MADE_PREFIX, SessionPaths, VIEW_PRE
 const MAKING: Duration = Duration::from_secs(60);
 /// A look at a worktree may take as long as git may: ten minutes.
 const LOOKING: Duration = Duration::from_secs(15 * 60);
+
+/// What merges were merging into, or undone in, when they were cut off; the next that moves anything settles them.
+pub fn cut_off_merges(common_dir: &Path) -> Result<Vec<String>, LandingError> {
+    Ok(cut_off(common_dir)?.into_iter().map(|record| record.target).collect())
+}
 
 /// What nobody is making any more, of what is only there for a moment, and what could not be looked at, a line each.
 pub fn half_made(dir: &Path) -> (Vec<PathBuf>, Vec<String>) {

@@ -6,6 +6,7 @@
 //! by a supervisor when it starts (what is past its time), and by the doctor (what is half made). It prints nothing.
 
 mod age;
+mod branches;
 mod carry_out;
 mod claims;
 mod discarded;
@@ -25,7 +26,7 @@ use git2::Oid;
 use uuid::Uuid;
 
 pub use carry_out::carry_out;
-pub use leftovers::half_made;
+pub use leftovers::{cut_off_merges, half_made};
 pub use passing::in_passing;
 pub use plan::Plan;
 pub use survey::{Grounds, Survey, survey};

@@ -4,14 +4,15 @@ use std::path::Path;
 
 use crate::error::Error;
 use crate::landing::verify::sweep;
-use crate::landing::{LandingError, Merges, Record, State, settle_all};
+use crate::landing::{LandingError, Merges, Record, State, forget_past, settle_all};
 use crate::report;
 
-/// Takes the lock of landings, settles those that were cut off, which it gives, and removes what their verifications
-/// left.
+/// Takes the lock of landings, settles those that were cut off, which it gives, forgets those of long ago, and removes
+/// what verifications left.
 pub(super) fn begin(common_dir: &Path) -> Result<(Merges, Vec<Record>), Error> {
     let merges = Merges::hold(common_dir)?;
     let settled = settle_all(&merges)?;
+    forget_past(&merges)?;
     sweep(common_dir)?;
     Ok((merges, settled))
 }

@@ -86,18 +86,18 @@ pub(super) fn run(context: &Context, args: &MergeArgs) -> Result<u8, Error> {
             false => None,
         },
     };
-    let at_work = job.at_work();
+    let notes = job.notes();
     if args.dry_run {
-        at_work.iter().for_each(|note| report::warning(note));
+        notes.iter().for_each(|note| report::warning(note));
         let (plan, about) = job.plan()?;
-        let doc = MergeDocument::of(&plan, &spec.session_id.to_string(), true, at_work.into_iter().collect());
+        let doc = MergeDocument::of(&plan, &spec.session_id.to_string(), true, notes);
         if !args.json {
             report::out(&report::foreseen(&plan, &about)).map_err(output)?;
         }
         return job.end(&doc);
     }
     let (merges, settled) = begin(&place.common_dir)?;
-    let before: Vec<String> = settled.iter().map(became).chain(at_work).collect();
+    let before: Vec<String> = settled.iter().map(became).chain(notes).collect();
     before.iter().for_each(|note| report::warning(note));
     let doc = job.merge(&merges, before)?;
     // Cleaning takes the lock of the session, which comes before this one.
@@ -135,6 +135,13 @@ fn tasks(args: &MergeArgs, stored: &Stored) -> Result<Option<BTreeSet<usize>>, E
     })
 }
 
+/// What is to be merged: branches, each at a commit.
+fn wanted(plan: &MergePlan) -> Vec<(String, String)> {
+    let of_step = |name: &String| plan.branches.iter().find(|b| b.name == *name);
+    let planned = plan.steps.iter().filter_map(|step| of_step(&step.branch));
+    planned.map(|b| (b.name.clone(), b.head.clone())).collect()
+}
+
 impl Job<'_> {
     /// Merges, and tells what came of it; nothing when the user did not want it. `notes` is what was told before.
     fn merge(&self, merges: &Merges, mut notes: Vec<String>) -> Result<Option<MergeDocument>, Error> {
@@ -144,7 +151,7 @@ impl Job<'_> {
             let (plan, about) = self.plan()?;
             let mut doc = MergeDocument::of(&plan, &session.to_string(), false, notes.clone());
             doc.verification = verification;
-            let wanted: Vec<String> = plan.steps.iter().map(|step| step.branch.clone()).collect();
+            let wanted = wanted(&plan);
             if agreed.as_ref() != Some(&wanted) {
                 if !self.wants(&plan, &about)? {
                     report::note("nothing was merged");
@@ -220,14 +227,23 @@ impl Job<'_> {
         Ok((plan, about))
     }
 
-    /// That there may be more to merge later, if it may.
-    fn at_work(&self) -> Option<String> {
+    /// What the user should know before, a line each.
+    fn notes(&self) -> Vec<String> {
         let recorded = &self.stored.recorded;
+        let mut notes = Vec::new();
+        if !self.identity.configured {
+            let Identity { name, email, .. } = &self.identity;
+            notes.push(format!(
+                "git has no user.name and user.email: the commits will say {name} <{email}>"
+            ));
+        }
         let unsettled = recorded.state.tasks.iter().filter(|t| t.settlement().is_none()).count();
-        (self.stored.held && unsettled > 0).then(|| {
+        if self.stored.held && unsettled > 0 {
+            // There may be more to merge later.
             let (id, what) = (short(recorded.spec.session_id), count(unsettled, "task"));
-            format!("session {id} is still at work: {what} of it not settled yet")
-        })
+            notes.push(format!("session {id} is still at work: {what} of it not settled yet"));
+        }
+        notes
     }
 
     /// Shows what is going to happen, and asks whether it is to, if there is anything to ask.
@@ -309,7 +325,6 @@ impl Job<'_> {
                 new: tip,
                 squash: plan.mode == Mode::Squash,
                 branches: commits.iter().filter_map(of_step).collect(),
-                scratch: None,
                 drivers: self.known.clone(),
             },
         )

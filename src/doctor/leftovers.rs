@@ -8,7 +8,7 @@ use std::path::{Path, PathBuf};
 
 use super::repository::Seen;
 use super::{Check, Finding, Subject};
-use crate::clean::half_made;
+use crate::clean::{cut_off_merges, half_made};
 use crate::session::{Stored, TaskRecord, TaskState, WorktreeFate};
 use crate::store::lock::is_held;
 use crate::store::usage::Usage;
@@ -45,6 +45,9 @@ pub(super) fn look(subject: &Subject, seen: Option<&Seen<'_>>, sessions: &[Store
             &mut usage,
             found,
         );
+    }
+    if let Some(seen) = seen {
+        merges(&seen.place.common_dir, found);
     }
     if let (Some(dir), Some(seen)) = (default, seen) {
         scratch_worktrees(dir, &seen.place.common_dir, &mut usage, found);
@@ -193,6 +196,20 @@ fn strangers(dir: &Path, is_known: impl Fn(&Path) -> bool, usage: &mut Usage, fo
             ))
             .hint("a session with another --results-dir may know them; see what of them is pleach's and can go: pleach clean --dry-run"),
     );
+}
+
+/// Merges and undos that were cut off: a checkout may be half updated.
+fn merges(common_dir: &Path, found: &mut Vec<Finding>) {
+    match cut_off_merges(common_dir) {
+        Ok(targets) => found.extend(targets.iter().map(|target| {
+            Check::Leftovers
+                .warning(format!(
+                    "a merge into {target}, or the undoing of one, was cut off: its checkout may be half updated"
+                ))
+                .hint("the next merge, undo or clean brings it to an end, and tells how: pleach clean")
+        })),
+        Err(e) => found.push(Check::Leftovers.unseen(e.to_string())),
+    }
 }
 
 /// Worktrees in which merges run a command. One that is at work needs its own, and removes it.

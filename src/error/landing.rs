@@ -22,14 +22,14 @@ pub(super) fn remedy(e: &LandingError) -> (Kind, String) {
         )),
         LandingError::Held { .. } => broken("wait until it has ended, and call it again"),
         LandingError::CheckedOutTwice { .. } => refused("check something else out in all but one of them: git switch"),
-        LandingError::NotItsCheckout { .. } => {
-            refused("if it was moved: git worktree repair, in its new place; if it is gone: git worktree prune")
-        }
+        LandingError::NotItsCheckout { .. } => refused(
+            "if it was moved: git worktree repair, in its new place; if it is gone: git worktree prune (where it is locked, git worktree unlock first)",
+        ),
         LandingError::Busy { path, .. } | LandingError::Unfinished { path, .. } => refused(format!(
             "finish that or abort it; to see it: git -C {} status",
             quote(path)
         )),
-        LandingError::IndexLocked { lock } => broken(format!(
+        LandingError::Locked { lock } => broken(format!(
             "if no git and no editor of one is at work there, remove it: rm {}",
             quote(lock)
         )),
@@ -37,6 +37,7 @@ pub(super) fn remedy(e: &LandingError) -> (Kind, String) {
             "commit them or put them away, and call it again: git -C {} stash --all",
             quote(path)
         )),
+        LandingError::Switched { .. } => refused("see what is checked out where, and call it again: git worktree list"),
         LandingError::AnotherName { .. } => refused("name that branch: --onto BRANCH"),
         LandingError::Moved { branch, .. } => refused(format!("see what came: git log --oneline -5 {}", quote(branch))),
         LandingError::CameAfter { branch, new, .. } => refused(format!(

@@ -1,5 +1,7 @@
 //! One of each error, with values as a user could meet them, by what the user was doing. The documentation shows them.
 
+mod landing;
+
 use std::io::{self, Read};
 use std::path::PathBuf;
 
@@ -7,7 +9,6 @@ use rustix::io::Errno;
 
 use super::Error;
 use crate::git::{GitError, Version};
-use crate::landing::LandingError;
 use crate::landing::verify::Ending;
 use crate::merge::PlanError;
 use crate::session::{IllegalMove, SessionError};
@@ -30,7 +31,7 @@ pub(super) fn all() -> Vec<(&'static str, Vec<Error>)> {
         ("Starting a session", start()),
         ("Asking about a session", ask()),
         ("Planning the merge", plan()),
-        ("Merging, and undoing it", landing()),
+        ("Merging, and undoing it", landing::all()),
         ("Looking at the work", look()),
         (
             "Stopping a session",
@@ -387,86 +388,6 @@ fn resume() -> Vec<Error> {
             problem: "is not there",
         },
     ]
-}
-
-fn landing() -> Vec<Error> {
-    let (branch, path) = (|| "main".to_owned(), || PathBuf::from(REPOSITORY));
-    let files = || vec!["src/cart.rs".into(), "src/price.rs".into()];
-    let landings = vec![
-        LandingError::Placeholder("name".into()),
-        LandingError::EmptyMessage,
-        LandingError::NotAsPlanned {
-            branch: "main-task-login".into(),
-        },
-        LandingError::Unsigned(GitError::Program {
-            args: "commit-tree".into(),
-            code: Some(128),
-            stderr: "fatal: failed to write commit object".into(),
-        }),
-        LandingError::Foreign {
-            setting: "gpg.program".into(),
-            does: "sign the commits",
-        },
-        LandingError::Held { holder: Some(4711) },
-        LandingError::CheckedOutTwice {
-            branch: branch(),
-            paths: vec![path(), "/home/you/shop-2".into()],
-        },
-        LandingError::NotItsCheckout {
-            branch: branch(),
-            path: path(),
-        },
-        LandingError::Busy {
-            branch: branch(),
-            what: "rebased",
-            path: path(),
-        },
-        LandingError::Unfinished {
-            what: "cherry-pick",
-            path: path(),
-        },
-        LandingError::IndexLocked {
-            lock: format!("{REPOSITORY}/.git/index.lock").into(),
-        },
-        LandingError::InTheWay {
-            path: path(),
-            files: files(),
-        },
-        LandingError::AnotherName { branch: branch() },
-        LandingError::Moved {
-            branch: branch(),
-            at: Some("9b1f0c7d2e5a48c6b3f7a90d1e2c3b4a5f60718d".into()),
-        },
-        LandingError::NothingToUndo,
-        LandingError::CameAfter {
-            branch: branch(),
-            new: "4b825dc642cb6eb9a060e54bf8d69288fbee4904".into(),
-            last: "9b1f0c7d2e5a Fix the tax of gift cards".into(),
-        },
-        LandingError::HalfDone {
-            path: path(),
-            files: files(),
-            lock: None,
-        },
-        LandingError::Damaged {
-            path: format!("{REPOSITORY}/.git/pleach/merges/{SESSION}.json").into(),
-            why: "it is empty".into(),
-        },
-        LandingError::Io {
-            doing: "lock",
-            path: format!("{REPOSITORY}/.git/pleach/merge.lock").into(),
-            source: denied(),
-        },
-    ];
-    let others = vec![
-        Error::TargetNoBranch { name: "v1.0".into() },
-        Error::TaskHasNoBranch {
-            session: SESSION[..8].into(),
-            task: "login".into(),
-        },
-        Error::TargetRestless { branch: branch() },
-    ];
-    landings.into_iter().map(Error::Landing).chain(others).collect()
 }
 
 fn background() -> Vec<Error> {

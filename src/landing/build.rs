@@ -96,7 +96,8 @@ impl<'a> Builder<'a> {
         let date = date(&now);
         let Identity { name, email, .. } = request.identity;
         let git = git
-            .with_configuration(["i18n.commitEncoding=UTF-8".to_owned()])
+            // What a branch is to lead to is on the disk before it does.
+            .with_configuration(["i18n.commitEncoding=UTF-8", "core.fsync=committed"].map(str::to_owned))
             .with_variable("GIT_AUTHOR_NAME", name)
             .with_variable("GIT_AUTHOR_EMAIL", email)
             .with_variable("GIT_AUTHOR_DATE", &date)
@@ -277,18 +278,19 @@ impl<'a> Builder<'a> {
 
     /// The messages of a branch's commits, the oldest first.
     fn messages(&self, branch: &Branch) -> Result<Vec<String>, LandingError> {
-        let walk = || -> Result<Vec<String>, git2::Error> {
-            let mut walk = self.repository.revwalk()?;
-            walk.set_sorting(git2::Sort::TOPOLOGICAL | git2::Sort::REVERSE)?;
-            walk.push(Oid::from_str(&branch.head)?)?;
-            walk.hide(self.target)?;
-            walk.map(|id| {
-                let commit = self.repository.find_commit(id?)?;
-                Ok(String::from_utf8_lossy(commit.message_bytes()).into_owned())
-            })
-            .collect()
-        };
-        Ok(walk().map_err(GitError::libgit2(format!("cannot read the commits of {}", branch.name)))?)
+        // git knows in which encoding each was written.
+        let args = [
+            "log",
+            "-z",
+            "-s",
+            "--format=%B",
+            "--encoding=UTF-8",
+            "--no-show-signature",
+        ];
+        let (order, target) = (["--topo-order", "--reverse"], self.target.to_string());
+        let said = (self.git).run(&[&args[..], &order, &[&branch.head, "--not", &target]].concat())?;
+        let messages = said.split(|&b| b == 0);
+        Ok(messages.map(|m| String::from_utf8_lossy(m).into_owned()).collect())
     }
 
     fn tree_of(&self, commit: Oid) -> Result<Oid, LandingError> {

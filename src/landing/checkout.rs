@@ -119,10 +119,22 @@ pub(super) fn check_idle(checkout: &Checkout) -> Result<(), LandingError> {
             path: checkout.path.clone(),
         });
     }
-    let lock = index_lock(checkout);
-    match lock.symlink_metadata() {
-        Ok(_) => Err(LandingError::IndexLocked { lock }),
-        Err(_) => Ok(()),
+    Ok(())
+}
+
+/// Refuses where a git holds what a move needs, or was killed while it did: git would find out about a ref when the files
+/// have moved.
+pub(super) fn check_unlocked(
+    common_dir: &Path,
+    target_ref: &str,
+    checkout: Option<&Checkout>,
+) -> Result<(), LandingError> {
+    let of_checkout = checkout.map(|checkout| [index_lock(checkout), checkout.git_dir.join("HEAD.lock")]);
+    let of_target = common_dir.join(format!("{target_ref}.lock"));
+    let mut locks = of_checkout.into_iter().flatten().chain([of_target]);
+    match locks.find(|lock| lock.symlink_metadata().is_ok()) {
+        Some(lock) => Err(LandingError::Locked { lock }),
+        None => Ok(()),
     }
 }
 
@@ -139,6 +151,7 @@ pub(super) fn git_on(common_dir: &Path, checkout: &Checkout, known: &Drivers) ->
                 "submodule.recurse=false",
                 "gc.auto=0",
                 "maintenance.auto=false",
+                "core.filesRefLockTimeout=2000",
             ]
             .map(str::to_owned),
         );
@@ -158,6 +171,13 @@ pub(super) struct Change {
     pub path: OsString,
     pub from: Option<Entry>,
     pub to: Option<Entry>,
+}
+
+impl Change {
+    pub(super) fn has_mode(&self, mode: &str) -> bool {
+        let entries = self.from.iter().chain(&self.to);
+        entries.into_iter().any(|entry| entry.mode == mode)
+    }
 }
 
 /// A file of a commit.
@@ -222,10 +242,32 @@ pub(super) fn differing(git: &Git, cached: bool, commit: &str) -> Result<BTreeSe
         "--no-ext-diff",
         "--no-relative",
     ];
-    args.push("--ignore-submodules=all");
-    args.extend(cached.then_some("--cached"));
+    // What is in a submodule is none of ours; which commit of it is staged is.
+    args.extend(match cached {
+        true => ["--cached", "--ignore-submodules=dirty"].as_slice(),
+        false => &["--ignore-submodules=all"],
+    });
     args.push(commit);
     listed(git, &args)
+}
+
+/// The ids of the files as git would add them; none of what is no file.
+pub(super) fn cleaned(git: &Git, checkout: &Checkout, changes: &[Change]) -> Result<Vec<Option<String>>, LandingError> {
+    const AT_ONCE: usize = 200;
+    let is_file = |change: &&Change| {
+        let found = checkout.path.join(&change.path).symlink_metadata();
+        found.is_ok_and(|m| m.is_file())
+    };
+    let mut ids = std::collections::HashMap::new();
+    let files: Vec<&Change> = changes.iter().filter(is_file).collect();
+    for some in files.chunks(AT_ONCE) {
+        let mut args: Vec<OsString> = vec!["hash-object".into(), "--".into()];
+        args.extend(some.iter().map(|change| change.path.clone()));
+        let said = git.run(&args)?;
+        let said = String::from_utf8_lossy(&said).into_owned();
+        ids.extend(some.iter().map(|c| c.path.clone()).zip(said.lines().map(str::to_owned)));
+    }
+    Ok(changes.iter().map(|change| ids.remove(&change.path)).collect())
 }
 
 /// Files that going from one commit to another would take or write over, and that are not as the first has them.
@@ -235,6 +277,24 @@ pub(super) fn in_the_way(git: &Git, checkout: &Checkout, from: &str, to: &str) -
     dirty.extend(differing(git, true, from)?);
     let tracked = listed(git, &["ls-files", "-z"])?;
     let mut found = BTreeSet::new();
+    // git compares none that it was told to take for unchanged, until it is to write one.
+    let flagged = listed(git, &["ls-files", "-v", "-z"])?;
+    let hidden: BTreeSet<&[u8]> = (flagged.iter().map(|line| line.as_bytes()))
+        .filter(|line| {
+            line.first()
+                .is_some_and(|flag| flag.is_ascii_lowercase() || *flag == b'S')
+        })
+        .filter_map(|line| line.get(2..))
+        .collect();
+    let doubted: Vec<Change> = (changes.iter())
+        .filter(|change| hidden.contains(change.path.as_bytes()))
+        .cloned()
+        .collect();
+    for (change, id) in doubted.iter().zip(cleaned(git, checkout, &doubted)?) {
+        if id.is_some() && id != change.from.as_ref().map(|entry| entry.id.clone()) {
+            found.insert(PathBuf::from(&change.path));
+        }
+    }
     for change in &changes {
         if dirty.contains(&change.path) {
             found.insert(PathBuf::from(&change.path));

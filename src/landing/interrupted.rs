@@ -6,6 +6,7 @@
 
 mod decide;
 
+use std::collections::BTreeSet;
 use std::ffi::OsString;
 use std::fs;
 use std::io::ErrorKind;
@@ -16,7 +17,10 @@ use std::path::{Path, PathBuf};
 use git2::{ObjectType, Oid, Repository};
 
 use self::decide::{Decision, FileIs, Files, Index, LockIs, Seen, TargetAt, decide};
-use super::checkout::{Change, Checkout, Entry, SUBMODULE, changes, differing, git_on, index_lock, is_linked};
+use super::checkout::{
+    Change, Checkout, Entry, SUBMODULE, changes, check_unlocked, cleaned, differing, git_on, index_lock, is_linked,
+    listed,
+};
 use super::moving::move_target;
 use super::record::{Merges, Record, State};
 use super::{LandingError, reflog};
@@ -41,7 +45,9 @@ pub(super) fn settle(merges: &Merges, record: &mut Record) -> Result<(), Landing
         Some(checkout) => Some(git_on(merges.common_dir(), checkout, &record.drivers)?.holding(merges.lock())),
         None => None,
     };
-    let place = git.as_ref().zip(checkout.as_ref());
+    let target = target_at(&repository, record)?;
+    // The target moves last.
+    let place = git.as_ref().zip(checkout.as_ref()).filter(|_| target != TargetAt::To);
     let (from, to) = record.way();
     let changes = match place {
         Some((git, _)) => changes(git, from, to)?,
@@ -49,12 +55,13 @@ pub(super) fn settle(merges: &Merges, record: &mut Record) -> Result<(), Landing
     };
     let files = place.map(|(git, checkout)| look(&repository, git, checkout, record, &changes));
     let seen = Seen {
-        target: target_at(&repository, record)?,
+        target,
         files: files.transpose()?,
     };
     let done = match (decide(&seen), place) {
         (Decision::Done, _) => true,
-        (Decision::Finish, Some((git, _))) => {
+        (Decision::Finish, Some((git, checkout))) => {
+            check_unlocked(merges.common_dir(), &record.target_ref(), Some(checkout))?;
             move_target(git, record, reflog(record))?;
             true
         }
@@ -70,7 +77,7 @@ pub(super) fn settle(merges: &Merges, record: &mut Record) -> Result<(), Landing
             });
         }
         (Decision::Locked, Some((_, checkout))) => {
-            return Err(LandingError::IndexLocked {
+            return Err(LandingError::Locked {
                 lock: index_lock(checkout),
             });
         }
@@ -81,7 +88,7 @@ pub(super) fn settle(merges: &Merges, record: &mut Record) -> Result<(), Landing
         (State::Undoing, false) | (_, true) => State::Landed,
         (_, false) => State::Abandoned,
     };
-    merges.write(record)
+    merges.write_end(record)
 }
 
 fn open(common_dir: &Path) -> Result<Repository, GitError> {
@@ -136,15 +143,14 @@ fn look(
     };
     let dirty = differing(git, false, "HEAD")?;
     let ids = cleaned(git, checkout, changes)?;
+    let sparse = not_wanted(git)?;
     let mut paths = Vec::new();
     for (change, id) in changes.iter().zip(ids) {
-        if [&change.from, &change.to]
-            .iter()
-            .any(|e| e.as_ref().is_some_and(|e| e.mode == SUBMODULE))
-        {
+        let path = checkout.path.join(&change.path);
+        if change.has_mode(SUBMODULE) || sparse.contains(&change.path) && path.symlink_metadata().is_err() {
             continue;
         }
-        let is = file_is(repository, &checkout.path.join(&change.path), change, id.as_deref());
+        let is = file_is(repository, &path, change, id.as_deref());
         paths.push((PathBuf::from(&change.path), is));
     }
     Ok(Files {
@@ -161,26 +167,15 @@ fn look(
     })
 }
 
-/// The ids of the files as git would add them; none of what is no file.
-fn cleaned(git: &Git, checkout: &Checkout, changes: &[Change]) -> Result<Vec<Option<String>>, LandingError> {
-    const AT_ONCE: usize = 200;
-    let is_file = |change: &&Change| {
-        let found = checkout.path.join(&change.path).symlink_metadata();
-        found.is_ok_and(|m| m.is_file())
-    };
-    let mut ids = std::collections::HashMap::new();
-    let files: Vec<&Change> = changes.iter().filter(is_file).collect();
-    for some in files.chunks(AT_ONCE) {
-        let mut args: Vec<OsString> = vec!["hash-object".into(), "--".into()];
-        args.extend(some.iter().map(|change| change.path.clone()));
-        let said = git.run(&args)?;
-        let said = String::from_utf8_lossy(&said).into_owned();
-        ids.extend(some.iter().map(|c| c.path.clone()).zip(said.lines().map(str::to_owned)));
-    }
-    Ok(changes.iter().map(|change| ids.remove(&change.path)).collect())
+/// The paths that a sparse checkout leaves out.
+fn not_wanted(git: &Git) -> Result<BTreeSet<OsString>, GitError> {
+    let tagged = listed(git, &["ls-files", "-t", "-z"])?;
+    let left_out = tagged.iter().filter_map(|line| line.as_bytes().strip_prefix(b"S "));
+    Ok(left_out.map(|path| OsString::from_vec(path.to_vec())).collect())
 }
 
-/// What a file is; `cleaned` is its id as git would add it.
+/// What a file is; `cleaned` is its id as git would add it. Line ends that git would change only when it adds the file
+/// are those that it wrote.
 fn file_is(repository: &Repository, path: &Path, change: &Change, cleaned: Option<&str>) -> FileIs {
     let found = match path.symlink_metadata() {
         Ok(found) if !found.is_dir() => Some(found),
@@ -188,20 +183,28 @@ fn file_is(repository: &Repository, path: &Path, change: &Change, cleaned: Optio
         // In the place of a file a directory has nothing of it.
         _ => None,
     };
-    let id = match &found {
-        Some(found) if found.is_symlink() => fs::read_link(path).ok().and_then(|to| {
-            let id = Oid::hash_object(ObjectType::Blob, to.as_os_str().as_bytes()).ok()?;
-            Some(id.to_string())
-        }),
-        _ => cleaned.map(str::to_owned),
+    let ids = match &found {
+        Some(found) if found.is_symlink() => {
+            let to = fs::read_link(path).unwrap_or_default();
+            [None, Oid::hash_object(ObjectType::Blob, to.as_os_str().as_bytes()).ok()]
+        }
+        Some(_) => [
+            cleaned.and_then(|id| Oid::from_str(id).ok()),
+            Oid::hash_file(ObjectType::Blob, path).ok(),
+        ],
+        None => [None, None],
+    };
+    let content_is = |entry: &Option<Entry>| {
+        let entry = entry.as_ref();
+        entry.is_some_and(|e| ids.iter().flatten().any(|id| id.to_string() == e.id))
     };
     let is = |entry: &Option<Entry>| match (entry, &found) {
         (None, None) => true,
-        (Some(entry), Some(found)) => {
-            let link = entry.mode == "120000";
-            let executable = entry.mode == "100755";
+        (Some(of_commit), Some(found)) => {
+            let link = of_commit.mode == "120000";
+            let executable = of_commit.mode == "100755";
             let mode_fits = link || executable == (found.permissions().mode() & 0o100 != 0);
-            link == found.is_symlink() && mode_fits && id.as_ref() == Some(&entry.id)
+            link == found.is_symlink() && mode_fits && content_is(entry)
         }
         _ => false,
     };
@@ -210,14 +213,10 @@ fn file_is(repository: &Repository, path: &Path, change: &Change, cleaned: Optio
         () if is(&change.to) => FileIs::To,
         // git takes the old file away before it writes the new one.
         () if found.is_none() => FileIs::Begun,
+        // The file system knows no links or nothing of what is executable, or the user has changed that.
+        () if content_is(&change.from) => FileIs::From,
+        () if content_is(&change.to) => FileIs::To,
         () if change.to.as_ref().is_some_and(|to| is_beginning(repository, path, to)) => FileIs::Begun,
-        // Only what is executable differs, or the file system does not tell.
-        () if [&change.from, &change.to]
-            .iter()
-            .any(|e| e.as_ref().is_some_and(|e| id.as_ref() == Some(&e.id))) =>
-        {
-            FileIs::To
-        }
         () => FileIs::Other,
     }
 }

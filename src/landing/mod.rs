@@ -8,6 +8,7 @@ mod checkout;
 mod interrupted;
 mod message;
 mod moving;
+mod past;
 mod record;
 pub mod verify;
 
@@ -18,7 +19,8 @@ pub use checkout::Checkout;
 pub use interrupted::settle_all;
 pub use message::Template;
 pub use moving::{check_undo, land, undo, undone_pin};
-pub use record::{InTarget, Intent, MergedBranch, Merges, Record, State, in_targets};
+pub use past::forget_past;
+pub use record::{InTarget, Intent, MergedBranch, Merges, Record, State, cut_off, in_targets};
 
 use crate::git::GitError;
 use crate::words::few;
@@ -99,10 +101,10 @@ pub enum LandingError {
         /// Where.
         path: PathBuf,
     },
-    /// A git is at work in the target's checkout, or was killed there.
-    #[error("the index of the checkout is locked: {}", lock.display())]
-    IndexLocked {
-        /// The lock.
+    /// A git is at work on the target or in its checkout, or was killed there.
+    #[error("a git is at work there, or was killed and has left its lock: {}", lock.display())]
+    Locked {
+        /// The lock of the index, of HEAD, or of the branch.
         lock: PathBuf,
     },
     /// Files of the user's.
@@ -126,6 +128,14 @@ pub enum LandingError {
         branch: String,
         /// Its commit; none when it is gone.
         at: Option<String>,
+    },
+    /// The target was checked out, or something else in its place, while it was looked at.
+    #[error(
+        "nothing was moved: another branch was checked out meanwhile in the place of {branch}, or {branch} somewhere"
+    )]
+    Switched {
+        /// The target.
+        branch: String,
     },
     /// Somebody has gone on from what landed, or went elsewhere.
     #[error("{branch} is not where the merge has put it: its last commit is {last}")]

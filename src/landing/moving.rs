@@ -3,7 +3,7 @@
 
 use git2::{Oid, Repository};
 
-use super::checkout::{Checkout, check_idle, git_on, in_the_way, of_branch};
+use super::checkout::{Checkout, check_idle, check_unlocked, git_on, in_the_way, of_branch};
 use super::interrupted::settle;
 use super::record::{Intent, Merges, Record, State};
 use super::{LandingError, reflog};
@@ -53,6 +53,7 @@ fn carry_out(merges: &Merges, mut record: Record, begun: State) -> Result<Record
     record.checkout = of_branch(common_dir, &record.target)?;
     let repository = Repository::open(common_dir).map_err(GitError::libgit2("cannot open the repository"))?;
     check_target(&repository, &record)?;
+    check_unlocked(common_dir, &record.target_ref(), record.checkout.as_ref())?;
     let (from, to) = record.way();
     let checkout = record.checkout.clone();
     let git = match &checkout {
@@ -76,7 +77,10 @@ fn carry_out(merges: &Merges, mut record: Record, begun: State) -> Result<Record
     }
     merges.write(&record)?;
     failpoint::passed("intended");
+    // git moves whatever is checked out when it starts. That was looked at long ago: files were compared since.
+    let switched = of_branch(common_dir, &record.target).ok() != Some(checkout.clone());
     let moved = match (&checkout, begun) {
+        _ if switched || check_target(&repository, &record).is_err() => Ok(()),
         (None, _) => move_target(&git, &record, reflog(&record)),
         (Some(_), State::Landing) => fast_forward(&git, &record),
         (Some(checkout), _) => go_back(&git, checkout, &record),
@@ -89,7 +93,8 @@ fn carry_out(merges: &Merges, mut record: Record, begun: State) -> Result<Record
         State::Undone => Ok(record),
         _ => {
             check_target(&repository, &record)?;
-            Err(moved.err().map_or_else(|| moved_on(&repository, &record), Into::into))
+            moved?;
+            Err(LandingError::Switched { branch: record.target })
         }
     }
 }

@@ -18,8 +18,7 @@ use crate::git::Drivers;
 use crate::process::ProcessIdentity;
 use crate::store::atomic::{self, Durability};
 use crate::store::journal::SCHEMA;
-use crate::store::lock::Lock;
-use crate::store::path_json;
+use crate::store::lock::{Lock, is_held};
 
 /// How far a landing has come.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -33,7 +32,7 @@ pub enum State {
     Undoing,
     /// It has moved back.
     Undone,
-    /// Nothing has moved.
+    /// Nothing has moved. Such a record is not kept.
     Abandoned,
 }
 
@@ -59,9 +58,6 @@ pub struct Record {
     pub branches: Vec<MergedBranch>,
     /// The checkout that has the target.
     pub checkout: Option<Checkout>,
-    /// A worktree that was made to verify it.
-    #[serde(with = "path_json::option")]
-    pub scratch: Option<PathBuf>,
     /// Drivers that may be run in the checkout.
     pub drivers: Drivers,
     /// When that was written down, in Unix milliseconds.
@@ -93,7 +89,6 @@ impl Record {
             squash: intent.squash,
             branches: intent.branches,
             checkout: None,
-            scratch: intent.scratch,
             drivers: intent.drivers,
             begun_ms: crate::store::now_ms(),
         }
@@ -132,8 +127,6 @@ pub struct Intent {
     pub squash: bool,
     /// What was merged.
     pub branches: Vec<MergedBranch>,
-    /// A worktree that was made to verify it.
-    pub scratch: Option<PathBuf>,
     /// Drivers that may be run in the checkout.
     pub drivers: Drivers,
 }
@@ -148,7 +141,7 @@ pub struct Merges {
 impl Merges {
     /// Takes the lock, or says who has it.
     pub fn hold(common_dir: &Path) -> Result<Self, LandingError> {
-        let path = common_dir.join("pleach/merge.lock");
+        let path = lock_path(common_dir);
         let take = || -> io::Result<Option<Lock>> {
             atomic::private_dir(&common_dir.join("pleach"))?;
             let Some(lock) = Lock::try_acquire(&path)? else {
@@ -186,23 +179,54 @@ impl Merges {
 
     /// What was begun and is not known to have ended.
     pub(super) fn unfinished(&self) -> Result<Vec<Record>, LandingError> {
-        let mut found = all(&self.common_dir)?;
+        let mut found = self.all()?;
         found.retain(Record::is_unfinished);
         Ok(found)
     }
 
+    /// All records, the oldest first.
+    pub(super) fn all(&self) -> Result<Vec<Record>, LandingError> {
+        all(&self.common_dir)
+    }
+
+    /// All files, records and others.
+    pub(super) fn files(&self) -> Result<Vec<PathBuf>, LandingError> {
+        files(&self.common_dir)
+    }
+
     /// The last landing that stands.
     pub fn last(&self) -> Result<Option<Record>, LandingError> {
-        let found = all(&self.common_dir)?;
-        Ok(found.into_iter().rfind(|record| record.state == State::Landed))
+        Ok(self.all()?.into_iter().rfind(|record| record.state == State::Landed))
+    }
+
+    /// Where a record is.
+    pub(super) fn path(&self, record: &Record) -> PathBuf {
+        directory(&self.common_dir).join(format!("{}.json", record.id))
     }
 
     /// Writes a record, durably.
     pub(super) fn write(&self, record: &Record) -> Result<(), LandingError> {
         let dir = directory(&self.common_dir);
-        atomic::private_dir(&dir).map_err(LandingError::io("make", &dir))?;
-        let path = dir.join(format!("{}.json", record.id));
+        if !dir.exists() {
+            let make = || {
+                atomic::private_dir(&dir)?;
+                // A record is lost with the name of its directory.
+                atomic::sync_dir(&self.common_dir.join("pleach"))?;
+                atomic::sync_dir(&self.common_dir)
+            };
+            make().map_err(LandingError::io("make", &dir))?;
+        }
+        let path = self.path(record);
         atomic::write_json(&path, record, Durability::Synced).map_err(LandingError::io("write", &path))
+    }
+
+    /// Writes down how a move ended; of one that was not made nothing stays.
+    pub(super) fn write_end(&self, record: &Record) -> Result<(), LandingError> {
+        if record.state != State::Abandoned {
+            return self.write(record);
+        }
+        let path = self.path(record);
+        fs::remove_file(&path).map_err(LandingError::io("remove", &path))
     }
 }
 
@@ -210,16 +234,34 @@ fn directory(common_dir: &Path) -> PathBuf {
     common_dir.join("pleach/merges")
 }
 
-/// All records, the oldest first.
-fn all(common_dir: &Path) -> Result<Vec<Record>, LandingError> {
+/// The merges and undos that were cut off, and that nobody is at work on.
+pub fn cut_off(common_dir: &Path) -> Result<Vec<Record>, LandingError> {
+    let mut found = all(common_dir)?;
+    found.retain(Record::is_unfinished);
+    // Asked last: what was at work and has ended since is settled.
+    let lock = lock_path(common_dir);
+    let at_work = !found.is_empty() && is_held(&lock).map_err(LandingError::io("look at", &lock))?;
+    Ok(if at_work { Vec::new() } else { found })
+}
+
+fn lock_path(common_dir: &Path) -> PathBuf {
+    common_dir.join("pleach/merge.lock")
+}
+
+fn files(common_dir: &Path) -> Result<Vec<PathBuf>, LandingError> {
     let dir = directory(common_dir);
     let entries = match fs::read_dir(&dir) {
         Err(e) if e.kind() == io::ErrorKind::NotFound => return Ok(Vec::new()),
         other => other.map_err(LandingError::io("read", &dir))?,
     };
+    let paths: io::Result<Vec<PathBuf>> = entries.map(|entry| Ok(entry?.path())).collect();
+    paths.map_err(LandingError::io("read", &dir))
+}
+
+/// All records, the oldest first.
+fn all(common_dir: &Path) -> Result<Vec<Record>, LandingError> {
     let mut found = Vec::new();
-    for entry in entries {
-        let path = entry.map_err(LandingError::io("read", &dir))?.path();
+    for path in files(common_dir)? {
         // Another file is what was half made when somebody was killed.
         if path.extension().is_some_and(|e| e == "json") {
             found.push(read(&path)?);

@@ -50,6 +50,16 @@ fn files_of_the_user_that_are_in_the_way_are_named() {
             "echo x >>l.txt; git add l.txt; git show HEAD:l.txt >l.txt",
             "l.txt",
         ),
+        (
+            "hidden from comparisons",
+            "git update-index --assume-unchanged l.txt; echo mine >>l.txt",
+            "l.txt",
+        ),
+        (
+            "hidden otherwise",
+            "git update-index --skip-worktree l.txt; echo mine >>l.txt",
+            "l.txt",
+        ),
         ("deleted", "rm l.txt", "l.txt"),
         ("changed where it is deleted", "echo mine >>README.md", "README.md"),
         ("untracked", "echo mine >n.txt", "n.txt"),
@@ -112,7 +122,21 @@ fn what_goes_on_in_a_checkout_is_named() {
             "touch .git/index.lock",
             &[],
             3,
-            &["the index of the checkout is locked: ", "repo/.git/index.lock"],
+            &["has left its lock: ", "repo/.git/index.lock"],
+        ),
+        (
+            "a lock of HEAD",
+            "touch .git/HEAD.lock",
+            &[],
+            3,
+            &["has left its lock: ", "repo/.git/HEAD.lock"],
+        ),
+        (
+            "a lock of the branch",
+            "touch .git/refs/heads/main.lock",
+            &[],
+            3,
+            &["has left its lock: ", "repo/.git/refs/heads/main.lock"],
         ),
     ] {
         refused(name, before, arguments, code, words);
@@ -244,4 +268,24 @@ fn a_target_that_never_rests_is_left_alone() {
 fn ran_refused(ran: &crate::support::Ran) {
     assert_eq!(ran.code(), 2, "{ran:?}");
     assert!(ran.err().contains("main has moved again and again"), "{ran:?}");
+}
+
+#[test]
+fn a_branch_that_moves_while_the_target_does_is_shown_anew() {
+    for (moves, times) in [
+        ("", 1),
+        (
+            "git update-ref refs/heads/main-task-b \
+             $(git commit-tree -p main-task-b -m later $(git rev-parse main-task-b^{tree}));",
+            2,
+        ),
+    ] {
+        let project = restless(&format!(
+            "[ -e ../did ] || {{ touch ../did; {moves} git commit -q --allow-empty -m theirs; }}"
+        ));
+        let ran = project.run(&["merge", "-y"]);
+        assert_eq!(ran.code(), 0, "{ran:?}");
+        assert!(ran.err().contains("main has moved to "), "{ran:?}");
+        assert_eq!(ran.out().matches("2 branches into main").count(), times, "{ran:?}");
+    }
 }

@@ -166,3 +166,26 @@ fn outside_of_a_repository_there_is_none() {
     assert_eq!(ran.code(), 2, "{ran:?}");
     assert!(!Path::new(&project.beside("pleach")).exists());
 }
+
+#[test]
+fn what_is_long_ago_is_forgotten() {
+    let project = project_with(&TASKS[..2]);
+    merge(&project, 0, &["--squash"]);
+    assert_eq!(project.run(&["undo", "-y"]).code(), 0);
+    merge(&project, 0, &["--squash"]);
+    let left = |days: u32| {
+        project.sh(&format!(
+            "touch .git/pleach/merges/.new-cut; touch -d '{days} days ago' .git/pleach/merges/*.json"
+        ));
+        assert_eq!(project.run(&["clean", "-y", "--empty-trash"]).code(), 0);
+        let records = project.sh("ls -A .git/pleach/merges");
+        let kept = project.git(&["for-each-ref", "refs/pleach/_undone"]);
+        (records.lines().count(), kept.lines().count())
+    };
+    assert_eq!(left(29), (2, 1));
+    // Nothing else says that the branches are merged.
+    assert_eq!(left(31), (1, 0));
+    project.git(&["branch", "-qD", "main-task-a", "main-task-b"]);
+    assert_eq!(left(29), (1, 0));
+    assert_eq!(left(31), (0, 0));
+}

@@ -115,8 +115,9 @@ fn of_files(files: &Files) -> Decision {
         found.map(|(path, _)| path.clone()).collect()
     };
     let (written, begun, other) = (those(&[FileIs::To]), those(&[FileIs::Begun]), those(&[FileIs::Other]));
-    // A file that is gone without a lock was taken away by the user.
-    let touched = !written.is_empty() || !begun.is_empty() && files.lock != LockIs::Free;
+    // git takes its lock away when it fails by itself, on a full disk too; what the user takes out of the index is his.
+    let touched =
+        !written.is_empty() || !begun.is_empty() && (files.lock != LockIs::Free || files.index == Index::From);
     match files.index {
         Index::To if files.lock != LockIs::Free => Decision::Locked,
         Index::To if written.len() == files.paths.len() => Decision::Finish,
@@ -173,12 +174,13 @@ mod tests {
             (Index::From, Free, &[From, From][..], Decision::NotDone),
             (Index::From, Held, &[From, From], Decision::NotDone),
             (Index::From, Free, &[From, Other], Decision::NotDone),
-            (Index::From, Free, &[From, Begun], Decision::NotDone),
             (Index::Neither, Free, &[Other, From], Decision::NotDone),
+            (Index::Neither, Free, &[Begun, From], Decision::NotDone),
             // Files were being written.
             (Index::From, Left, &[To, From], Decision::PutBack(paths(&["a"]))),
             (Index::From, Free, &[To, From], Decision::PutBack(paths(&["a"]))),
             (Index::From, Left, &[Begun, From], Decision::PutBack(paths(&["a"]))),
+            (Index::From, Free, &[Begun, From], Decision::PutBack(paths(&["a"]))),
             (
                 Index::From,
                 Left,
