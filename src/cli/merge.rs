@@ -1,6 +1,7 @@
 //! `pleach plan`, `pleach merge`, `pleach undo`
 
 use clap::Args;
+use clap::builder::NonEmptyStringValueParser;
 
 /// `pleach plan`
 #[derive(Debug, Args)]
@@ -45,7 +46,7 @@ pub struct MergeArgs {
     #[arg(long, value_name = "TEMPLATE")]
     pub message: Option<String>,
     /// Land only what this shell command succeeds in; branches that make it fail are left out
-    #[arg(long, value_name = "CMD")]
+    #[arg(long, value_name = "CMD", value_parser = NonEmptyStringValueParser::new())]
     pub verify: Option<String>,
     /// Run it after each branch, not only at the end
     #[arg(long, requires = "verify")]

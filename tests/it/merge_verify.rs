@@ -444,6 +444,8 @@ fn what_is_remembered_counts_in_either_mode_and_after_a_refusal() {
 #[test]
 fn nothing_is_run_without_anything_to_merge() {
     let project = session(&["a"]);
+    // A variable that is not set, perhaps: everything would pass.
+    assert_eq!(merge(&project, "", &[]).code(), 2);
     assert_eq!(merge(&project, &fails_with(&["b"]), &[]).code(), 0);
     let asked = runs(&project);
     let again = merge(&project, &fails_with(&["b"]), &["--verify-again"]);

@@ -340,8 +340,8 @@ fn the_help_of_every_command() {
     let project = Project::new();
     shown(&project, "help", &whole(&project.run(&["--help"])));
     for command in [
-        "run", "status", "results", "logs", "list", "overview", "watch", "wait", "stop", "resume", "recover", "plan",
-        "diff", "open", "clean", "doctor", "demo",
+        "run", "status", "results", "logs", "list", "merge", "overview", "watch", "wait", "stop", "resume", "recover",
+        "plan", "undo", "diff", "open", "clean", "doctor", "demo",
     ] {
         let name = format!("help_{command}");
         shown(&project, &name, &whole(&project.run(&[command, "--help"])));
