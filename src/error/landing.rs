@@ -23,7 +23,7 @@ pub(super) fn remedy(e: &LandingError) -> (Kind, String) {
         LandingError::Held { .. } => broken("wait until it has ended, and call it again"),
         LandingError::CheckedOutTwice { .. } => refused("check something else out in all but one of them: git switch"),
         LandingError::NotItsCheckout { .. } => refused(
-            "if it was moved: git worktree repair, in its new place; if it is gone: git worktree prune (where it is locked, git worktree unlock first)",
+            "if it was moved: git worktree repair, in its new place; if it is gone: git worktree unlock, git worktree prune",
         ),
         LandingError::Busy { path, .. } | LandingError::Unfinished { path, .. } => refused(format!(
             "finish that or abort it; to see it: git -C {} status",

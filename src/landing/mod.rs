@@ -130,9 +130,7 @@ pub enum LandingError {
         at: Option<String>,
     },
     /// The target was checked out, or something else in its place, while it was looked at.
-    #[error(
-        "nothing was moved: another branch was checked out meanwhile in the place of {branch}, or {branch} somewhere"
-    )]
+    #[error("nothing was moved: another branch was checked out meanwhile, or {branch} was")]
     Switched {
         /// The target.
         branch: String,
