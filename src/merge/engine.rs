@@ -307,7 +307,8 @@ fn is_plain(repository: &Repository) -> bool {
         .and_then(|c| c.get_bool("core.useReplaceRefs"))
         .unwrap_or(true);
     let grafts = repository.commondir().join("info/grafts");
-    !(heeds && replaced.unwrap_or(true)) && !repository.is_shallow() && !grafts.exists()
+    let is_replaced = heeds && replaced.unwrap_or(true);
+    !is_replaced && !repository.is_shallow() && !grafts.exists()
 }
 
 #[cfg(test)]
