@@ -319,8 +319,13 @@ fn is_plain(repository: &Repository) -> bool {
     let replaced = repository
         .references_glob("refs/replace/*")
         .map(|mut r| r.next().is_some());
+    let heeds = repository
+        .config()
+        .and_then(|c| c.get_bool("core.useReplaceRefs"))
+        .unwrap_or(true);
     let grafts = repository.commondir().join("info/grafts");
-    !replaced.unwrap_or(true) && !repository.is_shallow() && !grafts.exists()
+    let is_replaced = heeds && replaced.unwrap_or(true);
+    !is_replaced && !repository.is_shallow() && !grafts.exists()
 }
 
 #[cfg(test)]
