@@ -266,7 +266,10 @@ impl Shown {
         for command in words(&self.plan["cleanup_commands"]) {
             script(&self.project, &self.copy, command);
         }
-        let unmerged = |branch: &&Value| in_by_content(branch) || branch["state"] == "empty" && branch["commits"] != 0;
+        // What is merged into no branch is on no branch but its own.
+        let detached = self.plan["target"]["branch"].is_null();
+        let unmerged =
+            |branch: &&Value| detached || in_by_content(branch) || branch["state"] == "empty" && branch["commits"] != 0;
         let left_out = self.each("left_out").map(|left| text(&left["branch"]));
         let mut kept: Vec<&str> = self
             .each("branches")
@@ -275,6 +278,7 @@ impl Shown {
             .chain(left_out)
             .collect();
         kept.sort_unstable();
+        kept.dedup();
         let left = output(
             &self.project,
             &self.copy,
