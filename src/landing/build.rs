@@ -13,7 +13,7 @@ use tempfile::TempDir;
 use super::LandingError;
 use super::message::{self, About, Template};
 use crate::git::{Drivers, Git, GitError, Identity, without_foreign};
-use crate::merge::{Branch, MergePlan, Mode};
+use crate::merge::{Branch, Keeping, MergePlan, Mode};
 
 /// What commits are made of.
 #[derive(Clone, Debug)]
@@ -36,6 +36,7 @@ pub struct BuildRequest<'a> {
 pub struct Builder<'a> {
     request: BuildRequest<'a>,
     git: Git,
+    merges: Keeping,
     repository: Repository,
     /// The branch of each step.
     branches: Vec<&'a Branch>,
@@ -121,6 +122,7 @@ impl<'a> Builder<'a> {
         Ok(Self {
             target: oid(&request.plan.target.commit)?,
             signs,
+            merges: Keeping::new(&git)?,
             git,
             repository,
             branches,
@@ -183,7 +185,7 @@ impl<'a> Builder<'a> {
         }
         let branch = self.branches[step];
         let theirs = oid(&branch.head)?;
-        let done = match self.merge(ours, theirs)? {
+        let done = match self.merges.merge(ours, theirs)? {
             Err(paths) => Step::Conflicts(paths),
             Ok(tree) => Step::Made(Made {
                 step,
@@ -193,28 +195,6 @@ impl<'a> Builder<'a> {
         };
         self.made.insert((ours, step), done.clone());
         Ok(done)
-    }
-
-    /// The tree of a merge, or where it conflicts.
-    fn merge(&self, ours: Oid, theirs: Oid) -> Result<Result<Oid, Vec<String>>, LandingError> {
-        let (ours, theirs) = (ours.to_string(), theirs.to_string());
-        let attributes = format!("--attr-source={ours}");
-        let args = [
-            &attributes,
-            "merge-tree",
-            "--write-tree",
-            "-z",
-            "--name-only",
-            "--no-messages",
-        ];
-        let (code, text) = self.git.ask(&[&args[..], &[&ours, &theirs]].concat(), &[0, 1])?;
-        let text = String::from_utf8_lossy(&text);
-        let mut parts = text.split('\0').filter(|p| !p.is_empty());
-        let tree = oid(parts.next().unwrap_or_default())?;
-        match code {
-            0 => Ok(Ok(tree)),
-            _ => Ok(Err(parts.map(str::to_owned).collect())),
-        }
     }
 
     /// The commit of a merge, not signed; the one before it where git makes none.

@@ -20,7 +20,8 @@ use git2::{Oid, Repository, Signature, Time};
 use schemars::JsonSchema;
 use serde::Serialize;
 
-use asking::{Asking, incomplete};
+pub(super) use asking::Asking;
+use asking::incomplete;
 
 use super::answers::Answer;
 use super::names::Names;

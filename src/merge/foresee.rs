@@ -61,7 +61,10 @@ fn hooks_of(mode: Mode) -> &'static [&'static str] {
 
 /// The settings that may matter, as the git program reads them, the last of each key at the end.
 fn settings(git: &Git) -> Result<Vec<(String, String)>, GitError> {
-    let keys = r"^(pull\.twohead|merge\.(verifysignatures|.*\.driver)|attr\.tree|branch\..*\.mergeoptions)$";
+    let keys = concat!(
+        r"^(pull\.twohead|merge\.(verifysignatures|.*\.driver)|attr\.tree|core\.sparsecheckout|",
+        r"branch\..*\.mergeoptions)$",
+    );
     let (_, text) = git.ask(&["config", "--null", "--get-regexp", keys], &[0, 1])?;
     let entries = text.split(|&b| b == 0).filter(|e| !e.is_empty());
     Ok(entries
@@ -92,11 +95,13 @@ fn that_matter(set: &[(&str, &str)], onto: Option<&str>) -> Vec<String> {
     let off = ["", "0", "false", "no", "off"];
     // Which strategy merges: this one does anyway.
     let strategy = last("pull.twohead").filter(|value| *value != "ort");
-    let signatures = last("merge.verifysignatures").filter(|value| !off.contains(&value.to_lowercase().as_str()));
+    let is_on = |key: &str| last(key).filter(|value| !off.contains(&value.to_lowercase().as_str()));
     let others = [
         ("pull.twohead", strategy),
-        ("merge.verifySignatures", signatures),
+        ("merge.verifySignatures", is_on("merge.verifysignatures")),
         ("attr.tree", last("attr.tree")),
+        // git merge does not see attributes whose files are not checked out.
+        ("core.sparseCheckout", is_on("core.sparsecheckout")),
     ];
     let others = others
         .into_iter()
@@ -154,6 +159,7 @@ mod tests {
             ("pull.twohead", "resolve"),
             ("merge.verifysignatures", "true"),
             ("attr.tree", "v1"),
+            ("core.sparsecheckout", "true"),
             ("merge.sides.driver", "tool %A %O %B %X"),
             ("merge.there.driver", "'./tools/merge' %A"),
             ("merge.later.driver", "tool %Y"),
@@ -163,6 +169,7 @@ mod tests {
             "pull.twohead = resolve",
             "merge.verifySignatures = true",
             "attr.tree = v1",
+            "core.sparseCheckout = true",
             "merge.sides.driver = tool %A %O %B %X",
             "merge.there.driver = './tools/merge' %A",
         ];
@@ -173,6 +180,7 @@ mod tests {
             ("pull.twohead", "ours"),
             ("pull.twohead", "ort"),
             ("merge.verifysignatures", "Off"),
+            ("core.sparsecheckout", "false"),
         ];
         assert_eq!(that_matter(&usual, Some("main")), [""; 0]);
     }

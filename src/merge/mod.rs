@@ -14,6 +14,7 @@ mod explain;
 mod foresee;
 mod guess;
 mod history;
+mod keeping;
 mod look;
 mod markers;
 mod names;
@@ -27,6 +28,7 @@ mod trees;
 mod walk;
 
 pub use engine::Conflict;
+pub use keeping::Keeping;
 pub use plan::{
     Branch, BranchState, Candidate, LeftOut, MergePlan, Mode, PairConflict, Pairs, PlanError, PlanRequest, Step,
     TARGET, Target, plan,

@@ -38,6 +38,25 @@ pub fn at(project: &Project, revision: &str) -> String {
     project.git(&["rev-parse", revision]).trim().to_owned()
 }
 
+#[test]
+fn settings_of_merges_count_as_they_do_for_git_merge() {
+    let project = Project::new();
+    project.write("g", "");
+    project.sh("git add -A; git commit -qm base; git config merge.renormalize true");
+    let union = "@write .gitattributes * merge=union\\n\n@write g changed 0\\n";
+    project.session(&[("b", union)], &[]).assert_exit(0);
+    project.write(".gitattributes", "new 2\nq binary\nnew 2\n");
+    project.write("g", "changed 0\nnew 2\n");
+    project.sh("git add -A; git commit -qm on; cp -a . ../copy");
+    let copy = project.root().join("copy");
+    project.git_in(&copy, &["merge", "-q", "--no-ff", "--no-edit", "main-task-b"]);
+    merge(&project, 0, &[]);
+    assert_eq!(
+        at(&project, "main^{tree}"),
+        project.git_in(&copy, &["rev-parse", "HEAD^{tree}"]).trim()
+    );
+}
+
 /// The names of what was merged, or left out.
 fn names<'a>(doc: &'a Value, key: &str) -> Vec<&'a str> {
     let all = doc[key].as_array().expect("a list").iter();

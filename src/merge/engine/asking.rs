@@ -18,7 +18,7 @@ use crate::merge::plan::PlanError;
 const HEEDS_ALGORITHM: Version = Version(2, 47);
 
 /// How git is asked.
-pub(super) struct Asking {
+pub(in crate::merge) struct Asking {
     pub(super) git: Git,
     scratch: PathBuf,
     /// Whether files are made to have the same line ends, and go through the same filters, before they are merged.
@@ -29,7 +29,7 @@ pub(super) struct Asking {
 
 impl Asking {
     /// By this git, with temporary files in `scratch`.
-    pub(super) fn new(git: Git, scratch: &Path) -> Result<Self, GitError> {
+    pub(in crate::merge) fn new(git: Git, scratch: &Path) -> Result<Self, GitError> {
         let setting = |name: &str, kind: &str| -> Result<Option<String>, GitError> {
             let (code, value) = git.ask(&["config", kind, "--get", name], &[0, 1])?;
             let value = String::from_utf8_lossy(&value);
@@ -79,7 +79,7 @@ impl Asking {
     }
 
     /// What git says of one merge.
-    pub(super) fn one(&self, ask: Ask) -> Result<Answer, GitError> {
+    pub(in crate::merge) fn one(&self, ask: Ask) -> Result<Answer, GitError> {
         self.alone(&self.git, ask)
     }
 
