@@ -1,6 +1,5 @@
 //! Looks at each branch by itself: what it changes, and how it stands to the target.
 
-use std::cmp::Reverse;
 use std::collections::HashSet;
 
 use git2::Oid;
@@ -128,14 +127,11 @@ fn heads_in(engine: &Engine, target: Oid, one: &Looked, heads: &HashSet<Oid>) ->
 /// A date, in Unix seconds, after those of all commits that are planned with: a predicted commit has it, as that which
 /// it stands for would be the newest.
 pub(super) fn newest(engine: &Engine, target: Oid, candidates: &[Candidate]) -> Result<i64, PlanError> {
-    let dates = candidates.iter().map(|c| c.head).chain([target]).map(|id| {
-        let commit = engine.repository().find_commit(id);
-        commit.map(|c| Reverse(c.time().seconds()))
-    });
     let mut newest = 0;
-    for date in dates {
-        let Reverse(date) = date.map_err(GitError::libgit2("cannot read a commit"))?;
-        newest = newest.max(date);
+    for id in candidates.iter().map(|c| c.head).chain([target]) {
+        let commit = engine.repository().find_commit(id);
+        let commit = commit.map_err(GitError::libgit2("cannot read a commit"))?;
+        newest = newest.max(commit.time().seconds());
     }
     Ok(newest + 1)
 }
