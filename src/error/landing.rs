@@ -1,9 +1,23 @@
 //! What to do about each error of a landing.
 
+use std::path::PathBuf;
+
 use super::catalog::{broken, refused};
 use super::{Error, Kind};
 use crate::landing::LandingError;
 use crate::words::quote;
+
+/// So many files have room in a hint.
+const MOST_NAMED: usize = 3;
+
+/// Puts only these files away, as long as they can be named: the others may be dear, and many.
+fn stashing(files: &[PathBuf]) -> String {
+    if files.len() > MOST_NAMED {
+        return "--all".into();
+    }
+    let files: Vec<String> = files.iter().map(quote).collect();
+    format!("push --all -- {}", files.join(" "))
+}
 
 /// The kind and the hint.
 pub(super) fn remedy(e: &LandingError) -> (Kind, String) {
@@ -33,9 +47,10 @@ pub(super) fn remedy(e: &LandingError) -> (Kind, String) {
             "if no git and no editor of one is at work there, remove it: rm {}",
             quote(lock)
         )),
-        LandingError::InTheWay { path, .. } => refused(format!(
-            "commit them or put them away, and call it again: git -C {} stash --all",
-            quote(path)
+        LandingError::InTheWay { path, files } => refused(format!(
+            "commit them or put them away, and call it again: git -C {} stash {}",
+            quote(path),
+            stashing(files)
         )),
         LandingError::Switched { .. } => refused("see what is checked out where, and call it again: git worktree list"),
         LandingError::AnotherName { .. } => refused("name that branch: --onto BRANCH"),

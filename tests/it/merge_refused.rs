@@ -79,6 +79,22 @@ fn files_of_the_user_that_are_in_the_way_are_named() {
 }
 
 #[test]
+fn the_hint_puts_away_what_is_in_the_way_and_nothing_else() {
+    let project = project_with(&TASKS);
+    project.sh("echo mine >>l.txt; echo kept >>README.md; echo out >>.git/info/exclude; echo kept >out");
+    let ran = project.run(&["merge", "-y"]);
+    assert_eq!(ran.code(), 2, "{ran:?}");
+    let hint = ran.err();
+    let command = hint.split("call it again: ").nth(1).expect("a command");
+    project.sh(command);
+    assert_eq!(project.run(&["merge", "-y"]).code(), 1);
+    assert_eq!(
+        project.sh("cat out; tail -1 README.md; git stash list | wc -l").trim(),
+        "kept\nkept\n1"
+    );
+}
+
+#[test]
 fn what_goes_on_in_a_checkout_is_named() {
     for (name, before, arguments, code, words) in [
         (
