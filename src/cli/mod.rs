@@ -75,7 +75,7 @@ pub enum Command {
     Recover(RecoverArgs),
     /// Show in which order the branches of a session merge, and which conflict
     Plan(PlanArgs),
-    /// Merge the branches of a session as planned, all of them or none
+    /// Merge the branches of a session that fit together, in one move
     Merge(MergeArgs),
     /// Take the last merge back
     Undo(UndoArgs),
