@@ -84,6 +84,8 @@ mod tests {
 
     fn agent(permissions: Permissions) -> AgentSpec {
         AgentSpec {
+            name: "claude".into(),
+            command: None,
             kind: AgentKind::Claude,
             program: "/bin/claude".into(),
             permissions,

@@ -85,6 +85,7 @@ pub(super) fn look(grounds: &Grounds, is_known: impl Fn(&Path) -> bool) -> Resul
             id: task.clone(),
             title: String::new(),
             prompt: String::new(),
+            options: crate::task::TaskOptions::default(),
         };
         found.push(Vanished {
             shop,

@@ -3,17 +3,19 @@
 mod clean;
 mod merge;
 mod review;
+mod run;
 mod values;
 
 use std::path::PathBuf;
 use std::time::Duration;
 
 use clap::error::{ContextKind, ContextValue};
-use clap::{Args, Parser, Subcommand, ValueEnum};
+use clap::{Args, Parser, Subcommand};
 
 pub use clean::CleanArgs;
 pub use merge::{MergeArgs, PlanArgs, UndoArgs};
 pub use review::{DiffArgs, OpenArgs};
+pub use run::{Format, RunArgs};
 pub use values::{Parallel, parse_cost, parse_duration, parse_most, parse_parallel, parse_size, parse_time_limit};
 
 /// Run many Claude Code agents side by side in one repository, each on a branch of its own
@@ -107,91 +109,6 @@ pub enum Command {
         #[arg(long)]
         place: Option<i32>,
     },
-}
-
-/// The agents that can be chosen.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, ValueEnum)]
-pub enum Agent {
-    /// Claude Code
-    #[default]
-    Claude,
-    /// The built-in agent that follows directives in its prompt
-    Scripted,
-}
-
-/// `pleach run`
-#[derive(Debug, Default, Args)]
-#[command(
-    after_help = "With PLEACH_MAX_AGENTS=N no more than N agents run at once in all sessions on this machine \
-that were started so."
-)]
-pub struct RunArgs {
-    /// Task files (JSON); - for standard input
-    #[arg(value_name = "FILE")]
-    pub files: Vec<PathBuf>,
-    /// A task, given here (can be repeated)
-    #[arg(short, long = "prompt", value_name = "PROMPT", allow_hyphen_values = true)]
-    pub prompts: Vec<String>,
-    /// Stay until the session has ended; exit 1 unless every task succeeded
-    #[arg(long)]
-    pub sync: bool,
-    /// How many agents at once: a number, auto (by cores and free memory) or unlimited [env: MAX_CLAUDE_WORKERS]
-    #[arg(long, value_name = "N", value_parser = parse_parallel)]
-    pub max_parallel: Option<Parallel>,
-    /// End an agent that runs longer (such as 90s, 10m, 2h) [default: none]
-    #[arg(long, value_name = "TIME", value_parser = parse_time_limit)]
-    pub timeout: Option<Duration>,
-    /// Time between asking an agent to end and killing it
-    #[arg(long, value_name = "TIME", value_parser = parse_duration, default_value = "10s")]
-    pub grace: Option<Duration>,
-    /// Start no more tasks once the session has cost more than this, in US dollars [default: no limit]
-    #[arg(long, value_name = "USD", value_parser = parse_cost)]
-    pub max_cost: Option<f64>,
-    /// How much output of a task is kept (such as 512K, 64M, 1G)
-    #[arg(long, value_name = "SIZE", value_parser = parse_size, default_value = "64M")]
-    pub max_output: Option<u64>,
-    /// How often the work of running agents is kept, uncommitted changes too; 0 is never
-    #[arg(long, value_name = "TIME", value_parser = parse_duration, default_value = "5m")]
-    pub snapshot_every: Option<Duration>,
-    /// Start no task while less disk is free [env: PLEACH_MIN_FREE_DISK] [default: 1G]
-    #[arg(long, value_name = "SIZE", value_parser = parse_size)]
-    pub min_free_disk: Option<u64>,
-    /// Start no task while less memory is available [env: PLEACH_MIN_FREE_MEMORY] [default: 512M]
-    #[arg(long, value_name = "SIZE", value_parser = parse_size)]
-    pub min_free_memory: Option<u64>,
-    /// Show what would be started, where and with which command, and start nothing
-    #[arg(long)]
-    pub dry_run: bool,
-    /// Print what --dry-run shows as JSON
-    #[arg(long, requires = "dry_run")]
-    pub json: bool,
-    /// Keep the worktrees of succeeded tasks too
-    #[arg(long)]
-    pub keep_worktrees: bool,
-    /// Give each task a worktree and a branch of its own (the default)
-    #[arg(long, conflicts_with = "no_worktree")]
-    pub worktree: bool,
-    /// Run all agents in the current directory, and commit nothing
-    #[arg(long, conflicts_with_all = ["worktree_dir", "keep_worktrees"])]
-    pub no_worktree: bool,
-    /// Make the worktrees in DIR instead of ../<repository>.pleach
-    #[arg(long, value_name = "DIR")]
-    pub worktree_dir: Option<PathBuf>,
-    /// The program of Claude Code [env: CLAUDE_CLI_PATH] [default: claude in PATH]
-    #[arg(long, value_name = "PATH")]
-    pub claude: Option<PathBuf>,
-    /// Give agents the permissions of MODE instead of skipping the checks
-    #[arg(long, value_name = "MODE")]
-    pub permission_mode: Option<String>,
-    /// The model
-    #[arg(long)]
-    pub model: Option<String>,
-    /// Pass ARG on to the agent (can be repeated)
-    #[arg(long = "agent-arg", value_name = "ARG", allow_hyphen_values = true)]
-    pub agent_args: Vec<String>,
-    /// The agent
-    #[arg(long, value_enum, default_value_t, hide = true)]
-    pub agent: Agent,
 }
 
 /// A session, and perhaps one of its tasks.

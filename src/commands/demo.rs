@@ -9,10 +9,10 @@ use git2::{IndexAddOption, Repository, RepositoryInitOptions};
 
 use super::run::{start, watch};
 use super::{Context, output};
-use crate::cli::{Agent, Parallel, RunArgs};
+use crate::cli::{Parallel, RunArgs};
 use crate::error::{Error, exit};
 use crate::report;
-use crate::task::{TaskId, TaskSpec};
+use crate::task::{TaskId, TaskOptions, TaskSpec};
 use crate::words::quote;
 use crate::worktree::naming::short;
 
@@ -72,7 +72,7 @@ pub(super) fn run(user: &Context) -> Result<u8, Error> {
     };
     let args = RunArgs {
         sync: true,
-        agent: Agent::Scripted,
+        agent: Some("scripted".into()),
         max_parallel: Some(Parallel::Most(3)),
         ..RunArgs::default()
     };
@@ -118,6 +118,7 @@ fn tasks() -> Result<Vec<TaskSpec>, Error> {
             id,
             title: (*title).into(),
             prompt: (*prompt).into(),
+            options: TaskOptions::default(),
         })
     };
     TASKS.iter().map(task).collect()

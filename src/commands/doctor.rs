@@ -61,7 +61,7 @@ fn subject(context: &Context, args: &DoctorArgs) -> Subject {
             (Some(dir), keeps)
         }
     };
-    let options = options(&run);
+    let options = options(context, &run);
     let least = options.as_ref().ok();
     Subject {
         min_free_disk: least.map_or(USUAL_FREE_DISK, |o| o.min_free_disk_bytes),

@@ -12,14 +12,14 @@ use super::Context;
 use super::place::{agents_dir, results_dir, set_path};
 use crate::agent::claude::LONGEST_PROMPT;
 use crate::agent::obeyed;
-use crate::cli::{Agent, Parallel, RunArgs, parse_most, parse_parallel, parse_size};
+use crate::cli::{Parallel, RunArgs, parse_most, parse_parallel, parse_size};
 use crate::error::Error;
 use crate::git::{self, Base, OLDEST_TO_PLAN, OLDEST_TO_RUN, Place};
 use crate::pool;
 use crate::process::available_memory;
 use crate::session::{
     Places, RepositorySpec, SessionError, SessionOptions, SessionSpec, TaskPlace, USUAL_FREE_DISK, USUAL_FREE_MEMORY,
-    USUAL_OUTPUT, USUAL_SNAPSHOT_EVERY_MS,
+    USUAL_OUTPUT, USUAL_RETRY_DELAY_MS, USUAL_SNAPSHOT_EVERY_MS,
 };
 use crate::store::now_ms;
 use crate::task::{AgentKind, AgentSpec, Permissions, TaskSpec};
@@ -87,7 +87,8 @@ pub(super) fn prepare(context: &Context, args: &RunArgs, tasks: Vec<TaskSpec>) -
         directory: context.directory.clone(),
         repository,
         agent,
-        options: options(args)?,
+        other_agents: Vec::new(),
+        options: options(context, args)?,
         tasks,
         places,
     };
@@ -171,14 +172,23 @@ pub(super) fn check_writable(worktrees: &Path) -> Result<(), Error> {
 }
 
 fn agent_spec(context: &Context, args: &RunArgs) -> Result<AgentSpec, Error> {
-    let (kind, program) = match args.agent {
-        Agent::Claude => (AgentKind::Claude, claude_program(context, args.claude.as_deref())?),
-        Agent::Scripted => {
+    let name = args.agent.as_deref().unwrap_or("claude");
+    let (kind, program) = match name {
+        "claude" => (AgentKind::Claude, claude_program(context, args.claude.as_deref())?),
+        "scripted" => {
             let own = std::env::current_exe().map_err(Error::ProgramNotFound)?;
             (AgentKind::Scripted, own)
         }
+        other => {
+            return Err(Error::AgentUnusable {
+                program: other.into(),
+                named_by: "--agent",
+                problem: "is not there",
+            });
+        }
     };
     let agent = AgentSpec {
+        name: name.into(),
         kind,
         ..agent_as_asked(args, program)
     };
@@ -189,6 +199,8 @@ fn agent_spec(context: &Context, args: &RunArgs) -> Result<AgentSpec, Error> {
 /// Claude Code, started as the options say.
 pub(super) fn agent_as_asked(args: &RunArgs, program: PathBuf) -> AgentSpec {
     AgentSpec {
+        name: "claude".into(),
+        command: None,
         kind: AgentKind::Claude,
         program,
         permissions: match &args.permission_mode {
@@ -265,7 +277,7 @@ pub(super) fn is_claude_code(program: &Path) -> bool {
     named(program) || named(&real) || packaged
 }
 
-pub(super) fn options(args: &RunArgs) -> Result<SessionOptions, Error> {
+pub(super) fn options(context: &Context, args: &RunArgs) -> Result<SessionOptions, Error> {
     let milliseconds = |d: std::time::Duration| u64::try_from(d.as_millis()).unwrap_or(u64::MAX);
     let max_parallel = match parallel(args)? {
         Parallel::Most(most) => Some(most),
@@ -295,6 +307,14 @@ pub(super) fn options(args: &RunArgs) -> Result<SessionOptions, Error> {
             Some(least) => least,
             None => of_environment("PLEACH_MIN_FREE_MEMORY", parse_size)?.unwrap_or(USUAL_FREE_MEMORY),
         },
+        fail_fast: args.fail_fast,
+        retry_delay_ms: args.retry_delay.map_or(USUAL_RETRY_DELAY_MS, milliseconds),
+        retry_fresh: args.retry_fresh,
+        stagger_ms: args.stagger.map_or(0, milliseconds),
+        copy: Vec::new(),
+        link: Vec::new(),
+        on_done: args.on_done.clone(),
+        log_dir: args.log_dir.as_ref().map(|dir| context.directory.join(dir)),
         agents_of_all: match of_environment("PLEACH_MAX_AGENTS", parse_most)? {
             Some(most) => Some(Places {
                 most,

@@ -22,7 +22,8 @@ use crate::report::{self, Left, Started};
 use crate::session::{SessionSpec, create};
 use crate::store::paths::SessionPaths;
 use crate::supervisor::{Stop, check_places, launch};
-use crate::task::{TaskSpec, input};
+use crate::task::input::ListedTask;
+use crate::task::{TaskOptions, TaskSpec, input};
 
 /// How long after its beginning `run` still takes in whether the checkout is dirty. Later it is in the status.
 const FOR_WARNINGS: Duration = Duration::from_millis(30);
@@ -56,7 +57,33 @@ fn tasks(args: &RunArgs) -> Result<Vec<TaskSpec>, Error> {
     if files.is_empty() && args.prompts.is_empty() && !io::stdin().is_terminal() {
         files.push(PathBuf::from("-"));
     }
-    Ok(input::read(&files, &args.prompts, &mut io::stdin().lock())?)
+    let listed = input::read(&files, &args.prompts, &mut io::stdin().lock())?;
+    let flags = task_flags(args);
+    let complete = |ListedTask { mut task, defaults }| {
+        task.options = task.options.or(&flags).or(&defaults);
+        task
+    };
+    Ok(listed.into_iter().map(complete).collect())
+}
+
+/// What the command line says of every task.
+fn task_flags(args: &RunArgs) -> TaskOptions {
+    TaskOptions {
+        agent: args.agent.clone(),
+        env: args.env.iter().cloned().collect(),
+        timeout_ms: args.timeout.map(milliseconds),
+        idle_timeout_ms: args.idle_timeout.map(milliseconds),
+        retry: args.retry,
+        verify: args.verify.clone(),
+        setup: (!args.setup.is_empty()).then(|| args.setup.clone()),
+        on_done: args.on_task_done.clone(),
+        max_turns: args.max_turns,
+        ..TaskOptions::default()
+    }
+}
+
+fn milliseconds(time: Duration) -> u64 {
+    u64::try_from(time.as_millis()).unwrap_or(u64::MAX)
 }
 
 /// Starts the session and says so.

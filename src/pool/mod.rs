@@ -9,7 +9,10 @@ use crate::session::{SessionOptions, SessionState, TaskState};
 
 /// Whether no agent starts any more: the session is to stop, has cost too much, or has ended.
 pub fn is_closed(state: &SessionState) -> bool {
-    state.stop_asked.is_some() || state.end.is_some() || state.limit_below(state.cost_usd).is_some()
+    state.stop_asked.is_some()
+        || state.end.is_some()
+        || state.halted.is_some()
+        || state.limit_below(state.cost_usd).is_some()
 }
 
 /// The indices of the pending tasks that may start now, in the order of the list.
@@ -25,10 +28,12 @@ pub fn ready(state: &SessionState, options: &SessionOptions) -> Vec<usize> {
     if is_closed(state) {
         return Vec::new();
     }
-    let busy = state
-        .tasks
-        .iter()
-        .filter(|t| !matches!(t.state, TaskState::Pending { .. } | TaskState::Settled { .. }));
+    let busy = state.tasks.iter().filter(|t| {
+        !matches!(
+            t.state,
+            TaskState::Pending { .. } | TaskState::Waiting { .. } | TaskState::Settled { .. }
+        )
+    });
     let free = options
         .max_parallel
         .map_or(usize::MAX, |most| most.saturating_sub(busy.count()));

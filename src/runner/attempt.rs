@@ -308,6 +308,11 @@ fn outcome(running: Running, output: &Output, request: &RunnerRequest) -> Attemp
         dropped_bytes: output.dropped(),
         killed_processes: running.killed,
         left_processes: running.left,
+        conversation_seen: false,
+        conversation_gone: false,
+        is_set_up: false,
+        steps: Vec::new(),
+        limit: None,
     }
 }
 

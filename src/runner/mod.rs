@@ -16,7 +16,7 @@ use std::thread::sleep;
 use std::time::Duration;
 
 pub use ending::{Ending, ask_to_end};
-pub use request::RunnerRequest;
+pub use request::{RunnerRequest, StepRequest};
 
 use crate::process::{ProcessIdentity, become_subreaper, take_handed};
 use crate::store::Shortage;

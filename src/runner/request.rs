@@ -7,6 +7,7 @@ use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
 use crate::store::path_json;
+use crate::task::SuccessBy;
 
 /// Everything a runner needs, so that it depends on no other file.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -35,6 +36,39 @@ pub struct RunnerRequest {
     pub grace_ms: u64,
     /// How much of its output is kept.
     pub max_output_bytes: u64,
+    /// Before everything else: unless it exits with 0 nothing is done.
+    #[serde(default)]
+    pub run_if: Option<StepRequest>,
+    /// Before the agent, one after the other.
+    #[serde(default)]
+    pub setup: Vec<StepRequest>,
+    /// After an agent that has succeeded.
+    #[serde(default)]
+    pub verify: Option<StepRequest>,
+    /// The longest that the agent may print nothing.
+    #[serde(default)]
+    pub idle_timeout_ms: Option<u64>,
+    /// By what its success is known.
+    #[serde(default)]
+    pub success: SuccessBy,
+    /// A file that it writes its progress to, line by line.
+    #[serde(default, with = "path_json::option")]
+    pub status_file: Option<PathBuf>,
+    /// Whether it runs on a terminal.
+    #[serde(default)]
+    pub pty: bool,
+    /// Where the ports are kept of which each attempt gets one of its own.
+    #[serde(default, with = "path_json::option")]
+    pub ports: Option<PathBuf>,
+}
+
+/// A shell command around the agent, in its directory and with its environment.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct StepRequest {
+    /// As the user wrote it.
+    pub command: String,
+    /// What it reads on standard input.
+    pub stdin: String,
 }
 
 impl RunnerRequest {

@@ -1,6 +1,7 @@
 //! What happened in a session: the records of the journal, plain data that can be read for ever.
 
 use std::collections::BTreeMap;
+use std::ops::Not;
 use std::path::PathBuf;
 
 use serde::{Deserialize, Serialize};
@@ -58,6 +59,9 @@ pub enum EventKind {
         conversation: Uuid,
         /// The runner's process.
         runner_pid: i32,
+        /// Whether that conversation was begun in an earlier attempt.
+        #[serde(default, skip_serializing_if = "Not::not")]
+        resumes: bool,
     },
     /// The agent and its descendants are gone.
     AttemptEnded {
@@ -73,6 +77,28 @@ pub enum EventKind {
         task: TaskId,
         /// What can be said of it.
         outcome: AttemptOutcome,
+    },
+    /// The attempt has failed, and another one is to be made after a while.
+    TaskWaits {
+        /// Which.
+        task: TaskId,
+        /// For how long, and what then.
+        wait: Wait,
+    },
+    /// That while is over.
+    TaskWaited {
+        /// Which.
+        task: TaskId,
+    },
+    /// The attempt has ended for a reason that is not the task's: the task waits for its turn again, and goes on then.
+    TaskPutBack {
+        /// Which.
+        task: TaskId,
+    },
+    /// No task starts any more before somebody goes on with the session; the session ends when nothing runs.
+    SessionHalted {
+        /// Why, in words; what to do is said too.
+        why: String,
     },
     /// A task that was settled without success is to be tried again, in the same worktree.
     TaskRetried {
@@ -139,6 +165,34 @@ pub enum EventKind {
         /// The cause, when it is not that all tasks are settled.
         error: Option<String>,
     },
+}
+
+/// The time between an attempt that failed and the next one.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Wait {
+    /// How long it is, in milliseconds: by a clock that does not jump.
+    pub delay_ms: u64,
+    /// When it is over by the clock, in Unix milliseconds: for a display, and for a supervisor that comes later.
+    pub until_ms: u64,
+    /// What went wrong, in words: the next attempt is told.
+    pub why: String,
+    /// What the next attempt begins with.
+    pub next: NextAttempt,
+    /// Whether it counts as one of the task's retries.
+    pub counts: bool,
+}
+
+/// What an attempt begins with.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum NextAttempt {
+    /// A new conversation, in the worktree as it is.
+    #[default]
+    Anew,
+    /// The conversation of the last attempt, in the worktree as it is.
+    Resume,
+    /// A new conversation, and the worktree as it was at the base.
+    FromBase,
 }
 
 /// How a session ended.

@@ -13,7 +13,8 @@ use super::{
 use crate::git::{Base, Changes, Identity, Place};
 use crate::process::ProcessIdentity;
 use crate::task::{
-    AgentEnd, AgentKind, AgentSpec, AttemptOutcome, FailureReason, Outcome, Permissions, TaskId, TaskSpec, Verdict,
+    AgentEnd, AgentKind, AgentSpec, AttemptOutcome, FailureReason, Outcome, Permissions, TaskId, TaskOptions, TaskSpec,
+    Verdict,
 };
 
 /// When a session of a test was made, in Unix milliseconds.
@@ -44,7 +45,10 @@ pub fn spec(ids: &[&str]) -> SessionSpec {
                 configured: true,
             },
         }),
+        other_agents: Vec::new(),
         agent: AgentSpec {
+            name: "claude".into(),
+            command: None,
             kind: AgentKind::Claude,
             program: "/bin/claude".into(),
             permissions: Permissions::Skip,
@@ -62,6 +66,14 @@ pub fn spec(ids: &[&str]) -> SessionSpec {
             min_free_disk_bytes: 0,
             min_free_memory_bytes: 0,
             agents_of_all: None,
+            fail_fast: false,
+            retry_delay_ms: 5_000,
+            retry_fresh: false,
+            stagger_ms: 0,
+            copy: Vec::new(),
+            link: Vec::new(),
+            on_done: None,
+            log_dir: None,
         },
         tasks: ids.iter().map(|id| task(id)).collect(),
         places: ids.iter().map(|id| place(id)).collect(),
@@ -73,6 +85,7 @@ fn task(id: &str) -> TaskSpec {
         id: task_id(id),
         title: format!("Do {id}"),
         prompt: format!("Please do {id}"),
+        options: TaskOptions::default(),
     }
 }
 
@@ -146,6 +159,7 @@ pub fn started(id: &str, number: u32) -> EventKind {
         attempt: Uuid::from_u128(u128::from(number)),
         conversation: Uuid::from_u128(100 + u128::from(number)),
         runner_pid: 70,
+        resumes: false,
     }
 }
 
@@ -219,6 +233,11 @@ pub fn good_attempt() -> AttemptOutcome {
         dropped_bytes: 0,
         killed_processes: 0,
         left_processes: Vec::new(),
+        conversation_seen: true,
+        conversation_gone: false,
+        is_set_up: true,
+        steps: Vec::new(),
+        limit: None,
     }
 }
 

@@ -13,13 +13,13 @@ mod state;
 mod status;
 mod transition;
 
-pub use event::{Event, EventKind, KEPT_ON_REQUEST, SessionEnd, Settlement, WorktreeIntent};
+pub use event::{Event, EventKind, KEPT_ON_REQUEST, NextAttempt, SessionEnd, Settlement, Wait, WorktreeIntent};
 pub use files::{
     Follower, NewSession, Recorded, SessionError, Stored, all, create, find, ids, is_held, read_json, recorded, stored,
 };
 pub use spec::{
     Places, RepositorySpec, SessionOptions, SessionSpec, Site, TaskPlace, USUAL_FREE_DISK, USUAL_FREE_MEMORY,
-    USUAL_OUTPUT, USUAL_SNAPSHOT_EVERY_MS, is_above,
+    USUAL_OUTPUT, USUAL_RETRY_DELAY_MS, USUAL_SNAPSHOT_EVERY_MS, is_above,
 };
 pub use state::{Attempt, SessionState, TaskRecord, TaskState, WorktreeFate};
 pub use status::{OverallStatus, StatusDocument, Supervisor, TaskStatus, TaskStatusName, document};

@@ -27,6 +27,9 @@ pub struct SessionSpec {
     pub repository: Option<RepositorySpec>,
     /// The agent.
     pub agent: AgentSpec,
+    /// Others that tasks name.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub other_agents: Vec<AgentSpec>,
     /// Limits and what to keep.
     pub options: SessionOptions,
     /// The tasks in the user's order.
@@ -110,6 +113,37 @@ pub struct SessionOptions {
     /// How many agents the user wants at once on this machine, in all sessions together; none is no limit.
     #[serde(default)]
     pub agents_of_all: Option<Places>,
+    /// Whether the session stops with the first task that fails.
+    #[serde(default)]
+    pub fail_fast: bool,
+    /// How long the first retry waits; each further one twice as long.
+    #[serde(default = "usual_retry_delay")]
+    pub retry_delay_ms: u64,
+    /// Whether each retry starts from the base again.
+    #[serde(default)]
+    pub retry_fresh: bool,
+    /// At least so long between the starts of two agents.
+    #[serde(default)]
+    pub stagger_ms: u64,
+    /// Files of the main checkout that each worktree gets a copy of: patterns as in `.gitignore`.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub copy: Vec<String>,
+    /// Files and directories of the main checkout that each worktree gets a link to.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub link: Vec<String>,
+    /// A shell command that is run when the session has ended.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub on_done: Option<String>,
+    /// Where a copy of the log of each attempt goes, absolute.
+    #[serde(default, with = "path_json::option", skip_serializing_if = "Option::is_none")]
+    pub log_dir: Option<PathBuf>,
+}
+
+/// How long the first retry waits, in milliseconds, when the user does not say.
+pub const USUAL_RETRY_DELAY_MS: u64 = 5_000;
+
+fn usual_retry_delay() -> u64 {
+    USUAL_RETRY_DELAY_MS
 }
 
 /// Places for agents, which the sessions of a user share: a file each, locked by the runner that has it.
@@ -132,6 +166,22 @@ pub fn is_above(max_cost_usd: Option<f64>, cost_usd: Option<f64>) -> bool {
 }
 
 impl SessionSpec {
+    /// The agent that works on the task with this index, with the task's own model and arguments.
+    pub fn agent_of(&self, index: usize) -> AgentSpec {
+        let options = &self.tasks[index].options;
+        let named = options.agent.as_ref();
+        let named = named.and_then(|name| self.other_agents.iter().find(|agent| agent.name == *name));
+        let mut agent = named.unwrap_or(&self.agent).clone();
+        agent.model = options.model.clone().or(agent.model);
+        agent.args.extend(options.agent_args.iter().cloned());
+        agent
+    }
+
+    /// The longest that an attempt at the task with this index may run, in milliseconds.
+    pub fn timeout_ms(&self, index: usize) -> Option<u64> {
+        self.tasks[index].options.timeout_ms.or(self.options.timeout_ms)
+    }
+
     /// The place of the task with this index in the list.
     pub fn place(&self, index: usize) -> Option<&TaskPlace> {
         self.places.get(index)

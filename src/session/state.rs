@@ -5,7 +5,7 @@ use std::path::PathBuf;
 
 use uuid::Uuid;
 
-use super::{SessionEnd, SessionSpec, Settlement, Site, is_above};
+use super::{NextAttempt, SessionEnd, SessionSpec, Settlement, Site, Wait, is_above};
 use crate::process::ProcessIdentity;
 use crate::task::{AttemptOutcome, Outcome, TaskId, counted_cost};
 
@@ -22,6 +22,8 @@ pub struct SessionState {
     pub stop_asked: Option<bool>,
     /// How and when it ended, and the cause.
     pub end: Option<(SessionEnd, u64, Option<String>)>,
+    /// Why no task starts any more before somebody goes on with the session.
+    pub halted: Option<String>,
     /// What is waited for before another task starts, in words.
     pub waiting_for: Option<String>,
     /// The cost, in US dollars, above which no more tasks are started; none is no limit.
@@ -57,6 +59,16 @@ pub struct TaskRecord {
     pub settled_ms: Option<u64>,
     /// Whether somebody asked for it to be stopped, and if so whether without grace.
     pub stop_asked: Option<bool>,
+    /// How many of its attempts count as retries.
+    pub retries: u32,
+    /// What the next attempt begins with.
+    pub next: NextAttempt,
+    /// What went wrong in the last attempt, for the next one.
+    pub went_wrong: Option<String>,
+    /// The conversation of the last attempt.
+    pub conversation: Option<Uuid>,
+    /// Whether its worktree was set up by the commands for that.
+    pub is_set_up: bool,
     /// About this task.
     pub warnings: Vec<String>,
 }
@@ -87,6 +99,15 @@ pub enum TaskState {
         site: Option<Site>,
         /// How the attempt ended.
         outcome: AttemptOutcome,
+    },
+    /// Waits for the time of another attempt.
+    Waiting {
+        /// Where.
+        site: Option<Site>,
+        /// How the last attempt ended.
+        outcome: AttemptOutcome,
+        /// For how long.
+        wait: Wait,
     },
     /// Done with.
     Settled {
@@ -146,6 +167,11 @@ impl SessionState {
             unattended_ms: 0,
             settled_ms: None,
             stop_asked: None,
+            retries: 0,
+            next: NextAttempt::default(),
+            went_wrong: None,
+            conversation: None,
+            is_set_up: false,
             warnings: Vec::new(),
         };
         Self {
@@ -154,6 +180,7 @@ impl SessionState {
             started_ms: None,
             stop_asked: None,
             end: None,
+            halted: None,
             waiting_for: None,
             max_cost_usd: spec.options.max_cost_usd,
             cost_usd: None,
@@ -226,6 +253,7 @@ impl TaskRecord {
             | TaskState::Preparing { site }
             | TaskState::Running { site, .. }
             | TaskState::Settling { site, .. }
+            | TaskState::Waiting { site, .. }
             | TaskState::Settled { site, .. } => site.as_ref(),
         }
     }
@@ -233,7 +261,7 @@ impl TaskRecord {
     /// How its last attempt ended, once it did.
     pub fn attempt_outcome(&self) -> Option<&AttemptOutcome> {
         match &self.state {
-            TaskState::Settling { outcome, .. } => Some(outcome),
+            TaskState::Settling { outcome, .. } | TaskState::Waiting { outcome, .. } => Some(outcome),
             TaskState::Settled { outcome, .. } => outcome.as_ref(),
             _ => None,
         }

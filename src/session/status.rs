@@ -220,7 +220,7 @@ fn task_status(task_num: usize, task: &TaskSpec, record: &TaskRecord, now: u64, 
         transaction_id: task.id.to_string(),
         title: task.title.clone(),
         status: match record.state {
-            TaskState::Pending { .. } => TaskStatusName::Pending,
+            TaskState::Pending { .. } | TaskState::Waiting { .. } => TaskStatusName::Pending,
             TaskState::Settled { .. } => TaskStatusName::Completed,
             _ => TaskStatusName::Running,
         },

@@ -5,7 +5,8 @@
 use std::mem::replace;
 
 use super::{
-    Attempt, Event, EventKind, SessionState, Settlement, Site, TaskRecord, TaskState, WorktreeFate, WorktreeIntent,
+    Attempt, Event, EventKind, NextAttempt, SessionState, Settlement, Site, TaskRecord, TaskState, WorktreeFate,
+    WorktreeIntent,
 };
 use crate::task::{Outcome, TaskId};
 
@@ -47,12 +48,14 @@ fn change(state: &mut SessionState, event: &Event) -> Result<(), IllegalMove> {
             state.started_ms.get_or_insert(at);
             state.end = None;
             state.stop_asked = None;
+            state.halted = None;
             state.waiting_for = None;
             return Ok(());
         }
         _ if state.end.is_some() => return Err(IllegalMove::AfterTheEnd),
         EventKind::StopAsked { now } => state.stop_asked = Some(state.stop_asked.unwrap_or(false) || *now),
         EventKind::SessionEnded { end, error } => state.end = Some((*end, at, error.clone())),
+        EventKind::SessionHalted { why } => state.halted = Some(why.clone()),
         EventKind::CostLimitSet { max_cost_usd } => state.max_cost_usd = Some(*max_cost_usd),
         EventKind::Waiting { why } => state.waiting_for.clone_from(why),
         EventKind::Warned { task: None, text } => state.warnings.push(text.clone()),
@@ -66,6 +69,9 @@ fn change(state: &mut SessionState, event: &Event) -> Result<(), IllegalMove> {
         | EventKind::AttemptStarted { task: id, .. }
         | EventKind::AttemptEnded { task: id, .. }
         | EventKind::AttemptLost { task: id, .. }
+        | EventKind::TaskWaits { task: id, .. }
+        | EventKind::TaskWaited { task: id }
+        | EventKind::TaskPutBack { task: id }
         | EventKind::TaskRetried { task: id }
         | EventKind::TaskSettled { task: id, .. }
         | EventKind::WorktreeRemoved { task: id, .. }
@@ -119,53 +125,25 @@ fn moved(before: &TaskState, record: &mut TaskRecord, event: &EventKind, at: u64
             TaskState::Preparing { site: site.clone() }
         }
         (TaskState::Preparing { site }, EventKind::TaskReleased { .. }) => pending(record, site),
-        (
-            TaskState::Preparing { site },
-            EventKind::AttemptStarted {
-                number,
-                attempt,
-                conversation,
-                runner_pid,
-                ..
-            },
-        ) if *number == record.attempts + 1 => {
-            record.attempts = *number;
-            TaskState::Running {
-                site: site.clone(),
-                attempt: Attempt {
-                    number: *number,
-                    id: *attempt,
-                    conversation: *conversation,
-                    runner_pid: *runner_pid,
-                    started_ms: at,
-                },
-            }
-        }
-        (TaskState::Running { site, attempt }, EventKind::AttemptEnded { outcome, .. }) => {
-            let ended = attempt.started_ms.saturating_add(outcome.duration_ms);
-            record.unattended_ms = record.unattended_ms.min(at.saturating_sub(ended));
-            record.attempts_ms = record.attempts_ms.saturating_add(outcome.duration_ms);
-            TaskState::Settling {
-                site: site.clone(),
-                outcome: outcome.clone(),
-            }
-        }
-        (TaskState::Running { site, .. }, EventKind::AttemptLost { outcome, .. }) => {
-            record.attempts_ms = record.attempts_ms.saturating_add(outcome.duration_ms);
-            pending(record, site)
-        }
         (TaskState::Settled { site, settlement, .. }, EventKind::TaskRetried { .. })
             if settlement.outcome != Outcome::Succeeded =>
         {
             record.settled_ms = None;
             record.stop_asked = None;
+            record.retries = 0;
+            record.next = NextAttempt::Anew;
+            record.went_wrong = None;
             pending(record, site)
         }
         (TaskState::Pending { .. }, EventKind::TaskSettled { settlement, .. }) if record.stop_asked.is_some() => {
             record.settled_ms = Some(at);
             settled(before, record.attempts, settlement)
         }
-        (TaskState::Preparing { .. } | TaskState::Settling { .. }, EventKind::TaskSettled { settlement, .. }) => {
+        // One that waits for another attempt has its work committed when there is to be none any more.
+        (
+            TaskState::Preparing { .. } | TaskState::Settling { .. } | TaskState::Waiting { .. },
+            EventKind::TaskSettled { settlement, .. },
+        ) => {
             record.settled_ms = Some(at);
             settled(before, record.attempts, settlement)
         }
@@ -189,6 +167,70 @@ fn moved(before: &TaskState, record: &mut TaskRecord, event: &EventKind, at: u64
             },
             EventKind::WorktreeKept { why, .. },
         ) => with_fate(before, WorktreeFate::Kept(why.clone())),
+        _ => return attempted(before, record, event, at),
+    })
+}
+
+/// The same for what happens to attempts and between them.
+fn attempted(before: &TaskState, record: &mut TaskRecord, event: &EventKind, at: u64) -> Option<TaskState> {
+    Some(match (before, event) {
+        (
+            TaskState::Preparing { site },
+            EventKind::AttemptStarted {
+                number,
+                attempt,
+                conversation,
+                runner_pid,
+                ..
+            },
+        ) if *number == record.attempts + 1 => {
+            record.attempts = *number;
+            record.conversation = Some(*conversation);
+            TaskState::Running {
+                site: site.clone(),
+                attempt: Attempt {
+                    number: *number,
+                    id: *attempt,
+                    conversation: *conversation,
+                    runner_pid: *runner_pid,
+                    started_ms: at,
+                },
+            }
+        }
+        (TaskState::Running { site, attempt }, EventKind::AttemptEnded { outcome, .. }) => {
+            let ended = attempt.started_ms.saturating_add(outcome.duration_ms);
+            record.unattended_ms = record.unattended_ms.min(at.saturating_sub(ended));
+            record.attempts_ms = record.attempts_ms.saturating_add(outcome.duration_ms);
+            record.is_set_up |= outcome.is_set_up;
+            TaskState::Settling {
+                site: site.clone(),
+                outcome: outcome.clone(),
+            }
+        }
+        (TaskState::Running { site, .. }, EventKind::AttemptLost { outcome, .. }) => {
+            record.attempts_ms = record.attempts_ms.saturating_add(outcome.duration_ms);
+            record.next = NextAttempt::Anew;
+            pending(record, site)
+        }
+        (TaskState::Settling { site, outcome }, EventKind::TaskWaits { wait, .. }) => {
+            record.next = wait.next;
+            record.went_wrong = Some(wait.why.clone());
+            record.retries += u32::from(wait.counts);
+            TaskState::Waiting {
+                site: site.clone(),
+                outcome: outcome.clone(),
+                wait: wait.clone(),
+            }
+        }
+        (TaskState::Settling { site, outcome }, EventKind::TaskPutBack { .. }) => {
+            record.next = match outcome.conversation_seen {
+                true => NextAttempt::Resume,
+                false => NextAttempt::Anew,
+            };
+            pending(record, site)
+        }
+        // It is in the middle of its work: its time goes on.
+        (TaskState::Waiting { site, .. }, EventKind::TaskWaited { .. }) => TaskState::Pending { site: site.clone() },
         _ => return None,
     })
 }
@@ -204,7 +246,9 @@ fn pending(record: &mut TaskRecord, site: &Option<Site>) -> TaskState {
 
 fn settled(before: &TaskState, attempts: u32, settlement: &Settlement) -> TaskState {
     let (site, outcome) = match before {
-        TaskState::Settling { site, outcome } => (site.clone(), Some(outcome.clone())),
+        TaskState::Settling { site, outcome } | TaskState::Waiting { site, outcome, .. } => {
+            (site.clone(), Some(outcome.clone()))
+        }
         // There was an attempt before: what it left is there still.
         TaskState::Pending { site } | TaskState::Preparing { site } if attempts > 0 => (site.clone(), None),
         // Its worktree could not be made, or was undone.
@@ -236,6 +280,7 @@ fn name(state: &TaskState) -> &'static str {
         TaskState::Preparing { .. } => "preparing",
         TaskState::Running { .. } => "running",
         TaskState::Settling { .. } => "settling",
+        TaskState::Waiting { .. } => "waiting",
         TaskState::Settled { .. } => "settled",
     }
 }
@@ -243,7 +288,12 @@ fn name(state: &TaskState) -> &'static str {
 fn target(event: &EventKind) -> &'static str {
     match event {
         EventKind::TaskPreparing { .. } => "preparing",
-        EventKind::TaskReleased { .. } | EventKind::AttemptLost { .. } | EventKind::TaskRetried { .. } => "pending",
+        EventKind::TaskReleased { .. }
+        | EventKind::AttemptLost { .. }
+        | EventKind::TaskWaited { .. }
+        | EventKind::TaskPutBack { .. }
+        | EventKind::TaskRetried { .. } => "pending",
+        EventKind::TaskWaits { .. } => "waiting",
         EventKind::AttemptStarted { .. } => "running",
         EventKind::AttemptEnded { .. } => "settling",
         EventKind::TaskSettled { .. } => "settled",
@@ -253,6 +303,7 @@ fn target(event: &EventKind) -> &'static str {
         | EventKind::StopAsked { .. }
         | EventKind::TaskStopAsked { .. }
         | EventKind::CostLimitSet { .. }
+        | EventKind::SessionHalted { .. }
         | EventKind::Waiting { .. }
         | EventKind::Warned { .. }
         | EventKind::SessionEnded { .. } => "anything by that",

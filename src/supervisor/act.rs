@@ -357,6 +357,7 @@ impl Shared {
         let kept = settled.keep.or_else(|| match settlement.outcome {
             Outcome::Failed => Some("the task failed".into()),
             Outcome::Stopped => Some("the task was stopped".into()),
+            Outcome::Skipped => None,
             Outcome::Succeeded => self.spec.options.keep_worktrees.then(|| KEPT_ON_REQUEST.into()),
         });
         settlement.head = Some(settled.head.to_string());
@@ -392,6 +393,7 @@ fn came_to(verdict: &Verdict) -> (Outcome, Option<FailureReason>, Option<String>
     match verdict {
         Verdict::Succeeded => (Outcome::Succeeded, None, None),
         Verdict::Failed { reason, error } => (Outcome::Failed, Some(*reason), Some(error.clone())),
+        Verdict::Skipped { error } => (Outcome::Skipped, Some(FailureReason::Condition), Some(error.clone())),
         Verdict::Stopped => (Outcome::Stopped, None, Some("stopped on request".into())),
     }
 }

@@ -133,6 +133,7 @@ pub(super) fn decide(spec: &SessionSpec, state: &SessionState, input: Input) -> 
                 attempt: attempt.id,
                 conversation: attempt.conversation,
                 runner_pid: attempt.runner_pid,
+                resumes: false,
             };
             (vec![started], vec![Action::Go { task }])
         }

@@ -15,7 +15,7 @@ pub(super) enum Found {
     /// Its runner holds its lock.
     Lives,
     /// Its runner has written down how it ended.
-    Ended(AttemptOutcome),
+    Ended(Box<AttemptOutcome>),
     /// Neither; processes of it may be left.
     Lost,
     /// Neither, and the machine was started anew since: whatever has a pid of it now is somebody else.
@@ -36,7 +36,10 @@ pub(super) fn recover(
             // Of its runner, if it had one, nobody has heard: it has not had the word, and never will.
             TaskState::Preparing { .. } => actions.push(Action::Release { task }),
             TaskState::Running { attempt, .. } => match found(task, attempt) {
-                Found::Ended(outcome) => inputs.push(Input::AttemptEnded { task, outcome }),
+                Found::Ended(outcome) => inputs.push(Input::AttemptEnded {
+                    task,
+                    outcome: *outcome,
+                }),
                 Found::Lives | Found::Lost => actions.push(Action::TakeOver { task, search: true }),
                 Found::LostWithTheMachine => actions.push(Action::TakeOver { task, search: false }),
             },
@@ -45,7 +48,7 @@ pub(super) fn recover(
                 worktree: WorktreeFate::Removing,
                 ..
             } => actions.push(Action::Remove { task }),
-            TaskState::Pending { .. } | TaskState::Settled { .. } => {}
+            TaskState::Pending { .. } | TaskState::Waiting { .. } | TaskState::Settled { .. } => {}
         }
         // Asked before the end, and perhaps not passed on.
         if let (TaskState::Running { .. }, Some(now)) = (&record.state, record.stop_asked) {
@@ -122,7 +125,7 @@ mod tests {
             (Found::Lives, "TakeOver { task: 0, search: true }"),
             (Found::Lost, "TakeOver { task: 0, search: true }"),
             (Found::LostWithTheMachine, "TakeOver { task: 0, search: false }"),
-            (Found::Ended(good_attempt()), "ended Exited { code: 0 }"),
+            (Found::Ended(Box::new(good_attempt())), "ended Exited { code: 0 }"),
         ] {
             assert_eq!(of(&running, &found), expected);
         }

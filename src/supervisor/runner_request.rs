@@ -9,17 +9,19 @@ use crate::agent::claude;
 use crate::git::LOCAL_VARIABLES;
 use crate::runner::RunnerRequest;
 use crate::session::{SessionSpec, Site};
+use crate::task::SuccessBy;
 
 /// The request for an attempt at the task with this index, which works at `site`; without one in the directory that
 /// `run` was called in. `attempt` marks its processes, `conversation` is the agent's.
 pub fn runner_request(
     spec: &SessionSpec,
-    task: usize,
+    index: usize,
     site: Option<&Site>,
     attempt: Uuid,
     conversation: Uuid,
 ) -> RunnerRequest {
-    let task = &spec.tasks[task];
+    let task = &spec.tasks[index];
+    let agent = spec.agent_of(index);
     let directory = site.map_or(&spec.directory, |s| &s.worktree);
     let mut environment = vec![
         ("PLEACH_SESSION".to_owned(), spec.session_id.to_string()),
@@ -40,8 +42,8 @@ pub fn runner_request(
     RunnerRequest {
         schema: 1,
         attempt,
-        program: spec.agent.program.clone(),
-        args: claude::arguments(&spec.agent, conversation, site.map(|s| s.branch.as_str())),
+        program: agent.program.clone(),
+        args: claude::arguments(&agent, conversation, site.map(|s| s.branch.as_str())),
         directory: directory.clone(),
         stdin: claude::standard_input(&task.prompt),
         environment,
@@ -50,8 +52,16 @@ pub fn runner_request(
             .chain(&["PLEACH_BRANCH", "PLEACH_BASE"])
             .map(|&v| v.to_owned())
             .collect(),
-        timeout_ms: spec.options.timeout_ms,
+        timeout_ms: spec.timeout_ms(index),
         grace_ms: spec.options.grace_ms,
         max_output_bytes: spec.options.max_output_bytes,
+        run_if: None,
+        setup: Vec::new(),
+        verify: None,
+        idle_timeout_ms: spec.tasks[index].options.idle_timeout_ms,
+        success: SuccessBy::Output,
+        status_file: None,
+        pty: false,
+        ports: None,
     }
 }

@@ -29,7 +29,7 @@ pub(super) fn look(paths: &AttemptPaths, before: Option<&ProcessIdentity>) -> Fo
         return Found::Lives;
     }
     match outcome(paths) {
-        Ok(Some(outcome)) => return Found::Ended(outcome),
+        Ok(Some(outcome)) => return Found::Ended(Box::new(outcome)),
         Ok(None) => {}
         // It is read again where that can wait.
         Err(_) => return Found::Lives,

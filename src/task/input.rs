@@ -12,6 +12,7 @@ use std::path::{Path, PathBuf};
 
 use serde::{Deserialize, Serialize};
 
+use crate::task::TaskOptions;
 use crate::task::id::TaskId;
 use crate::task::json::{self, Entry};
 use crate::task::title::{clean_title, is_blank, is_hidden, quoted, title_of};
@@ -24,7 +25,7 @@ pub(crate) use problem::{Fault, Kind, Position, Problem};
 const LARGEST: u64 = 64 * 1024 * 1024;
 
 /// One task as the user wrote it, with an id and a title if they gave none.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct TaskSpec {
     /// Names the task; unlike every other of its list, also when case is ignored.
     pub id: TaskId,
@@ -32,10 +33,22 @@ pub struct TaskSpec {
     pub title: String,
     /// What the agent shall do, exactly as given; something in it can be seen.
     pub prompt: String,
+    /// Everything else.
+    #[serde(default, skip_serializing_if = "TaskOptions::is_empty")]
+    pub options: TaskOptions,
+}
+
+/// A task as it is written, and the defaults of the list it stands in.
+#[derive(Clone, Debug, PartialEq)]
+pub struct ListedTask {
+    /// With what its own entry says.
+    pub task: TaskSpec,
+    /// What its list says of all its tasks: weaker than the command line.
+    pub defaults: TaskOptions,
 }
 
 /// Reads the tasks of all `files` (`-` is `stdin`) and adds one for each of `prompts`. The list is never empty.
-pub fn read(files: &[PathBuf], prompts: &[String], stdin: &mut dyn Read) -> Result<Vec<TaskSpec>, InputError> {
+pub fn read(files: &[PathBuf], prompts: &[String], stdin: &mut dyn Read) -> Result<Vec<ListedTask>, InputError> {
     let mut tasks = Vec::new();
     let mut taken = HashMap::new();
     let mut stdin = Some(stdin);
@@ -50,7 +63,10 @@ pub fn read(files: &[PathBuf], prompts: &[String], stdin: &mut dyn Read) -> Resu
             .and_then(|text| json::parse(&text))
             .map_err(|fault| InputError::new(&source, fault))?;
         for (entry, number) in entries.into_iter().zip(1..) {
-            tasks.push(task_of(entry, number, &source, &mut taken)?);
+            tasks.push(ListedTask {
+                task: task_of(entry, number, &source, &mut taken)?,
+                defaults: TaskOptions::default(),
+            });
         }
     }
     for (prompt, number) in prompts.iter().zip(1..) {
@@ -58,10 +74,15 @@ pub fn read(files: &[PathBuf], prompts: &[String], stdin: &mut dyn Read) -> Resu
             let fault = Fault::whole(Problem::BlankPrompt);
             return Err(InputError::new(&Source::Prompt(number), fault));
         }
-        tasks.push(TaskSpec {
+        let task = TaskSpec {
             id: TaskId::fresh(),
             title: title_of(prompt),
             prompt: prompt.clone(),
+            options: TaskOptions::default(),
+        };
+        tasks.push(ListedTask {
+            task,
+            defaults: TaskOptions::default(),
         });
     }
     if tasks.is_empty() {
@@ -107,6 +128,7 @@ fn task_of(entry: Entry, number: usize, source: &Source, taken: &mut Taken) -> R
         id,
         title: title.unwrap_or_else(|| title_of(&entry.prompt)),
         prompt: entry.prompt,
+        options: TaskOptions::default(),
     })
 }
 
@@ -227,7 +249,7 @@ mod tests {
         files.insert(1, "-".into());
         let stdin = &mut &br#"{"prompts": ["from stdin"]}"#[..];
         let tasks = read(&files, &["\n  last\nline".into()], stdin).unwrap();
-        let titles: Vec<_> = tasks.iter().map(|task| task.title.as_str()).collect();
+        let titles: Vec<_> = tasks.iter().map(|listed| listed.task.title.as_str()).collect();
         assert_eq!(
             titles,
             [
@@ -242,9 +264,9 @@ mod tests {
                 "last",
             ]
         );
-        let ids: Vec<_> = tasks[3..5].iter().map(|task| task.id.as_str()).collect();
+        let ids: Vec<_> = tasks[3..5].iter().map(|listed| listed.task.id.as_str()).collect();
         assert_eq!(ids, ["login-rate-limit", "rename_util.2"]);
-        assert_eq!(tasks[8].prompt, "\n  last\nline", "a prompt is kept as it is");
+        assert_eq!(tasks[8].task.prompt, "\n  last\nline", "a prompt is kept as it is");
     }
 
     #[test]

@@ -8,11 +8,15 @@ pub mod id;
 pub mod input;
 mod json;
 mod live;
+mod options;
 mod outcome;
 pub mod title;
 
-pub use agent_spec::{AgentKind, AgentSpec, Permissions};
+pub use agent_spec::{AgentKind, AgentSpec, CommandSpec, Permissions, PromptBy, SuccessBy};
 pub use id::TaskId;
 pub use input::TaskSpec;
 pub use live::Live;
-pub use outcome::{AgentEnd, AttemptOutcome, FailureReason, Outcome, Verdict, counted_cost};
+pub use options::TaskOptions;
+pub use outcome::{
+    AgentEnd, AttemptOutcome, FailureReason, Outcome, StepKind, StepOutcome, UsageLimit, Verdict, counted_cost,
+};

@@ -1,5 +1,7 @@
 //! How an attempt ended: the runner writes it down, the supervisor settles by it, every display shows it.
 
+use std::ops::Not;
+
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
@@ -62,6 +64,22 @@ pub enum FailureReason {
     DeniedTools,
     /// It ran longer than allowed.
     TimeOut,
+    /// It printed nothing for longer than allowed.
+    IdleTimeOut,
+    /// The agent could not log in: nothing can be done before the user has.
+    Login,
+    /// The limit of what may be used was reached.
+    RateLimit,
+    /// A command that sets the worktree up failed; the agent never ran.
+    Setup,
+    /// The command that verifies the work failed.
+    Verify,
+    /// The branches of the tasks that it depends on conflict.
+    Conflict,
+    /// A task that it depends on did not succeed.
+    Dependency,
+    /// Its own condition does not hold, or that of a task that it depends on.
+    Condition,
     /// Its worktree could not be made.
     Provisioning,
     /// What it left could not be committed or pinned.
@@ -78,6 +96,14 @@ impl FailureReason {
             Self::AgentError => "agent_error",
             Self::DeniedTools => "denied_tools",
             Self::TimeOut => "time_out",
+            Self::IdleTimeOut => "idle_time_out",
+            Self::Login => "login",
+            Self::RateLimit => "rate_limit",
+            Self::Setup => "setup",
+            Self::Verify => "verify",
+            Self::Conflict => "conflict",
+            Self::Dependency => "dependency",
+            Self::Condition => "condition",
             Self::Provisioning => "provisioning",
             Self::Settling => "settling",
             Self::Lost => "lost",
@@ -100,6 +126,47 @@ pub enum Verdict {
     },
     /// It was ended on request.
     Stopped,
+    /// Its condition does not hold: the agent never ran.
+    Skipped {
+        /// In words, one line.
+        error: String,
+    },
+}
+
+/// A command that is run around the agent.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum StepKind {
+    /// Whether the task is done at all.
+    RunIf,
+    /// Before the agent, in a new worktree.
+    Setup,
+    /// After the agent.
+    Verify,
+}
+
+/// How such a command ended.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub struct StepOutcome {
+    /// What it was for.
+    pub kind: StepKind,
+    /// The command as the user wrote it.
+    pub command: String,
+    /// As a shell gives it; none when it could not be started.
+    pub exit_code: Option<i32>,
+    /// In milliseconds.
+    pub duration_ms: u64,
+    /// The end of what it printed; at most 4,000 characters.
+    pub output: String,
+}
+
+/// A limit of the service that an attempt came up against.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct UsageLimit {
+    /// In words, such as `429`, `overloaded` or `five_hour`.
+    pub what: String,
+    /// When it is over, in Unix milliseconds, if that was said.
+    pub resets_at_ms: Option<u64>,
 }
 
 /// The outcome of one attempt, as it stands in `outcome.json` and in the journal.
@@ -126,6 +193,21 @@ pub struct AttemptOutcome {
     pub killed_processes: usize,
     /// Processes that could not be killed.
     pub left_processes: Vec<i32>,
+    /// Whether the agent has said that its conversation is there: then it can be gone on with.
+    #[serde(default, skip_serializing_if = "Not::not")]
+    pub conversation_seen: bool,
+    /// Whether the agent was to go on with a conversation that is not there.
+    #[serde(default, skip_serializing_if = "Not::not")]
+    pub conversation_gone: bool,
+    /// Whether the commands that set the worktree up have all succeeded.
+    #[serde(default, skip_serializing_if = "Not::not")]
+    pub is_set_up: bool,
+    /// The commands that were run around the agent.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub steps: Vec<StepOutcome>,
+    /// The limit that it came up against, if that is why it failed.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub limit: Option<UsageLimit>,
 }
 
 impl AttemptOutcome {
@@ -145,6 +227,11 @@ impl AttemptOutcome {
             dropped_bytes: 0,
             killed_processes: 0,
             left_processes: Vec::new(),
+            conversation_seen: false,
+            conversation_gone: false,
+            is_set_up: false,
+            steps: Vec::new(),
+            limit: None,
         }
     }
 }
@@ -165,6 +252,8 @@ pub enum Outcome {
     Failed,
     /// It was ended on request.
     Stopped,
+    /// There was no reason to do it: a task that it depends on did not succeed, or its condition does not hold.
+    Skipped,
 }
 
 impl Outcome {
@@ -174,6 +263,7 @@ impl Outcome {
             Self::Succeeded => "succeeded",
             Self::Failed => "failed",
             Self::Stopped => "stopped",
+            Self::Skipped => "skipped",
         }
     }
 }

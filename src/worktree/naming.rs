@@ -147,6 +147,7 @@ mod tests {
             id: TaskId::parse(id).unwrap(),
             title: String::new(),
             prompt: String::new(),
+            options: crate::task::TaskOptions::default(),
         }
     }
 

@@ -121,6 +121,10 @@ fn name_of(kind: &EventKind) -> &'static str {
         EventKind::AttemptStarted { .. } => "attempt_started",
         EventKind::AttemptEnded { .. } => "attempt_ended",
         EventKind::AttemptLost { .. } => "attempt_lost",
+        EventKind::TaskWaits { .. } => "task_waits",
+        EventKind::TaskWaited { .. } => "task_waited",
+        EventKind::TaskPutBack { .. } => "task_put_back",
+        EventKind::SessionHalted { .. } => "session_halted",
         EventKind::TaskRetried { .. } => "task_retried",
         EventKind::TaskStopAsked { .. } => "task_stop_asked",
         EventKind::TaskSettled { .. } => "task_settled",
@@ -135,7 +139,7 @@ fn name_of(kind: &EventKind) -> &'static str {
 }
 
 /// How many kinds there are.
-const KINDS: usize = 16;
+const KINDS: usize = 20;
 
 #[test]
 fn a_journal_with_every_kind_of_event_is_read_and_loses_nothing() {

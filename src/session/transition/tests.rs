@@ -76,6 +76,7 @@ fn name_of(record: &TaskRecord) -> &'static str {
         TaskState::Preparing { .. } => "preparing",
         TaskState::Running { .. } => "running",
         TaskState::Settling { .. } => "settling",
+        TaskState::Waiting { .. } => "waiting",
         TaskState::Settled { worktree, .. } => match worktree {
             WorktreeFate::None => "gone",
             WorktreeFate::Removing => "removing",

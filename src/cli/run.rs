@@ -1,0 +1,153 @@
+//! The options of `pleach run`.
+
+use std::path::PathBuf;
+use std::time::Duration;
+
+use clap::{Args, ValueEnum};
+
+use super::values::{
+    Parallel, parse_cost, parse_duration, parse_parallel, parse_size, parse_time_limit, parse_variable,
+};
+
+/// What a task file is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub enum Format {
+    /// `{"prompts": [...]}`
+    Json,
+    /// A prompt a line.
+    Text,
+    /// Instructions, or a specification with a plan of who does what.
+    Markdown,
+}
+
+/// `pleach run`
+#[derive(Debug, Default, Args)]
+#[command(
+    after_help = "With PLEACH_MAX_AGENTS=N no more than N agents run at once in all sessions on this machine \
+that were started so."
+)]
+pub struct RunArgs {
+    /// Task files: JSON, text (a prompt a line) or Markdown (a task a file); - for standard input
+    #[arg(value_name = "FILE")]
+    pub files: Vec<PathBuf>,
+    /// A task, given here (can be repeated)
+    #[arg(short, long = "prompt", value_name = "PROMPT", allow_hyphen_values = true)]
+    pub prompts: Vec<String>,
+    /// What the task files are [default: by their names; standard input is JSON]
+    #[arg(long, value_enum)]
+    pub format: Option<Format>,
+    /// Stay until the session has ended; exit 1 unless every task succeeded
+    #[arg(long)]
+    pub sync: bool,
+    /// How many agents at once: a number, auto (by cores and free memory) or unlimited [env: MAX_CLAUDE_WORKERS]
+    #[arg(long, value_name = "N", value_parser = parse_parallel)]
+    pub max_parallel: Option<Parallel>,
+    /// End an agent that runs longer (such as 90s, 10m, 2h) [default: none]
+    #[arg(long, value_name = "TIME", value_parser = parse_time_limit)]
+    pub timeout: Option<Duration>,
+    /// End an agent that prints nothing for so long [default: none]
+    #[arg(long, value_name = "TIME", value_parser = parse_time_limit)]
+    pub idle_timeout: Option<Duration>,
+    /// Try a task that failed so many more times, in the same conversation and worktree
+    #[arg(long, value_name = "N")]
+    pub retry: Option<u32>,
+    /// How long the first retry waits; each further one twice as long, up to 5m [default: 5s]
+    #[arg(long, value_name = "TIME", value_parser = parse_duration)]
+    pub retry_delay: Option<Duration>,
+    /// Start each retry from the base again; the earlier work is kept
+    #[arg(long)]
+    pub retry_fresh: bool,
+    /// Run COMMAND in the worktree after the agent; unless it exits with 0 the attempt has failed
+    #[arg(long, value_name = "COMMAND")]
+    pub verify: Option<String>,
+    /// Run COMMAND in each new worktree before the agent (can be repeated)
+    #[arg(long, value_name = "COMMAND")]
+    pub setup: Vec<String>,
+    /// Start the other tasks although one failed (the default)
+    #[arg(long, conflicts_with = "fail_fast")]
+    pub keep_going: bool,
+    /// Stop the session with the first task that fails
+    #[arg(long)]
+    pub fail_fast: bool,
+    /// At least so long between the starts of two agents
+    #[arg(long, value_name = "TIME", value_parser = parse_duration)]
+    pub stagger: Option<Duration>,
+    /// Time between asking an agent to end and killing it
+    #[arg(long, value_name = "TIME", value_parser = parse_duration, default_value = "10s")]
+    pub grace: Option<Duration>,
+    /// Start no more tasks once the session has cost more than this, in US dollars [default: no limit]
+    #[arg(long, value_name = "USD", value_parser = parse_cost)]
+    pub max_cost: Option<f64>,
+    /// The most turns of the model in an attempt
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..))]
+    pub max_turns: Option<u32>,
+    /// How much output of a task is kept (such as 512K, 64M, 1G)
+    #[arg(long, value_name = "SIZE", value_parser = parse_size, default_value = "64M")]
+    pub max_output: Option<u64>,
+    /// How often the work of running agents is kept, uncommitted changes too; 0 is never
+    #[arg(long, value_name = "TIME", value_parser = parse_duration, default_value = "5m")]
+    pub snapshot_every: Option<Duration>,
+    /// Start no task while less disk is free [env: PLEACH_MIN_FREE_DISK] [default: 1G]
+    #[arg(long, value_name = "SIZE", value_parser = parse_size)]
+    pub min_free_disk: Option<u64>,
+    /// Start no task while less memory is available [env: PLEACH_MIN_FREE_MEMORY] [default: 512M]
+    #[arg(long, value_name = "SIZE", value_parser = parse_size)]
+    pub min_free_memory: Option<u64>,
+    /// Show what would be started, where and with which command, and start nothing
+    #[arg(long)]
+    pub dry_run: bool,
+    /// Print what --dry-run shows as JSON
+    #[arg(long, requires = "dry_run")]
+    pub json: bool,
+    /// Keep the worktrees of succeeded tasks too
+    #[arg(long)]
+    pub keep_worktrees: bool,
+    /// Give each task a worktree and a branch of its own (the default)
+    #[arg(long, conflicts_with = "no_worktree")]
+    pub worktree: bool,
+    /// Run all agents in the current directory, and commit nothing
+    #[arg(long, conflicts_with_all = ["worktree_dir", "keep_worktrees"])]
+    pub no_worktree: bool,
+    /// Make the worktrees in DIR instead of ../<repository>.pleach
+    #[arg(long, value_name = "DIR")]
+    pub worktree_dir: Option<PathBuf>,
+    /// The program of Claude Code [env: CLAUDE_CLI_PATH] [default: claude in PATH]
+    #[arg(long, value_name = "PATH")]
+    pub claude: Option<PathBuf>,
+    /// Give agents the permissions of MODE instead of skipping the checks
+    #[arg(long, value_name = "MODE")]
+    pub permission_mode: Option<String>,
+    /// The model
+    #[arg(long)]
+    pub model: Option<String>,
+    /// Pass ARG on to the agent (can be repeated)
+    #[arg(long = "agent-arg", value_name = "ARG", allow_hyphen_values = true)]
+    pub agent_args: Vec<String>,
+    /// The agent: claude, scripted (follows directives in its prompt), or one of the configuration [default: claude]
+    #[arg(long, value_name = "NAME")]
+    pub agent: Option<String>,
+    /// Set a variable for agents and the commands around them (can be repeated)
+    #[arg(long, value_name = "NAME=VALUE", value_parser = parse_variable)]
+    pub env: Vec<(String, String)>,
+    /// Write the answer of each task to DIR
+    #[arg(long, value_name = "DIR")]
+    pub output_dir: Option<PathBuf>,
+    /// Write the answer of the only task to FILE
+    #[arg(long, value_name = "FILE", conflicts_with = "output_dir")]
+    pub output_file: Option<PathBuf>,
+    /// Run COMMAND when the session has ended
+    #[arg(long, value_name = "COMMAND")]
+    pub on_done: Option<String>,
+    /// Run COMMAND when a task is settled, with its answer on standard input
+    #[arg(long, value_name = "COMMAND")]
+    pub on_task_done: Option<String>,
+    /// Copy the log of each attempt to DIR, as TASK.ATTEMPT.log
+    #[arg(long, value_name = "DIR")]
+    pub log_dir: Option<PathBuf>,
+    /// Say more about what is done
+    #[arg(long)]
+    pub verbose: bool,
+    /// Approve what the repository's configuration runs
+    #[arg(short, long)]
+    pub yes: bool,
+}
