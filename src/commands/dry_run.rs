@@ -1,5 +1,8 @@
 //! `pleach run --dry-run`: all that `run` checks, and what it would start. Nothing is made.
 
+use std::collections::BTreeMap;
+use std::path::Path;
+
 use uuid::Uuid;
 
 use super::output;
@@ -7,11 +10,13 @@ use super::preflight::Prepared;
 use crate::error::{Error, exit};
 use crate::report::{self, DryRun, DryTask};
 use crate::session::SessionSpec;
-use crate::supervisor::{runner_request, would_wait};
+use crate::store::paths::SessionPaths;
+use crate::supervisor::{Beginning, runner_request, would_wait};
 
 /// Shows it. `dirty` is the warning about the checkout, if there is one.
 pub(super) fn show(prepared: &Prepared, dirty: Option<String>, as_json: bool) -> Result<u8, Error> {
-    let document = dry_run(&prepared.spec);
+    let session = SessionPaths::of(&prepared.results, prepared.spec.session_id);
+    let document = dry_run(&prepared.spec, session.dir());
     if as_json {
         report::json(&document).map_err(output)?;
     } else {
@@ -26,10 +31,20 @@ pub(super) fn show(prepared: &Prepared, dirty: Option<String>, as_json: bool) ->
     Ok(exit::DONE)
 }
 
-fn dry_run(spec: &SessionSpec) -> DryRun {
+fn dry_run(spec: &SessionSpec, session: &Path) -> DryRun {
     let task = |index: usize| {
         let site = spec.site(index);
-        let request = runner_request(spec, index, site.as_ref(), Uuid::new_v4(), Uuid::new_v4());
+        let begins = Beginning {
+            site: site.as_ref(),
+            session,
+            attempt: Uuid::new_v4(),
+            conversation: Uuid::new_v4(),
+            resumes: false,
+            went_wrong: None,
+            sets_up: true,
+            answers: &BTreeMap::new(),
+        };
+        let request = runner_request(spec, index, &begins);
         let (branch, worktree) = site.map(|s| (s.branch, s.worktree)).unzip();
         let about = &spec.tasks[index];
         DryTask {

@@ -1,6 +1,6 @@
 //! Carries out what was decided, each thing beside the loop, and reports back through its channel.
 
-use std::collections::HashMap;
+use std::collections::{BTreeMap, HashMap};
 use std::fs;
 use std::io::{Write, stderr};
 use std::sync::{Arc, Mutex};
@@ -13,7 +13,7 @@ use super::attempt::{self, Word};
 use super::decide::{Action, Input, NewAttempt, NoWorktree, Short};
 use super::files::Files;
 use super::keeping::Keeping;
-use super::runner_request::runner_request;
+use super::runner_request::{Beginning, runner_request};
 use super::takeover::{self, Ended};
 use crate::clean;
 use crate::git;
@@ -259,7 +259,17 @@ impl Shared {
             conversation: Uuid::new_v4(),
             runner_pid: 0,
         };
-        let request = runner_request(&self.spec, task, record.site(), attempt.id, attempt.conversation);
+        let begins = Beginning {
+            site: record.site(),
+            session: self.paths.dir(),
+            attempt: attempt.id,
+            conversation: attempt.conversation,
+            resumes: false,
+            went_wrong: record.went_wrong.as_deref(),
+            sets_up: !record.is_set_up,
+            answers: &BTreeMap::new(),
+        };
+        let request = runner_request(&self.spec, task, &begins);
         let started = match self.publish_log(&record, &paths) {
             Ok(()) => attempt::start(&paths, &request, attempt, place).await,
             Err(e) => Err(e.into()),

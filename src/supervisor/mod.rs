@@ -37,7 +37,7 @@ pub use gate::would_wait;
 pub use launch::{AGAIN, COMMAND, LaunchError, launch};
 pub use places::check as check_places;
 pub use request::{GoOn, Stop, ask_to_go_on, ask_to_stop, left_behind};
-pub use runner_request::runner_request;
+pub use runner_request::{Beginning, runner_request};
 
 use act::Hands;
 use decide::{Action, Input, decide, finish, go_on, never_started, schedule, stop_before};

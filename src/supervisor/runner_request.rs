@@ -3,23 +3,45 @@
 //! The one place where that is decided. The supervisor sends it to the runner of an attempt, and `run --dry-run` shows
 //! it: so what is shown is what would run. Pure.
 
+use std::collections::BTreeMap;
+use std::path::Path;
+
 use uuid::Uuid;
 
 use crate::agent::claude;
 use crate::git::LOCAL_VARIABLES;
 use crate::runner::RunnerRequest;
 use crate::session::{SessionSpec, Site};
-use crate::task::SuccessBy;
+use crate::task::{SuccessBy, TaskId};
 
-/// The request for an attempt at the task with this index, which works at `site`; without one in the directory that
-/// `run` was called in. `attempt` marks its processes, `conversation` is the agent's.
-pub fn runner_request(
-    spec: &SessionSpec,
-    index: usize,
-    site: Option<&Site>,
-    attempt: Uuid,
-    conversation: Uuid,
-) -> RunnerRequest {
+/// What an attempt begins with, besides what the user has written.
+pub struct Beginning<'a> {
+    /// Where it works; without a site in the directory that `run` was called in.
+    pub site: Option<&'a Site>,
+    /// The directory of the session.
+    pub session: &'a Path,
+    /// The mark of its processes.
+    pub attempt: Uuid,
+    /// The agent's conversation.
+    pub conversation: Uuid,
+    /// Whether that was begun in an earlier attempt.
+    pub resumes: bool,
+    /// What went wrong in the attempt before, in words.
+    pub went_wrong: Option<&'a str>,
+    /// Whether the worktree is to be set up.
+    pub sets_up: bool,
+    /// What the tasks answered that this one depends on, by their ids.
+    pub answers: &'a BTreeMap<TaskId, String>,
+}
+
+/// The request for an attempt at the task with this index.
+pub fn runner_request(spec: &SessionSpec, index: usize, begins: &Beginning<'_>) -> RunnerRequest {
+    let Beginning {
+        site,
+        attempt,
+        conversation,
+        ..
+    } = *begins;
     let task = &spec.tasks[index];
     let agent = spec.agent_of(index);
     let directory = site.map_or(&spec.directory, |s| &s.worktree);
