@@ -124,6 +124,12 @@ pub(super) struct Turn {
     /// Set in the conversation of a sub-agent: the call that started it.
     #[serde(default)]
     pub parent_tool_use_id: Option<String>,
+    /// Whether the program says this in place of an answer that the API has not given.
+    #[serde(default)]
+    pub is_api_error_message: bool,
+    /// The kind of that error, such as `rate_limit`.
+    #[serde(default)]
+    pub error: Option<String>,
 }
 
 #[derive(Debug, Deserialize)]
@@ -205,6 +211,15 @@ pub(super) struct RunResult {
     pub result: Option<String>,
     #[serde(default)]
     pub total_cost_usd: Option<f64>,
+    /// The status of the answer with which the API refused.
+    #[serde(default)]
+    pub api_error_status: Option<u16>,
+    /// What that was about, such as `usage_limit_reached`.
+    #[serde(default)]
+    pub api_error: Option<String>,
+    /// Why it ended; older versions do not tell.
+    #[serde(default)]
+    terminal_reason: Option<String>,
     #[serde(default)]
     permission_denials: Option<Vec<Value>>,
     #[serde(default)]
@@ -215,6 +230,15 @@ impl RunResult {
     /// Of a line of that kind. One that cannot be read is no success.
     pub fn of(line: &[u8]) -> Self {
         parsed(line).unwrap_or_default()
+    }
+
+    /// Whether the API gave no answer, and what stands in its place was said by the program itself.
+    pub fn is_api_error(&self) -> bool {
+        let by_that = self
+            .terminal_reason
+            .as_deref()
+            .is_none_or(|reason| reason == "api_error");
+        self.is_error && self.subtype.as_deref() == Some("success") && by_that
     }
 
     /// What went wrong, if something did. An API error is `success` with `is_error`: neither says it alone.

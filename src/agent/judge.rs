@@ -7,7 +7,8 @@ use std::collections::BTreeSet;
 
 use super::StreamReader;
 use super::event::first_line;
-use crate::task::{AgentEnd, FailureReason, Verdict};
+use super::refusal::Refusal;
+use crate::task::{AgentEnd, FailureReason, UsageLimit, Verdict};
 
 /// How much of the words of an agent is kept for a look at them, in characters.
 const LAST_WORDS: usize = 2_000;
@@ -19,16 +20,24 @@ pub struct Judged {
     pub verdict: Verdict,
     /// At most 2,000 characters.
     pub last_words: String,
+    /// The limit of the service that it came up against, if that is why it failed.
+    pub limit: Option<UsageLimit>,
 }
 
 /// Judges an attempt by the end of its process, its stream, and the last that it printed outside of the stream
-/// (standard output of a plain-text agent, else standard error).
-pub fn judge(end: &AgentEnd, stream: &StreamReader, printed: &str) -> Judged {
+/// (standard output of a plain-text agent, else standard error). `now_ms` is in Unix milliseconds.
+pub fn judge(end: &AgentEnd, stream: &StreamReader, printed: &str, now_ms: u64) -> Judged {
     let failed = |reason, error: String| Verdict::Failed {
         reason,
         error: first_line(&error),
     };
     let ended = ending(end);
+    let refusal = stream.refusal(now_ms);
+    let problem_of = match &refusal {
+        Some(Refusal::Limit(_)) => FailureReason::RateLimit,
+        Some(Refusal::Login) => FailureReason::Login,
+        None => FailureReason::AgentError,
+    };
     let verdict = match (stream.result(), end) {
         (_, AgentEnd::NotStarted { error, .. }) => failed(FailureReason::Exit, error.clone()),
         (None, _) if stream.is_stream() => failed(
@@ -38,7 +47,7 @@ pub fn judge(end: &AgentEnd, stream: &StreamReader, printed: &str) -> Judged {
         (None, AgentEnd::Exited { code: 0 }) => Verdict::Succeeded,
         (None, _) => failed(FailureReason::Exit, with_words(ended, printed)),
         (Some(result), end) => match (result.problem(), denied(stream.denied()), end) {
-            (Some(problem), ..) => failed(FailureReason::AgentError, problem),
+            (Some(problem), ..) => failed(problem_of, problem),
             (None, Some(denied), _) => failed(FailureReason::DeniedTools, denied),
             (None, None, AgentEnd::Exited { code: 0 }) => Verdict::Succeeded,
             (None, None, _) => failed(FailureReason::Exit, with_words(ended, printed)),
@@ -49,6 +58,10 @@ pub fn judge(end: &AgentEnd, stream: &StreamReader, printed: &str) -> Judged {
     Judged {
         verdict,
         last_words: tail(words.trim()),
+        limit: match refusal {
+            Some(Refusal::Limit(limit)) => Some(limit),
+            _ => None,
+        },
     }
 }
 
@@ -93,7 +106,7 @@ mod tests {
     use crate::agent::fixture::{INIT, OK, read};
 
     fn verdict(code: i32, lines: &[&str], printed: &str) -> (Option<FailureReason>, String) {
-        match judge(&AgentEnd::Exited { code }, &read(lines), printed).verdict {
+        match judge(&AgentEnd::Exited { code }, &read(lines), printed, 0).verdict {
             Verdict::Failed { reason, error } => (Some(reason), error),
             _ => (None, String::new()),
         }
@@ -101,7 +114,7 @@ mod tests {
 
     #[test]
     fn success_is_never_the_exit_code_alone() {
-        use FailureReason::{AgentError, DeniedTools, Exit};
+        use FailureReason::{AgentError, DeniedTools, Exit, RateLimit};
         let api = r#"{"type":"result","subtype":"success","is_error":true,"result":"API Error: 529 overloaded"}"#;
         let turns = r#"{"type":"result","subtype":"error_max_turns","is_error":true,"errors":["Reached maximum number of turns (2)"]}"#;
         let denied = r#"{"type":"result","subtype":"success","result":"ok","permission_denials":[{"tool_name":"Write"},{"tool_name":"Bash"},{"tool_name":"Bash"}]}"#;
@@ -111,8 +124,8 @@ mod tests {
         let table: &[Row<'_>] = &[
             (0, &[INIT, OK], "", None, ""),
             (1, &[INIT, OK], "", Some(Exit), "exited with code 1"),
-            (1, &[INIT, api], "", Some(AgentError), "API Error: 529 overloaded"),
-            (0, &[INIT, api], "", Some(AgentError), "API Error: 529 overloaded"),
+            (1, &[INIT, api], "", Some(RateLimit), "API Error: 529 overloaded"),
+            (0, &[INIT, api], "", Some(RateLimit), "API Error: 529 overloaded"),
             (0, &[INIT, api, OK], "", None, ""),
             (0, &[INIT, nulls], "", None, ""),
             (

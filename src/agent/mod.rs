@@ -2,7 +2,7 @@
 //!
 //! `claude` builds the command line of Claude Code, `stream` reads its stream-json (or takes the output as plain
 //! text) as it comes, `judge` says what it came to, `transcript` makes it readable afterwards; `event` has the events
-//! that both read; `obeyed` says what a repository tells its agents. `scripted` is an agent inside this program that follows directives, for the demo and the tests.
+//! that both read; `refusal` knows when the service refused; `obeyed` says what a repository tells its agents. `scripted` is an agent inside this program that follows directives, for the demo and the tests.
 //! Called by the supervisor (to start), the runner (to read) and `pleach logs`. It starts no process itself.
 
 pub mod claude;
@@ -12,6 +12,7 @@ mod fixture;
 mod judge;
 pub mod lines;
 mod obeyed;
+mod refusal;
 pub mod scripted;
 mod stream;
 pub mod transcript;

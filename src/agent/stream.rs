@@ -5,7 +5,9 @@
 
 use std::collections::BTreeSet;
 
-use super::event::{self, Block, Kind, Retry, RunResult, Turn, first_line, parsed, target};
+use super::event::{self, Block, Kind, RateLimit, Retry, RunResult, Turn, first_line, parsed, target};
+use super::refusal::{Refusal, Service};
+use crate::task::UsageLimit;
 
 /// So many of the tools that were refused are remembered: more than there are, unless their names are made up.
 const MOST_DENIED: usize = 100;
@@ -21,6 +23,7 @@ pub struct StreamReader {
     result: Option<RunResult>,
     turns_told: Option<u64>,
     denied: BTreeSet<Option<String>>,
+    service: Service,
 }
 
 impl StreamReader {
@@ -30,9 +33,15 @@ impl StreamReader {
             Some(Kind::Init) => self.is_stream = true,
             Some(Kind::Retry) => {
                 let Some(retry) = parsed::<Retry>(line) else { return };
+                self.service.asked_again(&retry);
                 let of = |n: Option<u64>| n.map_or("?".to_owned(), |n| n.to_string());
                 let (attempt, most) = (of(retry.attempt), of(retry.max_retries));
                 self.activity = Some(format!("{}: retry {attempt} of {most}", first_line(retry.why())));
+            }
+            Some(Kind::RateLimit) => {
+                if let Some(limit) = parsed::<RateLimit>(line) {
+                    self.service.told(limit.rate_limit_info);
+                }
             }
             Some(Kind::Assistant) => {
                 if let Some(turn) = parsed::<Turn>(line) {
@@ -42,6 +51,7 @@ impl StreamReader {
             Some(Kind::Result) => {
                 self.is_stream = true;
                 self.activity = None;
+                self.service.ended();
                 self.ended(RunResult::of(line));
             }
             _ => {}
@@ -63,6 +73,7 @@ impl StreamReader {
     }
 
     fn assistant(&mut self, turn: Turn) {
+        self.service.said(&turn);
         let Some(message) = turn.message else { return };
         // What a sub-agent says is neither a turn of this conversation nor its answer.
         let own = turn.parent_tool_use_id.is_none();
@@ -111,6 +122,16 @@ impl StreamReader {
             Some(text) => text,
             None => &self.text,
         }
+    }
+
+    /// The limit that the service refuses it for now, while it tries again by itself.
+    pub fn limited(&self) -> Option<UsageLimit> {
+        self.service.limited()
+    }
+
+    /// Whether the last run ended because the service refused it; `now_ms` in Unix milliseconds.
+    pub(super) fn refusal(&self, now_ms: u64) -> Option<Refusal> {
+        self.service.refusal(self.result.as_ref()?, now_ms)
     }
 
     /// The tools that were refused; none is one without a name.

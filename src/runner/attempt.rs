@@ -272,6 +272,7 @@ fn show(paths: &AttemptPaths, running: &Running, output: &Output, shown: &mut Op
         cost_usd: output.stream.cost_usd(),
         output_bytes: output.total,
         last_output_ms: running.last_output_ms,
+        limited: output.stream.limited(),
         agent_pid: Some(running.pid),
         ended_ms: None,
     };
@@ -285,7 +286,13 @@ fn show(paths: &AttemptPaths, running: &Running, output: &Output, shown: &mut Op
 
 fn outcome(running: Running, output: &Output, request: &RunnerRequest) -> AttemptOutcome {
     let end = running.end.unwrap_or(AgentEnd::Unknown);
-    let judged = judge(&end, &output.stream, &output.printed());
+    let judged = judge(&end, &output.stream, &output.printed(), now_ms());
+    // One that ran out of time while it was refused came up against the limit too, whatever else it is called.
+    let limit = match running.ending {
+        None => judged.limit,
+        Some(Cause::TimeOut) => judged.limit.or_else(|| output.stream.limited()),
+        Some(Cause::Asked) => None,
+    };
     let verdict = match (running.ending, judged.verdict) {
         (None, verdict) => verdict,
         // A result in the stream was there before the request took effect. An exit code alone says nothing here: many
@@ -312,7 +319,7 @@ fn outcome(running: Running, output: &Output, request: &RunnerRequest) -> Attemp
         conversation_gone: false,
         is_set_up: false,
         steps: Vec::new(),
-        limit: None,
+        limit,
     }
 }
 

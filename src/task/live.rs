@@ -2,6 +2,8 @@
 
 use serde::{Deserialize, Serialize};
 
+use super::UsageLimit;
+
 /// What a runner says of its attempt while it runs: `live.json`.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub struct Live {
@@ -16,6 +18,9 @@ pub struct Live {
     /// When it last printed anything, in Unix milliseconds. Runners of version 0.1.0 do not tell.
     #[serde(default)]
     pub last_output_ms: Option<u64>,
+    /// The limit that the service refuses it for now, while it tries again by itself.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub limited: Option<UsageLimit>,
     /// The agent's process.
     pub agent_pid: Option<i32>,
     /// The last sign of life of an attempt that is not at work any more, in Unix milliseconds: whoever finds that out

@@ -56,6 +56,15 @@ pub enum Directive {
     MaxTurns,
     /// `@overloaded N`: so many tries that the API answers with "overloaded".
     Overloaded(u64),
+    /// `@rate-limit PATH`: ends as when the API refuses with 429, unless there is such a file.
+    RateLimit(PathBuf),
+    /// `@limited PATH`: the API answers with 429, again and again, until there is such a file.
+    Limited(PathBuf),
+    /// `@usage-limit PATH [SECONDS]`: ends as when the usage limit is reached, unless there is such a file; it resets after
+    /// so long.
+    UsageLimit(PathBuf, Option<u64>),
+    /// `@login PATH`: ends as when nobody is logged in, unless there is such a file.
+    Login(PathBuf),
     /// `@output BYTES`: about so many bytes of text on standard output, in lines of less than 64 KiB.
     Output(u64),
     /// `@line BYTES`: a line of exactly so many bytes on standard output, which is no JSON.
@@ -123,6 +132,10 @@ fn directive(name: &str, rest: &str) -> Result<Directive, String> {
         "exit" => Directive::Exit(number(rest, "CODE", "from 0 to 255")?),
         "max-turns" => nothing(rest, Directive::MaxTurns)?,
         "overloaded" => Directive::Overloaded(number(rest, "N", "from 0")?),
+        "rate-limit" => Directive::RateLimit(path(rest)?),
+        "limited" => Directive::Limited(path(rest)?),
+        "usage-limit" => path_and_seconds(rest).map(|(path, resets)| Directive::UsageLimit(path, resets))?,
+        "login" => Directive::Login(path(rest)?),
         "output" => Directive::Output(number(rest, "BYTES", "from 0")?),
         "line" => Directive::Line(number(rest, "BYTES", "from 0")?),
         "cost" => Directive::Cost(millionths(rest)?),
@@ -179,6 +192,15 @@ fn path_and_text(rest: &str) -> Result<(PathBuf, String), String> {
         text.push('\n');
     }
     Ok((no_nul(path)?.into(), text))
+}
+
+fn path_and_seconds(rest: &str) -> Result<(PathBuf, Option<u64>), String> {
+    let (file, seconds) = rest.trim().split_once(char::is_whitespace).unwrap_or((rest, ""));
+    let seconds = match seconds.trim() {
+        "" => None,
+        seconds => Some(number(seconds, "SECONDS", "from 0")?),
+    };
+    Ok((path(file)?, seconds))
 }
 
 fn no_nul(text: &str) -> Result<&str, String> {
@@ -340,5 +362,9 @@ mod tests {
         assert!(refused("@fail").contains("needs a TEXT"));
         assert!(refused("@env A=B").contains("no `=`"));
         assert!(refused("@deny").contains("needs one TOOL"));
+        assert!(refused("@usage-limit a b").contains("SECONDS is a number"));
+        for name in ["rate-limit", "limited", "usage-limit", "login"] {
+            assert!(refused(&format!("@{name}")).contains("needs one PATH"), "{name}");
+        }
     }
 }

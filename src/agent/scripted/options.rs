@@ -8,7 +8,7 @@ use std::ffi::OsString;
 use uuid::Uuid;
 
 /// What the arguments ask for.
-#[derive(Debug, PartialEq, Eq)]
+#[derive(Debug, PartialEq)]
 pub enum Request {
     /// `--version`
     Version,
@@ -29,7 +29,7 @@ pub enum Format {
 }
 
 /// The options of one run.
-#[derive(Debug, Default, PartialEq, Eq)]
+#[derive(Debug, Default, PartialEq)]
 pub struct Options {
     /// The prompt, when it is an argument.
     pub prompt: Option<OsString>,
@@ -53,6 +53,8 @@ pub struct Options {
     pub system_prompt: Option<String>,
     /// `--max-turns`
     pub max_turns: Option<u64>,
+    /// `--max-budget-usd`
+    pub max_budget_usd: Option<f64>,
 }
 
 /// Reads the arguments (without the program name).
@@ -132,6 +134,18 @@ fn valued(
                 }
             }
         }
+        "--max-budget-usd" => {
+            let amount = value("amount")?;
+            match amount.parse::<f64>() {
+                Ok(usd) if usd > 0.0 && usd.is_finite() => options.max_budget_usd = Some(usd),
+                _ => {
+                    return Err(format!(
+                        "error: option '--max-budget-usd <amount>' argument '{amount}' is invalid. --max-budget-usd must \
+                         be a positive number greater than 0"
+                    ));
+                }
+            }
+        }
         _ => return Err(format!("error: unknown option '{name}'")),
     }
     Ok(())
@@ -191,13 +205,15 @@ mod tests {
             "--be brief",
             "--max-turns",
             "3",
+            "--max-budget-usd",
+            "0.25",
         ])
         .unwrap();
         assert_eq!(options.format, Format::StreamJson);
         assert_eq!(options.session_id.unwrap().to_string(), id);
         assert_eq!(options.model.as_deref(), Some("opus"));
         assert_eq!(options.system_prompt.as_deref(), Some("--be brief"));
-        assert_eq!(options.max_turns, Some(3));
+        assert_eq!((options.max_turns, options.max_budget_usd), (Some(3), Some(0.25)));
         assert_eq!(options.prompt, None);
     }
 
@@ -219,6 +235,7 @@ mod tests {
         assert!(refused(&["--output-format", "stream-json"]).contains("requires --verbose"));
         assert!(refused(&["--session-id", "7"]).contains("Invalid session ID"));
         assert!(refused(&["--max-turns", "0"]).contains("'0' is invalid"));
+        assert!(refused(&["--max-budget-usd", "0"]).contains("'0' is invalid"));
         assert_eq!(refused(&["--version"]), "version");
         let id = "6f2c1c2e-7a4b-4f0e-9d56-0123456789ab";
         assert!(refused(&["--session-id", id, "--resume", id]).contains("--fork-session"));

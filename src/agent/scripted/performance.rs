@@ -4,9 +4,9 @@
 //! the lines of the answer are printed when their turn comes, and what would be a failed result goes to standard error.
 
 use std::io;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::thread::sleep;
-use std::time::{Duration, Instant};
+use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use serde_json::{Value, json};
 use uuid::Uuid;
@@ -37,6 +37,8 @@ pub struct Performance<'a> {
     conversation: Conversation,
     cwd: PathBuf,
     prompt_bytes: usize,
+    /// What the conversation had cost before this run: a budget is of each run by itself.
+    cost_before: f64,
     started: Instant,
     turns: u64,
     answer: Vec<String>,
@@ -55,6 +57,7 @@ impl<'a> Performance<'a> {
         Self {
             options,
             speaker,
+            cost_before: conversation.cost_usd(),
             conversation,
             cwd,
             prompt_bytes,
@@ -105,7 +108,7 @@ impl<'a> Performance<'a> {
             Directive::Tool(tool) => return self.tool(tool),
             Directive::Sleep(time) => sleep(*time),
             Directive::Wait(path) => {
-                while path.symlink_metadata().is_err() {
+                while is_missing(path) {
                     sleep(POLL);
                 }
             }
@@ -117,7 +120,19 @@ impl<'a> Performance<'a> {
             Directive::Cwd => self.say(self.cwd.to_string_lossy().into_owned())?,
             Directive::System => self.say(self.options.system_prompt.clone().unwrap_or_default())?,
             Directive::PromptBytes => self.say(self.prompt_bytes.to_string())?,
-            Directive::Fail(text) => return self.api_error(text, None),
+            Directive::Fail(text) => return self.api_error(text, ("unknown", None)),
+            Directive::RateLimit(path) if is_missing(path) => {
+                return self.api_error(
+                    "API Error: Request rejected (429) · slow down",
+                    ("rate_limit", Some(429)),
+                );
+            }
+            Directive::Limited(path) => self.limited(path)?,
+            Directive::UsageLimit(path, resets) if is_missing(path) => return self.usage_limit(*resets),
+            Directive::Login(path) if is_missing(path) => {
+                return self.api_error("Not logged in · Please run /login", ("authentication_failed", None));
+            }
+            Directive::RateLimit(_) | Directive::UsageLimit(..) | Directive::Login(_) => {}
             Directive::Exit(code) => return Ok(Some(*code)),
             Directive::MaxTurns => return self.max_turns(),
             Directive::Overloaded(times) => return self.overloaded(*times),
@@ -138,8 +153,12 @@ impl<'a> Performance<'a> {
         Ok(())
     }
 
-    /// Begins a turn, unless `--max-turns` is reached.
+    /// Begins a turn, unless `--max-turns` or `--max-budget-usd` is reached.
     fn turn(&mut self) -> Step {
+        let spent = self.conversation.cost_usd() - self.cost_before;
+        if let Some(max) = self.options.max_budget_usd.filter(|max| spent >= *max) {
+            return self.no_budget(max);
+        }
         if self.options.max_turns.is_some_and(|max| self.turns >= max) {
             return self.max_turns();
         }
@@ -171,22 +190,44 @@ impl<'a> Performance<'a> {
         let max = std::env::var("CLAUDE_CODE_MAX_RETRIES").ok();
         let max = max.and_then(|m| m.parse().ok()).unwrap_or(MAX_RETRIES);
         for attempt in 1..=times.min(max) {
-            let said = self.speaker.retry(attempt, max, RETRY_DELAY);
+            let said = self.speaker.retry((529, "overloaded"), attempt, max, RETRY_DELAY);
             said.map_err(stdout_failed)?;
             sleep(Duration::from_millis(RETRY_DELAY));
         }
         if times > max {
-            return self.api_error("API Error: 529 Overloaded", Some(529));
+            return self.api_error("API Error: 529 Overloaded", ("server_error", Some(529)));
         }
         Ok(None)
     }
 
-    /// The end that the CLI makes when the API gives no answer.
-    fn api_error(&mut self, text: &str, status: Option<u16>) -> Step {
+    /// Asks again until there is such a file.
+    fn limited(&self, path: &Path) -> Result<(), String> {
+        for attempt in 1.. {
+            if !is_missing(path) {
+                break;
+            }
+            let said = self
+                .speaker
+                .retry((429, "rate_limit"), attempt, MAX_RETRIES, RETRY_DELAY);
+            said.map_err(stdout_failed)?;
+            sleep(Duration::from_millis(RETRY_DELAY));
+        }
+        Ok(())
+    }
+
+    fn usage_limit(&mut self, resets_after: Option<u64>) -> Step {
+        let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+        let resets_at = resets_after.map(|seconds| now.as_secs().saturating_add(seconds));
+        self.speaker.rejected(resets_at).map_err(stdout_failed)?;
+        self.api_error("You've hit your limit", ("rate_limit", Some(429)))
+    }
+
+    /// The end that the CLI makes when the API gives no answer: the kind of the error, and its status.
+    fn api_error(&mut self, text: &str, (kind, status): (&str, Option<u16>)) -> Step {
         if self.speaker.is_plain() {
             complain(text);
         }
-        self.speaker.text(text).map_err(stdout_failed)?;
+        self.speaker.api_error(kind, status, text).map_err(stdout_failed)?;
         let end = json!({
             "subtype": "success",
             "is_error": true,
@@ -217,6 +258,23 @@ impl<'a> Performance<'a> {
         Ok(Some(1))
     }
 
+    /// The end that the CLI makes when `--max-budget-usd` is reached.
+    fn no_budget(&mut self, max: f64) -> Step {
+        let text = format!("Error: Exceeded USD budget ({max})");
+        if self.speaker.is_plain() {
+            complain(&text);
+        }
+        let end = json!({
+            "subtype": "error_max_budget_usd",
+            "is_error": true,
+            "stop_reason": "end_turn",
+            "terminal_reason": "budget_exhausted",
+            "errors": [format!("Reached maximum budget (${max})")],
+        });
+        self.result(end, &text).map_err(stdout_failed)?;
+        Ok(Some(1))
+    }
+
     fn success(&self, text: &str) -> Result<(), String> {
         let end = json!({
             "subtype": "success",
@@ -240,4 +298,8 @@ impl<'a> Performance<'a> {
         event["duration_ms"] = json!(duration);
         self.speaker.result(event, text)
     }
+}
+
+fn is_missing(path: &Path) -> bool {
+    path.symlink_metadata().is_err()
 }

@@ -94,16 +94,33 @@ impl Speaker {
         }))
     }
 
-    /// The API is overloaded and is asked again.
-    pub fn retry(&self, attempt: u64, max_retries: u64, delay_ms: u64) -> io::Result<()> {
+    /// A text of the program in place of an answer that the API has not given: the kind of the error, its status, the text.
+    pub fn api_error(&self, kind: &str, status: Option<u16>, text: &str) -> io::Result<()> {
+        let mut event = assistant(&json!({"type": "text", "text": text}));
+        event["error"] = json!(kind);
+        event["is_api_error_message"] = json!(true);
+        event["api_error_status"] = json!(status);
+        self.event(event)
+    }
+
+    /// How much may still be used: no more, for now.
+    pub fn rejected(&self, resets_at: Option<u64>) -> io::Result<()> {
+        self.event(json!({
+            "type": "rate_limit_event",
+            "rate_limit_info": {"status": "rejected", "resetsAt": resets_at, "rateLimitType": "five_hour"},
+        }))
+    }
+
+    /// The API gives no answer, for this reason, and is asked again.
+    pub fn retry(&self, (status, error): (u16, &str), attempt: u64, max_retries: u64, delay_ms: u64) -> io::Result<()> {
         self.event(json!({
             "type": "system",
             "subtype": "api_retry",
             "attempt": attempt,
             "max_retries": max_retries,
             "retry_delay_ms": delay_ms,
-            "error_status": 529,
-            "error": "overloaded",
+            "error_status": status,
+            "error": error,
         }))
     }
 

@@ -17,6 +17,7 @@ fn live() -> Live {
         cost_usd: Some(0.25),
         output_bytes: 10,
         last_output_ms: Some(MADE + 2_500),
+        limited: None,
         agent_pid: Some(77),
         ended_ms: None,
     }
