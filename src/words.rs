@@ -27,6 +27,29 @@ pub fn elapsed(time: Duration) -> String {
     }
 }
 
+/// A time as a clock here shows it: `15:04:05`, and with the day when that is not soon: `2026-11-24 15:04`. Both are in
+/// Unix milliseconds.
+pub fn clock_time(ms: u64, now_ms: u64) -> String {
+    const SOON_MS: u64 = 12 * 3600 * 1000;
+    let format = if ms.abs_diff(now_ms) < SOON_MS {
+        "%H:%M:%S"
+    } else {
+        "%Y-%m-%d %H:%M"
+    };
+    let stamp = i64::try_from(ms)
+        .ok()
+        .and_then(|ms| jiff::Timestamp::from_millisecond(ms).ok());
+    stamp.map_or_else(
+        || format!("{ms} ms"),
+        |stamp| {
+            stamp
+                .to_zoned(jiff::tz::TimeZone::system())
+                .strftime(format)
+                .to_string()
+        },
+    )
+}
+
 /// A size as people read it: `512 bytes`, `3.4 MiB`, `120 GiB`.
 pub fn bytes(number: u64) -> String {
     const UNITS: [&str; 5] = ["KiB", "MiB", "GiB", "TiB", "PiB"];

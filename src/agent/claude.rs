@@ -53,6 +53,20 @@ pub fn arguments(agent: &AgentSpec, conversation: Uuid, branch: Option<&str>) ->
     args
 }
 
+/// The arguments for the limits of one attempt: turns, and what it may cost in US dollars. The program counts the cost of
+/// each run by itself, also when it goes on with a conversation (measured).
+pub fn limits(max_turns: Option<u32>, max_cost_usd: Option<f64>) -> Vec<String> {
+    /// It takes no limit of nothing, and what is left may be next to that.
+    const LEAST_USD: f64 = 0.000_001;
+    let turns = max_turns.map(|turns| ["--max-turns".into(), turns.to_string()]);
+    let cost = max_cost_usd.map(|usd| {
+        let usd = format!("{:.6}", usd.max(LEAST_USD));
+        let usd = usd.trim_end_matches('0').trim_end_matches('.');
+        ["--max-budget-usd".into(), usd.to_owned()]
+    });
+    turns.into_iter().chain(cost).flatten().collect()
+}
+
 /// The prompt as it goes to standard input: one whose first byte is a slash would be taken for a command of the CLI,
 /// and the model never called; a space before it prevents that (measured).
 pub fn standard_input(prompt: &str) -> String {
@@ -108,6 +122,20 @@ mod tests {
         assert_eq!(args[words.len() + 1..], ["--max-turns", "3"]);
         let args = arguments(&agent(Permissions::Mode("plan".into())), id, None);
         assert_eq!(args[..3], ["-p", "--permission-mode", "plan"]);
+    }
+
+    #[test]
+    fn limits_are_arguments() {
+        for (turns, usd, expected) in [
+            (None, None, ""),
+            (Some(3), None, "--max-turns 3"),
+            (None, Some(2.5), "--max-budget-usd 2.5"),
+            (Some(1), Some(10.0), "--max-turns 1 --max-budget-usd 10"),
+            (None, Some(0.1 + 0.2), "--max-budget-usd 0.3"),
+            (None, Some(0.0), "--max-budget-usd 0.000001"),
+        ] {
+            assert_eq!(limits(turns, usd).join(" "), expected);
+        }
     }
 
     // Fault 40: a prompt that begins with a slash.

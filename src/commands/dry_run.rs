@@ -41,6 +41,7 @@ fn dry_run(spec: &SessionSpec, session: &Path) -> DryRun {
             conversation: Uuid::new_v4(),
             resumes: false,
             went_wrong: None,
+            cost_usd: None,
             sets_up: true,
             answers: &BTreeMap::new(),
         };

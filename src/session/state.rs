@@ -7,7 +7,7 @@ use uuid::Uuid;
 
 use super::{NextAttempt, SessionEnd, SessionSpec, Settlement, Site, Wait, is_above};
 use crate::process::ProcessIdentity;
-use crate::task::{AttemptOutcome, Outcome, TaskId, counted_cost};
+use crate::task::{AttemptOutcome, Outcome, TaskId, UsageLimit, counted_cost};
 
 /// All that is known of a session.
 #[derive(Clone, Debug, PartialEq)]
@@ -26,6 +26,8 @@ pub struct SessionState {
     pub halted: Option<String>,
     /// What is waited for before another task starts, in words.
     pub waiting_for: Option<String>,
+    /// The limit of the service that an attempt came up against last, if none has succeeded since.
+    pub limit: Option<UsageLimit>,
     /// The cost, in US dollars, above which no more tasks are started; none is no limit.
     pub max_cost_usd: Option<f64>,
     /// What all attempts that have ended cost together, in US dollars; none when no agent told. Each attempt is a
@@ -67,6 +69,8 @@ pub struct TaskRecord {
     pub went_wrong: Option<String>,
     /// The conversation of the last attempt.
     pub conversation: Option<Uuid>,
+    /// What its attempts that have ended cost together, in US dollars; none when no agent told.
+    pub cost_usd: Option<f64>,
     /// Whether its worktree was set up by the commands for that.
     pub is_set_up: bool,
     /// About this task.
@@ -171,6 +175,7 @@ impl SessionState {
             next: NextAttempt::default(),
             went_wrong: None,
             conversation: None,
+            cost_usd: None,
             is_set_up: false,
             warnings: Vec::new(),
         };
@@ -182,6 +187,7 @@ impl SessionState {
             end: None,
             halted: None,
             waiting_for: None,
+            limit: None,
             max_cost_usd: spec.options.max_cost_usd,
             cost_usd: None,
             warnings: Vec::new(),
@@ -233,6 +239,14 @@ impl SessionState {
 }
 
 impl TaskRecord {
+    /// What all its attempts have cost when the agent of the last one says this, in US dollars.
+    pub fn cost_with(&self, claimed_usd: Option<f64>) -> Option<f64> {
+        match counted_cost(claimed_usd) {
+            Some(more) => Some(self.cost_usd.unwrap_or(0.0) + more),
+            None => self.cost_usd,
+        }
+    }
+
     /// What it came to, once it is settled.
     pub fn settlement(&self) -> Option<&Settlement> {
         match &self.state {

@@ -8,7 +8,7 @@ use super::{
     Attempt, Event, EventKind, NextAttempt, SessionState, Settlement, Site, TaskRecord, TaskState, WorktreeFate,
     WorktreeIntent,
 };
-use crate::task::{Outcome, TaskId};
+use crate::task::{Outcome, TaskId, Verdict};
 
 /// An event that does not fit the state: the journal is damaged, or the program is wrong.
 #[derive(Debug, PartialEq, Eq, thiserror::Error)]
@@ -84,6 +84,12 @@ fn change(state: &mut SessionState, event: &Event) -> Result<(), IllegalMove> {
                     if let EventKind::AttemptEnded { outcome, .. } | EventKind::AttemptLost { outcome, .. } =
                         &event.kind
                     {
+                        record.cost_usd = record.cost_with(outcome.cost_usd);
+                        match &outcome.limit {
+                            Some(limit) => state.limit = Some(limit.clone()),
+                            None if outcome.verdict == Verdict::Succeeded => state.limit = None,
+                            None => {}
+                        }
                         state.cost_usd = state.cost_with(outcome);
                     }
                 }

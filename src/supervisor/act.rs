@@ -266,6 +266,7 @@ impl Shared {
             conversation: attempt.conversation,
             resumes: false,
             went_wrong: record.went_wrong.as_deref(),
+            cost_usd: record.cost_usd,
             sets_up: !record.is_set_up,
             answers: &BTreeMap::new(),
         };

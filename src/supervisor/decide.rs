@@ -1,9 +1,11 @@
 //! What an input means: events to record, and actions to carry out once they are durable. Pure.
 
+mod refused;
 mod stopping;
 
 use std::path::PathBuf;
 
+pub(super) use refused::is_put_back;
 pub(super) use stopping::never_started;
 
 use super::request::{GoOn, Stop};
@@ -30,6 +32,8 @@ pub(super) enum Input {
     RunnerReady { task: usize, attempt: NewAttempt },
     /// The runner is gone.
     AttemptEnded { task: usize, outcome: AttemptOutcome },
+    /// The end of an attempt was recorded, and that its task goes back was not.
+    LeftBehind { task: usize },
     /// The runner of an attempt that was taken over is gone, and nobody knows how it ended.
     AttemptLost { task: usize, outcome: AttemptOutcome },
     /// The work of a task is committed.
@@ -145,7 +149,14 @@ pub(super) fn decide(spec: &SessionSpec, state: &SessionState, input: Input) -> 
             }],
             vec![],
         ),
-        Input::AttemptEnded { task, outcome } => {
+        Input::AttemptEnded { task, mut outcome } => {
+            if let Some(back) = refused::went_back(spec, state, task, &outcome) {
+                return back;
+            }
+            if refused::is_refused(&outcome) && state.stop_asked.or(state.tasks[task].stop_asked).is_some() {
+                // Nobody wants it to go on.
+                outcome.verdict = Verdict::Stopped;
+            }
             let at_the_limit = limit_reached(state, &outcome);
             let ended = EventKind::AttemptEnded {
                 task: id(task),
@@ -154,6 +165,7 @@ pub(super) fn decide(spec: &SessionSpec, state: &SessionState, input: Input) -> 
             let events = [ended].into_iter().chain(at_the_limit).collect();
             (events, vec![Action::Settle { task }])
         }
+        Input::LeftBehind { task } => (vec![EventKind::TaskPutBack { task: id(task) }], vec![]),
         Input::AttemptLost { task, outcome } => lost(state, task, outcome),
         Input::Settled { task, settlement } => {
             let remove = settlement.worktree == WorktreeIntent::Remove;
@@ -245,15 +257,22 @@ fn lost(state: &SessionState, task: usize, outcome: AttemptOutcome) -> (Vec<Even
 }
 
 /// What is changed for a session that goes on.
-pub(super) fn go_on(state: &SessionState, wanted: &GoOn) -> Vec<EventKind> {
+pub(super) fn go_on(spec: &SessionSpec, state: &SessionState, wanted: &GoOn) -> Vec<EventKind> {
     let limit = wanted
         .max_cost_usd
         .map(|max_cost_usd| EventKind::CostLimitSet { max_cost_usd });
-    let failed = state
-        .tasks
-        .iter()
-        .filter(|task| wanted.retry_failed && task.is_unsuccessful());
-    let retried = failed.map(|task| EventKind::TaskRetried { task: task.id.clone() });
+    let tasks = state.tasks.iter().enumerate();
+    let failed = tasks.filter(|(_, task)| wanted.retry_failed && task.is_unsuccessful());
+    let retried = failed.map(|(index, record)| {
+        let task = record.id.clone();
+        match refused::is_used_up(spec, index, record.cost_usd) {
+            false => EventKind::TaskRetried { task },
+            true => EventKind::Warned {
+                task: Some(task),
+                text: "it is not tried again: what it may cost is used up (max_cost_usd)".into(),
+            },
+        }
+    });
     limit.into_iter().chain(retried).collect()
 }
 
@@ -280,6 +299,9 @@ pub(super) fn finish(state: &SessionState) -> Option<EventKind> {
     }
     if state.all_settled() {
         return ended(SessionEnd::Completed, None);
+    }
+    if let Some(why) = &state.halted {
+        return ended(SessionEnd::Stopped, Some(why.clone()));
     }
     let limit = state.limit_below(state.cost_usd);
     limit.zip(state.cost_usd).and_then(|(limit, cost)| {

@@ -1,5 +1,5 @@
 //! Holds tasks back while something is short: disk, memory, places among all agents, or what an action has just failed
-//! of.
+//! of; while the service refuses agents; and for the time between the starts of two.
 //!
 //! What is enough is decided in `pool::resources`; here it is looked at, only when a task could start, and again every
 //! second while it is waited for. After a failure the session waits longer each time. That it waits, and for what, is
@@ -10,25 +10,44 @@ use std::time::Duration;
 
 use rustix::fs::statvfs;
 use tokio::time::Instant;
+use uuid::Uuid;
 
+use super::back_off::{BackOff as Service, Moment, in_words};
 use super::decide::{Input, NoWorktree, Short};
 use super::places;
 use crate::pool;
 use crate::pool::resources::{Free, Lack, lacking};
 use crate::process::available_memory;
-use crate::session::{EventKind, SessionOptions, SessionSpec, SessionState, TaskState};
+use crate::session::{EventKind, SessionOptions, SessionSpec, SessionState, TaskState, read_json};
 use crate::store::lock::Lock;
-use crate::store::{Shortage, free_files};
-use crate::task::AgentEnd;
+use crate::store::paths::SessionPaths;
+use crate::store::{Shortage, free_files, now_ms};
+use crate::task::{AgentEnd, AttemptOutcome, FailureReason, Live, Verdict, counted_cost};
 use crate::words::count;
 
 /// How often it is looked again.
 const LOOK_AGAIN: Duration = Duration::from_secs(1);
 /// The longest that is waited after a failure.
 const LONGEST: Duration = Duration::from_secs(30);
+/// How often runners tell what their agents do.
+const LIVE_EVERY: Duration = Duration::from_millis(500);
+
+/// At a known time too it is looked again so often: a machine that sleeps has clocks that do not agree.
+const LOOK_AT_CLOCK: Duration = Duration::from_secs(60);
 
 /// The gate of one session.
 pub(super) struct Gate {
+    paths: SessionPaths,
+    /// What the service has refused.
+    service: Service,
+    /// The limit that running agents come up against, and when that was looked at.
+    strain: Option<(Instant, Option<String>)>,
+    /// When an agent was started last.
+    started: Option<Instant>,
+    /// When the time between two starts is over, if that is what is waited for.
+    stagger_over: Option<Instant>,
+    /// How many tasks the service and the time between two starts leave room for.
+    room: usize,
     /// The directories on whose disks there must be room.
     directories: Vec<PathBuf>,
     /// What is waited for.
@@ -48,6 +67,10 @@ enum Cause {
     Lack(Lack),
     Short(Shortage),
     Places,
+    /// What was refused, by its number.
+    Refused(u32),
+    /// Running agents are refused.
+    Strain(String),
 }
 
 /// After something has failed.
@@ -58,8 +81,19 @@ struct BackOff {
 }
 
 impl Gate {
-    pub(super) fn new(spec: &SessionSpec, session: &Path) -> Self {
+    /// For a session in the directory `session`, of which `state` is known.
+    pub(super) fn new(spec: &SessionSpec, state: &SessionState, session: &Path) -> Self {
+        let mut service = Service::new(Duration::from_millis(spec.options.retry_delay_ms));
+        if let Some(limit) = &state.limit {
+            service.go_on(limit, usual(spec), moment(Instant::now()));
+        }
         Self {
+            paths: SessionPaths::new(session),
+            service,
+            strain: None,
+            started: None,
+            stagger_over: None,
+            room: usize::MAX,
             directories: directories(spec, session),
             cause: None,
             back_off: None,
@@ -70,9 +104,10 @@ impl Gate {
         }
     }
 
-    /// Takes in what an input says of shortages.
-    pub(super) fn notice(&mut self, input: &Input, now: Instant) {
+    /// Takes in what an input says of shortages and refusals, in the state before it.
+    pub(super) fn notice(&mut self, spec: &SessionSpec, state: &SessionState, input: &Input, now: Instant) {
         match input {
+            Input::RunnerReady { .. } => self.started = Some(now),
             Input::Provisioned {
                 result: Err(NoWorktree::Short(short)),
                 ..
@@ -81,16 +116,23 @@ impl Gate {
                 self.unsettled.push(*task);
                 self.failed(short.clone(), now);
             }
-            Input::AttemptEnded { outcome, .. } => match &outcome.end {
-                AgentEnd::NotStarted {
-                    error,
-                    shortage: Some(of),
-                } => {
-                    let (of, error) = (*of, error.clone());
-                    self.failed(Short { of, error }, now);
+            Input::AttemptEnded { outcome, .. } => {
+                if let Some(limit) = &outcome.limit {
+                    self.service.refused(limit, running(state).count(), moment(now));
+                } else if was_served(outcome) {
+                    self.service.served(usual(spec));
                 }
-                _ => self.works_again(now),
-            },
+                match &outcome.end {
+                    AgentEnd::NotStarted {
+                        error,
+                        shortage: Some(of),
+                    } => {
+                        let (of, error) = (*of, error.clone());
+                        self.failed(Short { of, error }, now);
+                    }
+                    _ => self.works_again(now),
+                }
+            }
             Input::Settled { .. } => self.works_again(now),
             _ => {}
         }
@@ -133,7 +175,7 @@ impl Gate {
             .iter()
             .filter(|t| matches!(t.state, TaskState::Preparing { .. }));
         let tasks = (pool::ready(state, &spec.options).len(), preparing.count());
-        let found = self.waits_for(spec, tasks, now);
+        let found = self.waits_for(spec, state, tasks, now);
         let (cause, why) = found.unzip();
         // The state too: it may have been forgotten with a supervisor.
         let is_said = state.waiting_for.is_some() == cause.is_some();
@@ -147,15 +189,28 @@ impl Gate {
     fn waits_for(
         &mut self,
         spec: &SessionSpec,
+        state: &SessionState,
         (ready, preparing): (usize, usize),
         now: Instant,
     ) -> Option<(Cause, String)> {
+        (self.room, self.stagger_over) = (usize::MAX, None);
         let back_off = self.back_off.as_ref().filter(|b| b.until > now);
         if let Some(BackOff { short, .. }) = back_off.filter(|_| ready > 0 || !self.unsettled.is_empty()) {
             self.places.clear();
             return Some((Cause::Short(short.of), format!("{}: {}", short.of.name(), short.error)));
         }
         if ready == 0 {
+            self.places.clear();
+            return None;
+        }
+        if let Some(found) = self.refused(state, now) {
+            self.places.clear();
+            return Some(found);
+        }
+        self.room = self.room_for(spec, state, preparing, now);
+        let ready = ready.min(self.room);
+        if ready == 0 {
+            // As when as many run as may: nothing is waited for.
             self.places.clear();
             return None;
         }
@@ -185,22 +240,97 @@ impl Gate {
         Some((Cause::Places, why))
     }
 
+    /// What the service refuses.
+    fn refused(&mut self, state: &SessionState, now: Instant) -> Option<(Cause, String)> {
+        if let Some((round, why)) = self.service.holds(moment(now)) {
+            return Some((Cause::Refused(round), why.to_owned()));
+        }
+        let what = self.strain(state, now)?;
+        let why = format!("{}: agents that run are refused", in_words(&what));
+        Some((Cause::Strain(what), why))
+    }
+
+    /// The limit that a running agent comes up against now and tries again by itself, as its runner tells. That is looked
+    /// at only before something starts, and not more often than runners tell.
+    fn strain(&mut self, state: &SessionState, now: Instant) -> Option<String> {
+        if let Some((looked, strain)) = &self.strain
+            && now < *looked + LIVE_EVERY
+        {
+            return strain.clone();
+        }
+        let limited = running(state).find_map(|(id, number)| {
+            let live: Live = read_json(&self.paths.attempt(id, number).live()).ok()?;
+            Some(live.limited?.what)
+        });
+        self.service.strain(limited.is_some(), running(state).count());
+        self.strain = Some((now, limited.clone()));
+        limited
+    }
+
+    /// How many tasks may start as far as it is not for want of something.
+    fn room_for(&mut self, spec: &SessionSpec, state: &SessionState, preparing: usize, now: Instant) -> usize {
+        let room = self.service.room(preparing + running(state).count());
+        let stagger = Duration::from_millis(spec.options.stagger_ms);
+        if stagger.is_zero() || room == 0 {
+            return room;
+        }
+        // What is being prepared starts at a time that is not known yet.
+        let over = self.started.map(|started| started + stagger).filter(|over| *over > now);
+        self.stagger_over = over.filter(|_| preparing == 0);
+        usize::from(preparing == 0 && over.is_none())
+    }
+
     /// How many tasks may start.
     pub(super) fn most(&self, spec: &SessionSpec) -> usize {
-        match spec.options.agents_of_all {
+        let most = match spec.options.agents_of_all {
             Some(_) => self.places.len(),
             None => self.files_for,
-        }
+        };
+        most.min(self.room)
     }
 
     /// When to look again even if nothing happens.
     pub(super) fn due(&self) -> Option<Instant> {
         let back_off = self.back_off.as_ref().map(|b| b.until).filter(|t| *t > self.looked);
         match self.cause {
-            None => None,
+            None => self.stagger_over,
             Some(Cause::Short(_)) if back_off.is_some() => back_off,
+            Some(Cause::Refused(_)) => self.service.until().map(|until| until.min(self.looked + LOOK_AT_CLOCK)),
             Some(_) => Some(self.looked + LOOK_AGAIN),
         }
+    }
+}
+
+/// Now, by both clocks.
+fn moment(now: Instant) -> Moment {
+    Moment {
+        now,
+        wall_ms: now_ms(),
+        chance: f64::from(Uuid::new_v4().as_fields().0) / (f64::from(u32::MAX) + 1.0),
+    }
+}
+
+/// The attempts at work: the id of each task, and the attempt's number.
+fn running(state: &SessionState) -> impl Iterator<Item = (&str, u32)> {
+    state.tasks.iter().filter_map(|task| match &task.state {
+        TaskState::Running { attempt, .. } => Some((task.id.as_ref(), attempt.number)),
+        _ => None,
+    })
+}
+
+/// How many agents run at once when nothing is refused.
+fn usual(spec: &SessionSpec) -> usize {
+    spec.options.max_parallel.unwrap_or(usize::MAX).min(spec.tasks.len())
+}
+
+/// Whether the service did for an attempt what it is there for, whatever came of that.
+fn was_served(outcome: &AttemptOutcome) -> bool {
+    match &outcome.verdict {
+        Verdict::Succeeded => true,
+        Verdict::Failed { reason, .. } => {
+            *reason != FailureReason::Login && counted_cost(outcome.cost_usd).is_some_and(|usd| usd > 0.0)
+        }
+        Verdict::Stopped | Verdict::Skipped { .. } => false,
     }
 }
 
@@ -233,104 +363,4 @@ fn free(options: &SessionOptions, directories: &[PathBuf]) -> Free {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::session::fixture::{good_attempt, good_settlement, spec, state_after};
-    use crate::session::{Settlement, WorktreeIntent};
-    use crate::task::FailureReason;
-
-    fn short(of: Shortage) -> Input {
-        let error = "no".into();
-        Input::Provisioned {
-            task: 0,
-            result: Err(NoWorktree::Short(Short { of, error })),
-        }
-    }
-
-    fn why(event: Option<EventKind>) -> Option<Option<String>> {
-        event.map(|event| match event {
-            EventKind::Waiting { why } => why,
-            other => panic!("{other:?}"),
-        })
-    }
-
-    #[test]
-    fn after_each_failure_it_waits_longer_up_to_a_limit_and_says_so_once() {
-        let spec = spec(&["a", "b"]);
-        let mut gate = Gate::new(&spec, Path::new("/"));
-        let mut now = Instant::now();
-        let mut events = Vec::new();
-        for seconds in [1, 2, 4, 8, 16, 30, 30] {
-            // Two of the same round.
-            gate.notice(&short(Shortage::Disk), now);
-            gate.notice(&short(Shortage::Disk), now);
-            let state = state_after(&spec, &events);
-            let said = gate.look(&spec, &state, now);
-            assert_eq!(why(said.clone()), Some(Some("disk: no".into())));
-            events.extend(said);
-            assert_eq!(gate.look(&spec, &state_after(&spec, &events), now), None);
-            let due = gate.due().unwrap();
-            assert_eq!((due - now).as_secs(), seconds);
-            now = due;
-            let goes_on = gate.look(&spec, &state_after(&spec, &events), now);
-            assert_eq!(why(goes_on.clone()), Some(None));
-            events.extend(goes_on);
-        }
-        // What works in between makes the next failure a first one.
-        let outcome = good_attempt();
-        gate.notice(&Input::AttemptEnded { task: 0, outcome }, now);
-        gate.notice(&short(Shortage::Files), now);
-        gate.look(&spec, &state_after(&spec, &events), now);
-        assert_eq!(gate.due(), Some(now + LOOK_AGAIN));
-    }
-
-    #[test]
-    fn what_could_not_be_committed_is_tried_when_the_time_has_come_or_at_once_when_it_is_to_stop() {
-        let spec = spec(&["a"]);
-        let now = Instant::now();
-        let unsettled = Input::Unsettled {
-            task: 0,
-            short: Short {
-                of: Shortage::Disk,
-                error: "no".into(),
-            },
-            settlement: Settlement::failed(FailureReason::Settling, "no"),
-        };
-        let running = state_after(&spec, &[]);
-        let stops = state_after(&spec, &[EventKind::StopAsked { now: false }]);
-        for (state, at, again) in [
-            (&running, now, vec![]),
-            (&running, now + LOOK_AGAIN, vec![0]),
-            (&stops, now, vec![0]),
-        ] {
-            let mut gate = Gate::new(&spec, Path::new("/"));
-            gate.notice(&unsettled, now);
-            assert_eq!(gate.settle_again(state, at), again);
-            assert_eq!(gate.unsettled.len(), 1 - again.len());
-        }
-        let mut gate = Gate::new(&spec, Path::new("/"));
-        gate.notice(&unsettled, now);
-        let settlement = good_settlement(WorktreeIntent::None);
-        gate.notice(&Input::Settled { task: 0, settlement }, now + LOOK_AGAIN);
-        assert!(gate.back_off.is_none());
-    }
-
-    #[test]
-    fn who_has_nothing_to_start_waits_for_nothing() {
-        let mut spec = spec(&["a"]);
-        spec.options.min_free_disk_bytes = u64::MAX;
-        let mut gate = Gate::new(&spec, Path::new("/"));
-        let now = Instant::now();
-        let waits = gate.look(&spec, &state_after(&spec, &[]), now);
-        assert!(
-            why(waits.clone())
-                .flatten()
-                .is_some_and(|why| why.starts_with("disk: "))
-        );
-        let stop = EventKind::StopAsked { now: false };
-        let events: Vec<EventKind> = waits.into_iter().chain([stop]).collect();
-        let goes = gate.look(&spec, &state_after(&spec, &events), now);
-        assert_eq!(why(goes), Some(None));
-        assert_eq!(gate.due(), None);
-    }
-}
+mod tests;

@@ -10,6 +10,7 @@
 
 mod act;
 mod attempt;
+mod back_off;
 mod decide;
 mod files;
 mod gate;
@@ -161,7 +162,7 @@ fn begin(paths: &SessionPaths) -> Result<Begun, SupervisorError> {
         }
     }
     for change in &wanted.changes {
-        for event in go_on(&recorder.state, change) {
+        for event in go_on(&recorder.spec, &recorder.state, change) {
             recorder.add(event)?;
         }
     }
@@ -204,7 +205,7 @@ async fn supervise(paths: &SessionPaths, begun: Begun, signals: [Signal; 2]) -> 
         }
     };
     let mut hands = Hands::new(paths.clone(), recorder.spec.clone(), shop, sender.clone());
-    let mut gate = Gate::new(&recorder.spec, paths.dir());
+    let mut gate = Gate::new(&recorder.spec, &recorder.state, paths.dir());
     hands.empty_trash();
     let mut batch: Vec<Input> = Vec::new();
     if before.is_none() {
@@ -253,8 +254,7 @@ fn go_on_from(
     paths: &SessionPaths,
     before: Option<&ProcessIdentity>,
 ) -> Vec<Input> {
-    let grace_ms = recorder.spec.options.grace_ms;
-    let (happened, actions) = recover(&recorder.state, grace_ms, |task, attempt| {
+    let (happened, actions) = recover(&recorder.spec, &recorder.state, |task, attempt| {
         let id = &recorder.spec.tasks[task].id;
         takeover::look(&paths.attempt(id.as_ref(), attempt.number), before)
     });
@@ -313,7 +313,7 @@ fn take_in(
     let mut actions = Vec::new();
     let now = Instant::now();
     for input in inputs {
-        gate.notice(&input, now);
+        gate.notice(&recorder.spec, &recorder.state, &input, now);
         let (events, then) = decide(&recorder.spec, &recorder.state, input);
         for event in events {
             recorder.add(event)?;

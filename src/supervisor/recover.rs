@@ -4,9 +4,9 @@
 //! Nothing that was recorded as done is done again; what may or may not have been done is done in such a way that it
 //! makes no difference.
 
-use super::decide::{Action, Input};
+use super::decide::{Action, Input, is_put_back};
 use crate::runner::Ending;
-use crate::session::{Attempt, SessionState, TaskState, WorktreeFate};
+use crate::session::{Attempt, SessionSpec, SessionState, TaskState, WorktreeFate};
 use crate::task::AttemptOutcome;
 
 /// What is found of an attempt that was recorded as started and not as ended.
@@ -23,12 +23,13 @@ pub(super) enum Found {
 }
 
 /// What every task needs. Inputs are for [`decide`](super::decide::decide), as if they came now; actions are to be carried
-/// out as they are. `grace_ms` is how long an agent may take that is to end.
+/// out as they are.
 pub(super) fn recover(
+    spec: &SessionSpec,
     state: &SessionState,
-    grace_ms: u64,
     found: impl Fn(usize, &Attempt) -> Found,
 ) -> (Vec<Input>, Vec<Action>) {
+    let grace_ms = spec.options.grace_ms;
     let mut inputs = Vec::new();
     let mut actions = Vec::new();
     for (task, record) in state.tasks.iter().enumerate() {
@@ -43,6 +44,9 @@ pub(super) fn recover(
                 Found::Lives | Found::Lost => actions.push(Action::TakeOver { task, search: true }),
                 Found::LostWithTheMachine => actions.push(Action::TakeOver { task, search: false }),
             },
+            TaskState::Settling { outcome, .. } if is_put_back(spec, state, task, (outcome, record.cost_usd)) => {
+                inputs.push(Input::LeftBehind { task });
+            }
             TaskState::Settling { .. } => actions.push(Action::Settle { task }),
             TaskState::Settled {
                 worktree: WorktreeFate::Removing,
@@ -71,16 +75,19 @@ mod tests {
         spec, started, state_after, success, task_id,
     };
     use crate::session::{EventKind, WorktreeIntent};
+    use crate::task::{AgentEnd, FailureReason};
 
     /// What becomes of the only task after these events, as text.
     fn of(events: &[EventKind], found: &Found) -> String {
         let all = [&[session_started()], events].concat();
-        let (inputs, actions) = recover(&state_after(&spec(&["a"]), &all), 10, |task, attempt| {
+        let spec = spec(&["a"]);
+        let (inputs, actions) = recover(&spec, &state_after(&spec, &all), |task, attempt| {
             assert_eq!((task, attempt.number), (0, 1));
             found.clone()
         });
         let inputs = inputs.iter().map(|input| match input {
             Input::AttemptEnded { task: 0, outcome } => format!("ended {:?}", outcome.end),
+            Input::LeftBehind { task: 0 } => "left behind".into(),
             other => panic!("{other:?}"),
         });
         let actions = actions.iter().map(|action| format!("{action:?}"));
@@ -115,6 +122,19 @@ mod tests {
             (stays, ""),
         ] {
             assert_eq!(of(&events, &Found::Lost), expected, "{events:?}");
+        }
+    }
+
+    #[test]
+    fn what_was_refused_goes_back_also_when_only_the_refusal_was_recorded() {
+        for (reason, expected) in [
+            (FailureReason::RateLimit, "left behind"),
+            (FailureReason::Login, "left behind"),
+            (FailureReason::Exit, "Settle { task: 0 }"),
+        ] {
+            let outcome = AttemptOutcome::unseen(AgentEnd::Exited { code: 1 }, reason, "no");
+            let ended = [preparing("a"), started("a", 1), ended("a", outcome)];
+            assert_eq!(of(&ended, &Found::Lost), expected);
         }
     }
 

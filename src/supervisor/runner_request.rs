@@ -12,7 +12,7 @@ use crate::agent::claude;
 use crate::git::LOCAL_VARIABLES;
 use crate::runner::RunnerRequest;
 use crate::session::{SessionSpec, Site};
-use crate::task::{SuccessBy, TaskId};
+use crate::task::{AgentKind, SuccessBy, TaskId};
 
 /// What an attempt begins with, besides what the user has written.
 pub struct Beginning<'a> {
@@ -28,6 +28,8 @@ pub struct Beginning<'a> {
     pub resumes: bool,
     /// What went wrong in the attempt before, in words.
     pub went_wrong: Option<&'a str>,
+    /// What the attempts before it cost together, in US dollars.
+    pub cost_usd: Option<f64>,
     /// Whether the worktree is to be set up.
     pub sets_up: bool,
     /// What the tasks answered that this one depends on, by their ids.
@@ -43,7 +45,13 @@ pub fn runner_request(spec: &SessionSpec, index: usize, begins: &Beginning<'_>) 
         ..
     } = *begins;
     let task = &spec.tasks[index];
-    let agent = spec.agent_of(index);
+    let mut agent = spec.agent_of(index);
+    if agent.kind != AgentKind::Command {
+        let left = (task.options.max_cost_usd).map(|most| most - begins.cost_usd.unwrap_or(0.0));
+        // First, so that what the user passes on himself counts.
+        let limits = claude::limits(task.options.max_turns, left);
+        agent.args.splice(0..0, limits);
+    }
     let directory = site.map_or(&spec.directory, |s| &s.worktree);
     let mut environment = vec![
         ("PLEACH_SESSION".to_owned(), spec.session_id.to_string()),

@@ -234,7 +234,6 @@ fn success_is_what_was_measured_of_the_cli() {
         recovered succeeded 0 fine                    <- @overloaded 2 ; @say fine
         tool succeeded 0 went on                      <- @run exit 3 ; @say went on
         refused agent_error 1 API Error: 400 bad      <- @fail API Error: 400 bad
-        overloaded agent_error 1 529                  <- @overloaded 99 ; @say never
         turns agent_error 1 error_max_turns           <- @write a.txt x ; @max-turns
         denied denied_tools 0 WebFetch                <- @deny WebFetch ; @say done
         silent exit 0 code 0 and printed no result    <- @exit 0

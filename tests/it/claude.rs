@@ -77,18 +77,18 @@ fn an_overload_that_passes_is_no_failure() {
 }
 
 #[test]
-fn an_overload_that_stays_is_seen_in_every_retry_and_fails_the_task() {
+fn an_error_that_stays_is_seen_in_every_retry_and_fails_the_task() {
     let Some(project) = ClaudeProject::new() else {
         return;
     };
-    let ended = project.run(&[("overloaded", "STUB fail 529 99\nSTUB say never")], &[]);
+    let ended = project.run(&[("broken", "STUB fail 500 99\nSTUB say never")], &[]);
     ended.assert_exit(1);
-    ended.assert_failed("overloaded", "agent_error");
-    let error = ended.task("overloaded")["error"].as_str().unwrap_or_default();
-    assert!(error.contains("529"), "{error}");
+    ended.assert_failed("broken", "agent_error");
+    let error = ended.task("broken")["error"].as_str().unwrap_or_default();
+    assert!(error.contains("500"), "{error}");
     // As CLAUDE_CODE_MAX_RETRIES says.
     assert_eq!(project.stub.requests(), 3);
-    let retries = project.entries("overloaded", "retry");
+    let retries = project.entries("broken", "retry");
     let seen: Vec<Value> = ["attempt", "max_attempts", "status", "error"]
         .map(|key| retries.iter().map(|retry| retry[key].clone()).collect())
         .into();
@@ -97,14 +97,14 @@ fn an_overload_that_stays_is_seen_in_every_retry_and_fails_the_task() {
         [
             json!([1, 2]),
             json!([2, 2]),
-            json!([529, 529]),
-            json!(["overloaded", "overloaded"])
+            json!([500, 500]),
+            json!(["server_error", "server_error"])
         ]
     );
-    let shown = project.project.run(&["logs", "overloaded"]).out();
+    let shown = project.project.run(&["logs", "broken"]).out();
     for retry in [1, 2] {
         assert!(
-            shown.contains(&format!("\n↻ overloaded (529): retry {retry} of 2 in ")),
+            shown.contains(&format!("\n↻ server_error (500): retry {retry} of 2 in ")),
             "{shown}"
         );
     }
@@ -339,15 +339,20 @@ const LEAVE_A_PROCESS: &str =
     "(setsid perl -e 'sleep 300' >/dev/null 2>&1 </dev/null &); echo \"$PLEACH_SESSION\" >mark.txt";
 
 /// A project whose agent is the real CLI, with a stub of its own.
-struct ClaudeProject {
-    project: Project,
+pub struct ClaudeProject {
+    pub project: Project,
     claude: String,
-    stub: ClaudeStub,
+    pub stub: ClaudeStub,
 }
 
 impl ClaudeProject {
     /// Nothing when the test is to be skipped.
-    fn new() -> Option<Self> {
+    pub fn new() -> Option<Self> {
+        Self::with(("ANTHROPIC_API_KEY", "dummy"))
+    }
+
+    /// The same with this account, as a variable.
+    pub fn with(account: (&str, &str)) -> Option<Self> {
         let Ok(claude) = std::env::var("PLEACH_TEST_CLAUDE") else {
             let ci = std::env::var("CI").is_ok_and(|ci| ci == "true");
             assert!(!ci, "PLEACH_TEST_CLAUDE is not set");
@@ -357,7 +362,7 @@ impl ClaudeProject {
         let stub = ClaudeStub::start();
         let mut project = Project::new();
         for (name, value) in [
-            ("ANTHROPIC_API_KEY", "dummy"),
+            account,
             ("ANTHROPIC_BASE_URL", &stub.base_url()),
             ("CLAUDE_CODE_DISABLE_NONESSENTIAL_TRAFFIC", "1"),
             ("CLAUDE_CODE_MAX_RETRIES", "2"),
@@ -375,7 +380,7 @@ impl ClaudeProject {
     }
 
     /// Starts a run of these tasks, each an id and a prompt.
-    fn start(&self, tasks: &[(&str, &str)], options: &[&str]) -> Receiver<Output> {
+    pub fn start(&self, tasks: &[(&str, &str)], options: &[&str]) -> Receiver<Output> {
         let file = self.tasks(tasks);
         let mut arguments = vec!["run", "--sync", "--claude", &self.claude];
         arguments.extend(options);
@@ -383,12 +388,12 @@ impl ClaudeProject {
         self.pleach(&arguments)
     }
 
-    fn run(&self, tasks: &[(&str, &str)], options: &[&str]) -> Ended {
+    pub fn run(&self, tasks: &[(&str, &str)], options: &[&str]) -> Ended {
         self.ended(&self.start(tasks, options))
     }
 
     /// The events of the kind `result` in what the CLI printed.
-    fn results_in_log(&self, id: &str) -> Vec<Value> {
+    pub fn results_in_log(&self, id: &str) -> Vec<Value> {
         let raw = self.project.run(&["logs", "--raw", id]).out();
         let events = raw.lines().filter_map(|line| serde_json::from_str::<Value>(line).ok());
         events.filter(|event| event["type"] == "result").collect()

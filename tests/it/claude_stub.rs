@@ -3,7 +3,8 @@
 //!
 //! What it answers is written in the prompt: a line that starts with `STUB ` is a directive, and
 //! they are obeyed in order. `write PATH <<<content>>>` (`\n` is a newline), `bash COMMAND` and
-//! `tool NAME JSON` are tool calls; `fail CODE TIMES` refuses the next answer that often; `usage IN OUT` holds from
+//! `tool NAME JSON` are tool calls; `fail CODE TIMES` refuses the next answer that often, `limit SECONDS TIMES` does so
+//! because the usage limit is reached, which resets after so long; `usage IN OUT` holds from
 //! there on; `say TEXT` and `stop REASON` are the last answer. The last user message with
 //! directives counts. How far the conversation has come is read from the conversation itself: the
 //! stub remembers nothing but the countdown of `fail`, which belongs to the prompt, whatever
@@ -14,12 +15,12 @@ use std::net::{Ipv4Addr, SocketAddr, TcpListener};
 use std::path::Path;
 use std::str::FromStr;
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
-use std::time::Duration;
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use axum::Router;
 use axum::body::Bytes;
 use axum::extract::{DefaultBodyLimit, State};
-use axum::http::{StatusCode, Uri, header::CONTENT_TYPE};
+use axum::http::{HeaderName, HeaderValue, StatusCode, Uri, header::CONTENT_TYPE};
 use axum::response::{IntoResponse, Response};
 use axum::routing::post;
 use serde_json::{Value, json};
@@ -53,6 +54,15 @@ type Refusal = (Vec<String>, usize, usize);
 
 /// Status and message of an answer that is an error.
 type ApiError = (u16, String);
+
+/// What is refused before a turn: the status, and how often. With a number of seconds it is the usage limit, which resets
+/// after them.
+#[derive(Clone, Copy)]
+struct Refused {
+    code: u16,
+    times: u32,
+    resets_after: Option<u64>,
+}
 
 impl ClaudeStub {
     pub fn start() -> Self {
@@ -129,17 +139,35 @@ async fn messages(State(shared): State<Arc<Shared>>, body: Bytes) -> Response {
         Err(error) => return error_reply((400, format!("the stub cannot read this: {error}"))),
     };
     match answer(&shared, &request) {
+        Err((error, Some(seconds))) => usage_limit(error, seconds),
+        Err((error, None)) => error_reply(error),
         Ok(turn) if request["stream"] == true => {
             let events = event_stream(&turn.message(&request["model"]));
             ([(CONTENT_TYPE, "text/event-stream")], events).into_response()
         }
         Ok(turn) => reply(StatusCode::OK, &turn.message(&request["model"])),
-        Err(error) => error_reply(error),
     }
 }
 
+/// What the API says of an account whose limit for five hours is reached.
+fn usage_limit(error: ApiError, seconds: u64) -> Response {
+    let now = SystemTime::now().duration_since(UNIX_EPOCH).expect("a clock");
+    let resets = (now.as_secs() + seconds).to_string();
+    let mut response = error_reply(error);
+    for (name, value) in [
+        ("anthropic-ratelimit-unified-status", "rejected"),
+        ("anthropic-ratelimit-unified-reset", &resets),
+        ("anthropic-ratelimit-unified-representative-claim", "five_hour"),
+        ("retry-after", &seconds.to_string()),
+    ] {
+        let value = HeaderValue::from_str(value).expect("a header");
+        response.headers_mut().insert(HeaderName::from_static(name), value);
+    }
+    response
+}
+
 /// The turn that the conversation has come to, or the refusal that is due before it.
-fn answer(shared: &Shared, request: &Value) -> Result<Turn, ApiError> {
+fn answer(shared: &Shared, request: &Value) -> Result<Turn, (ApiError, Option<u64>)> {
     if request["tools"].as_array().is_none_or(Vec::is_empty) {
         return Ok(Turn::text("ok"));
     }
@@ -149,12 +177,13 @@ fn answer(shared: &Shared, request: &Value) -> Result<Turn, ApiError> {
     if directives.is_empty() {
         return Ok(Turn::text("stub: the prompt has no directive"));
     }
-    let mut turns = plan(&directives, request).map_err(|message| (400, message))?;
+    let mut turns = plan(&directives, request).map_err(|message| ((400, message), None))?;
     let at = done.min(turns.len() - 1);
     let turn = turns.swap_remove(at);
-    for (place, &(code, times)) in turn.refusals.iter().enumerate() {
-        if shared.refuses((directives.clone(), at, place), times) {
-            return Err((code, format!("stub: refused with {code}")));
+    for (place, refused) in turn.refusals.iter().enumerate() {
+        if shared.refuses((directives.clone(), at, place), refused.times) {
+            let error = (refused.code, format!("stub: refused with {}", refused.code));
+            return Err((error, refused.resets_after));
         }
     }
     Ok(turn)
@@ -187,7 +216,7 @@ fn texts(content: &Value) -> impl Iterator<Item = &str> {
 
 /// One answer of the model, and what is refused before it is given.
 struct Turn {
-    refusals: Vec<(u16, u32)>,
+    refusals: Vec<Refused>,
     content: Value,
     stop_reason: String,
     usage: (u64, u64),
@@ -251,7 +280,20 @@ fn plan(directives: &[String], request: &Value) -> Result<Vec<Turn>, String> {
             }
             "fail" => {
                 let refusal = two_numbers(rest).filter(|(code, _)| (400..600).contains(code));
-                last.refusals.push(refusal.ok_or_else(malformed)?);
+                let (code, times) = refusal.ok_or_else(malformed)?;
+                last.refusals.push(Refused {
+                    code,
+                    times,
+                    resets_after: None,
+                });
+            }
+            "limit" => {
+                let (seconds, times) = two_numbers(rest).ok_or_else(malformed)?;
+                last.refusals.push(Refused {
+                    code: 429,
+                    times,
+                    resets_after: Some(seconds),
+                });
             }
             "usage" => last.usage = two_numbers(rest).ok_or_else(malformed)?,
             "say" => last.content["text"] = rest.into(),

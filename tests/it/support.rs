@@ -351,6 +351,14 @@ impl Project {
         })
     }
 
+    /// Has the first task of the only session, at which nobody works, cost so much at most.
+    pub fn limit_cost(&self, max_cost_usd: f64) {
+        let path = self.session_dir().join("session.json");
+        let mut spec: Value = serde_json::from_slice(&fs::read(&path).expect("read the session")).expect("JSON");
+        spec["tasks"][0]["options"]["max_cost_usd"] = json!(max_cost_usd);
+        fs::write(path, spec.to_string()).expect("write the session");
+    }
+
     /// The only session's directory.
     pub fn session_dir(&self) -> PathBuf {
         let results = self.repo().join(".git/pleach/results");

@@ -13,6 +13,7 @@ use crate::session::{Event, TaskState, apply};
 
 mod again;
 mod cost;
+mod refused;
 mod short;
 mod stop;
 

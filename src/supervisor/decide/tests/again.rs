@@ -115,7 +115,7 @@ fn a_session_goes_on_as_it_is_asked_to() {
         };
         let spec = spec(&["a", "b"]);
         let state = state_after(&spec, &events);
-        let decided = go_on(&state, &wanted);
+        let decided = go_on(&spec, &state, &wanted);
         assert_eq!(decided, expected);
         state_after(&spec, &[&events[..], &decided].concat());
     }
