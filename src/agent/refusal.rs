@@ -224,7 +224,7 @@ fn next_such_day(text: &str, time: Time, now: &Zoned) -> Option<Zoned> {
     let month = words.next()?.to_ascii_lowercase();
     let month = MONTHS.iter().position(|name| month.starts_with(name))? + 1;
     let day = words.next()?.parse().ok()?;
-    let year = words.next().map(|year| year.parse::<i16>()).transpose().ok()?;
+    let year = words.next().map(str::parse::<i16>).transpose().ok()?;
     let in_year = |year| {
         let date = Date::new(year, i8::try_from(month).ok()?, day).ok()?;
         date.to_datetime(time).to_zoned(now.time_zone().clone()).ok()

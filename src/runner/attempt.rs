@@ -290,8 +290,8 @@ fn outcome(running: Running, output: &Output, request: &RunnerRequest) -> Attemp
     // One that ran out of time while it was refused came up against the limit too, whatever else it is called.
     let limit = match running.ending {
         None => judged.limit,
-        Some(Cause::TimeOut) => judged.limit.or_else(|| output.stream.limited()),
         Some(Cause::Asked) => None,
+        Some(_) => judged.limit.or_else(|| output.stream.limited()),
     };
     let verdict = match (running.ending, judged.verdict) {
         (None, verdict) => verdict,

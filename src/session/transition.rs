@@ -46,6 +46,8 @@ fn change(state: &mut SessionState, event: &Event) -> Result<(), IllegalMove> {
             state.supervisor = Some(supervisor.clone());
             state.filters.get_or_insert_with(|| filters.clone());
             state.started_ms.get_or_insert(at);
+            // Who goes on with a session that had ended wants it to be tried now: the account may be another one.
+            state.limit.take_if(|_| state.end.is_some());
             state.end = None;
             state.stop_asked = None;
             state.halted = None;

@@ -237,6 +237,7 @@ mod tests {
         assert_eq!(wait_ms(&back_off, clock.at_ms(ms, 0.0)), Some(5000));
     }
 
+    // Fault 41: those that were refused together do not come back together.
     #[test]
     fn chance_makes_a_wait_longer_by_a_quarter_at_most_and_no_delay_is_no_time_at_all() {
         let clock = Clock(Instant::now());

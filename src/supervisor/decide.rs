@@ -141,30 +141,7 @@ pub(super) fn decide(spec: &SessionSpec, state: &SessionState, input: Input) -> 
             };
             (vec![started], vec![Action::Go { task }])
         }
-        // Its agent never ran: nothing was done that would be done twice.
-        Input::AttemptEnded { task, outcome } if outcome.end.shortage().is_some() => (
-            vec![EventKind::AttemptLost {
-                task: id(task),
-                outcome,
-            }],
-            vec![],
-        ),
-        Input::AttemptEnded { task, mut outcome } => {
-            if let Some(back) = refused::went_back(spec, state, task, &outcome) {
-                return back;
-            }
-            if refused::is_refused(&outcome) && state.stop_asked.or(state.tasks[task].stop_asked).is_some() {
-                // Nobody wants it to go on.
-                outcome.verdict = Verdict::Stopped;
-            }
-            let at_the_limit = limit_reached(state, &outcome);
-            let ended = EventKind::AttemptEnded {
-                task: id(task),
-                outcome,
-            };
-            let events = [ended].into_iter().chain(at_the_limit).collect();
-            (events, vec![Action::Settle { task }])
-        }
+        Input::AttemptEnded { task, outcome } => attempt_ended(spec, state, task, outcome),
         Input::LeftBehind { task } => (vec![EventKind::TaskPutBack { task: id(task) }], vec![]),
         Input::AttemptLost { task, outcome } => lost(state, task, outcome),
         Input::Settled { task, settlement } => {
@@ -203,6 +180,31 @@ pub(super) fn decide(spec: &SessionSpec, state: &SessionState, input: Input) -> 
             (vec![EventKind::Warned { task, text }], vec![])
         }
     }
+}
+
+/// What the end of an attempt means that its runner told of.
+fn attempt_ended(
+    spec: &SessionSpec,
+    state: &SessionState,
+    task: usize,
+    mut outcome: AttemptOutcome,
+) -> (Vec<EventKind>, Vec<Action>) {
+    let id = spec.tasks[task].id.clone();
+    if outcome.end.shortage().is_some() {
+        // Its agent never ran: nothing was done that would be done twice.
+        return (vec![EventKind::AttemptLost { task: id, outcome }], vec![]);
+    }
+    if let Some(back) = refused::went_back(spec, state, task, &outcome) {
+        return back;
+    }
+    if refused::is_refused(&outcome) && state.stop_asked.or(state.tasks[task].stop_asked).is_some() {
+        // Nobody wants it to go on.
+        outcome.verdict = Verdict::Stopped;
+    }
+    let at_the_limit = limit_reached(state, &outcome);
+    let ended = EventKind::AttemptEnded { task: id, outcome };
+    let events = [ended].into_iter().chain(at_the_limit).collect();
+    (events, vec![Action::Settle { task }])
 }
 
 /// The tasks that start now: an event and an action for each.

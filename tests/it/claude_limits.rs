@@ -128,8 +128,8 @@ fn what_a_task_may_cost_is_counted_over_all_its_attempts() {
         return;
     };
     // Each turn costs some cents; after the first it is refused.
-    let prompt = "STUB usage 20000 50\nSTUB write a.txt <<<one\n>>>\nSTUB fail 401 3\nSTUB write b.txt <<<two\n>>>\n\
-                  STUB write c.txt <<<three\n>>>\nSTUB say never";
+    let prompt = "STUB usage 20000 50\nSTUB write a.txt <<<one>>>\nSTUB fail 401 3\nSTUB write b.txt <<<two>>>\n\
+                  STUB write c.txt <<<three>>>\nSTUB say never";
     let run = project.start(&[("dear", prompt)], &["--model", "claude-sonnet-4-5"]);
     let ended = project.ended(&run);
     assert_eq!(ended.status["overall_status"], "stopped", "{:#}", ended.status);

@@ -192,6 +192,11 @@ fn a_limit_without_end_is_shown_can_be_stopped_at_once_and_is_known_to_whoever_g
     assert_eq!(in_state(&status, "pending"), 2, "{status:#}");
     // What it has done is there still.
     assert!(project.worktree("a").join("a.txt").exists());
+    // Who goes on with what was stopped knows better than the recorded time: it is tried at once.
+    project.open("fine");
+    let resumed = project.run(&["resume", &session, "--sync"]);
+    assert_eq!(resumed.code(), 0, "{resumed:?}");
+    assert_eq!(project.query(&["status"])["successful"], 2);
 }
 
 #[test]

@@ -8,6 +8,7 @@ use crate::session::fixture::{
     session_ended, session_started, settled, site, spec, started, state_after, success, task_id,
 };
 use crate::session::{SessionEnd, SessionSpec};
+use crate::task::{AttemptOutcome, UsageLimit};
 
 /// A task in each of its states, by the events that lead there, and what each event makes of it (`-`: refused).
 const MOVES: &str = "
@@ -150,7 +151,7 @@ fn a_refusal_says_which_task_stands_where() {
 
 #[test]
 fn a_task_that_is_tried_again_goes_on_where_it_was_and_costs_count_together() {
-    let cost = |usd| crate::task::AttemptOutcome {
+    let cost = |usd| AttemptOutcome {
         cost_usd: Some(usd),
         ..bad_attempt()
     };
@@ -331,4 +332,25 @@ fn warning(task: Option<&str>) -> EventKind {
         task: task.map(task_id),
         text: "careful".into(),
     }
+}
+
+#[test]
+fn a_limit_is_known_until_an_attempt_succeeds_or_somebody_goes_on_with_what_had_ended() {
+    let spec = spec(&["a", "b"]);
+    let limit = UsageLimit {
+        what: "five_hour".into(),
+        resets_at_ms: Some(MADE),
+    };
+    let limited = AttemptOutcome {
+        limit: Some(limit.clone()),
+        ..bad_attempt()
+    };
+    let refused = [preparing("a"), started("a", 1), ended("a", limited)];
+    let after = |more: &[EventKind]| state_after(&spec, &[&refused[..], more].concat()).limit;
+    let b_ends = |outcome| [preparing("b"), started("b", 1), ended("b", outcome)];
+    assert_eq!(after(&[]), Some(limit.clone()));
+    assert_eq!(after(&b_ends(bad_attempt())), Some(limit.clone()));
+    assert_eq!(after(&b_ends(good_attempt())), None);
+    assert_eq!(after(&[session_started()]), Some(limit));
+    assert_eq!(after(&[session_ended(), session_started()]), None);
 }
