@@ -5,7 +5,7 @@ use std::fs;
 use serde_json::{Value, json};
 
 use crate::claude::ClaudeProject;
-use crate::rate_limits::until_it_began;
+use crate::rate_limits::{assert_out_of_budget, until_it_began};
 use crate::resources::until_it_waits_for;
 
 /// Each attempt asks three times: once, and as often again as `CLAUDE_CODE_MAX_RETRIES` says.
@@ -154,15 +154,5 @@ fn what_a_task_may_cost_is_counted_over_all_its_attempts() {
         .expect("a budget");
     let left: f64 = budget[1].parse().expect("a number");
     assert!((left - first * 0.5).abs() < 1e-5, "{left} of {first}");
-    let task = &project.query(&["status"])["tasks"][0];
-    assert_eq!(
-        (&task["outcome"], &task["reason"]),
-        (&json!("failed"), &json!("agent_error")),
-        "{task:#}"
-    );
-    let error = task["error"].as_str().expect("an error");
-    assert!(
-        error.starts_with("error_max_budget_usd: Reached maximum budget ($"),
-        "{error}"
-    );
+    assert_out_of_budget(&project);
 }

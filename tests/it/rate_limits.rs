@@ -3,6 +3,8 @@
 //!
 //! `@rate-limit FILE` and the like refuse as long as there is no such file.
 
+use std::time::{SystemTime, UNIX_EPOCH};
+
 use serde_json::{Value, json};
 
 use crate::resources::{until_it_waits_for, waits};
@@ -30,6 +32,27 @@ pub fn until_it_began(project: &Project) {
     project.until("a session", |project| {
         project.query(&["list"])["sessions"].get(0).is_some().then_some(())
     });
+}
+
+/// So many seconds from now, in Unix seconds.
+fn in_seconds(seconds: u64) -> u64 {
+    let now = SystemTime::now().duration_since(UNIX_EPOCH).expect("a clock");
+    now.as_secs() + seconds
+}
+
+/// The first task has failed because nothing was left of what it may cost.
+pub fn assert_out_of_budget(project: &Project) {
+    let task = &project.query(&["status"])["tasks"][0];
+    assert_eq!(
+        (&task["outcome"], &task["reason"]),
+        (&json!("failed"), &json!("agent_error")),
+        "{task:#}"
+    );
+    let error = task["error"].as_str().expect("an error");
+    assert!(
+        error.starts_with("error_max_budget_usd: Reached maximum budget ($"),
+        "{error}"
+    );
 }
 
 fn until_settled(project: &Project, wanted: u64) {
@@ -150,7 +173,8 @@ fn each_refusal_after_a_wait_makes_the_next_longer() {
 #[test]
 fn a_reset_time_is_waited_for() {
     let project = Project::new();
-    let tasks = [("a", "@usage-limit ../../fine 4\n@say hi"), ("b", "@say hi")];
+    let prompt = format!("@usage-limit ../../fine {}\n@say hi", in_seconds(8));
+    let tasks = [("a", &*prompt), ("b", "@say hi")];
     let run = project.start_session(&tasks, &["--max-parallel", "1", "--retry-delay", "0"]);
     until_it_began(&project);
     until_it_waits_for(&project, "the usage limit (five_hour) to reset at ");
@@ -167,10 +191,8 @@ fn a_reset_time_is_waited_for() {
 #[test]
 fn a_limit_without_end_is_shown_can_be_stopped_at_once_and_is_known_to_whoever_goes_on() {
     let project = Project::new();
-    let tasks = [
-        ("a", "@write a.txt x\n@usage-limit ../../fine 7200\n@say hi"),
-        ("b", "@say hi"),
-    ];
+    let prompt = format!("@write a.txt x\n@usage-limit ../../fine {}\n@say hi", in_seconds(7200));
+    let tasks = [("a", &*prompt), ("b", "@say hi")];
     let session = project.start(&tasks, &["--max-parallel", "1"]);
     let why = until_it_waits_for(&project, "the usage limit (five_hour) to reset at ");
     // Whoever takes over waits for the same.
@@ -376,17 +398,7 @@ fn what_a_task_may_cost_is_counted_over_its_attempts_and_ends_them() {
     project.open("in");
     let resumed = project.run(&["resume", "--sync"]);
     assert_eq!(resumed.code(), 1, "{resumed:?}");
-    let task = &project.query(&["status"])["tasks"][0];
-    assert_eq!(
-        (&task["outcome"], &task["reason"]),
-        (&json!("failed"), &json!("agent_error")),
-        "{task:#}"
-    );
-    let error = task["error"].as_str().expect("an error");
-    assert!(
-        error.starts_with("error_max_budget_usd: Reached maximum budget ($0.02)"),
-        "{error}"
-    );
+    assert_out_of_budget(&project);
     // Nothing is left of it, so it is not tried again either.
     let again = project.run(&["resume", "--retry-failed", "--sync"]);
     assert_eq!(attempts(&project), 2, "{again:?}");

@@ -60,8 +60,8 @@ pub enum Directive {
     RateLimit(PathBuf),
     /// `@limited PATH`: the API answers with 429, again and again, until there is such a file.
     Limited(PathBuf),
-    /// `@usage-limit PATH [SECONDS]`: ends as when the usage limit is reached, unless there is such a file; it resets after
-    /// so long.
+    /// `@usage-limit PATH [SECONDS]`: ends as when the usage limit is reached, unless there is such a file; it resets at this
+    /// time in Unix seconds.
     UsageLimit(PathBuf, Option<u64>),
     /// `@login PATH`: ends as when nobody is logged in, unless there is such a file.
     Login(PathBuf),

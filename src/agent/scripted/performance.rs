@@ -6,7 +6,7 @@
 use std::io;
 use std::path::{Path, PathBuf};
 use std::thread::sleep;
-use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
+use std::time::{Duration, Instant};
 
 use serde_json::{Value, json};
 use uuid::Uuid;
@@ -215,9 +215,7 @@ impl<'a> Performance<'a> {
         Ok(())
     }
 
-    fn usage_limit(&mut self, resets_after: Option<u64>) -> Step {
-        let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
-        let resets_at = resets_after.map(|seconds| now.as_secs().saturating_add(seconds));
+    fn usage_limit(&mut self, resets_at: Option<u64>) -> Step {
         self.speaker.rejected(resets_at).map_err(stdout_failed)?;
         self.api_error("You've hit your limit", ("rate_limit", Some(429)))
     }

@@ -103,7 +103,7 @@ impl Speaker {
         self.event(event)
     }
 
-    /// How much may still be used: no more, for now.
+    /// How much may still be used: no more, until this time in Unix seconds.
     pub fn rejected(&self, resets_at: Option<u64>) -> io::Result<()> {
         self.event(json!({
             "type": "rate_limit_event",
