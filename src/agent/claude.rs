@@ -32,8 +32,8 @@ pub const SESSION_VARIABLES: &[&str] = &[
 pub const SCRIPTED_COMMAND: &str = "__agent";
 
 /// The arguments that start an attempt in a new conversation. `branch` is the one the agent works on, if it has one
-/// of its own.
-pub fn arguments(agent: &AgentSpec, conversation: Uuid, branch: Option<&str>) -> Vec<String> {
+/// of its own; `shared` the directory that all agents of the session may use, unless its path cannot be an argument.
+pub fn arguments(agent: &AgentSpec, conversation: Uuid, branch: Option<&str>, shared: Option<&str>) -> Vec<String> {
     let mut args: Vec<String> = Vec::new();
     if agent.kind == AgentKind::Scripted {
         args.push(SCRIPTED_COMMAND.into());
@@ -48,7 +48,11 @@ pub fn arguments(agent: &AgentSpec, conversation: Uuid, branch: Option<&str>) ->
     if let Some(model) = &agent.model {
         args.extend(["--model".into(), model.clone()]);
     }
-    args.extend(["--append-system-prompt".into(), rules(branch)]);
+    if let Some(shared) = shared {
+        // It takes as many values as there are: an option has to follow.
+        args.extend(["--add-dir".into(), shared.to_owned()]);
+    }
+    args.extend(["--append-system-prompt".into(), rules(branch) + &about(shared)]);
     args.extend(agent.args.iter().cloned());
     args
 }
@@ -78,6 +82,16 @@ fn rules(branch: Option<&str>) -> String {
     }
 }
 
+fn about(shared: Option<&str>) -> String {
+    match shared {
+        Some(shared) => format!(
+            " To leave notes for the other agents, or read theirs, use the directory {shared} ($PLEACH_COMM_DIR), which \
+             is part of no repository."
+        ),
+        None => String::new(),
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -97,17 +111,19 @@ mod tests {
     #[test]
     fn the_command_line() {
         let id = Uuid::nil();
-        let args = arguments(&agent(Permissions::Skip), id, Some("main-task-a"));
+        let args = arguments(&agent(Permissions::Skip), id, Some("main-task-a"), Some("/s/shared"));
         let fixed = format!(
             "-p --dangerously-skip-permissions --output-format stream-json --verbose --session-id {id} --model opus \
-             --append-system-prompt"
+             --add-dir /s/shared --append-system-prompt"
         );
         let words: Vec<&str> = fixed.split(' ').collect();
         assert_eq!(args[..words.len()], words);
         assert!(args[words.len()].contains("branch main-task-a."));
+        assert!(args[words.len()].contains("directory /s/shared ($PLEACH_COMM_DIR)"));
         assert_eq!(args[words.len() + 1..], ["--max-turns", "3"]);
-        let args = arguments(&agent(Permissions::Mode("plan".into())), id, None);
+        let args = arguments(&agent(Permissions::Mode("plan".into())), id, None, None);
         assert_eq!(args[..3], ["-p", "--permission-mode", "plan"]);
+        assert!(!args.join(" ").contains("add-dir") && !args.join(" ").contains("COMM_DIR"));
     }
 
     // Fault 40: a prompt that begins with a slash.

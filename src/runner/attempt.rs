@@ -1,5 +1,6 @@
 //! One run of the agent, from its start until it and all its descendants are gone.
 
+use std::fs::File;
 use std::io;
 use std::os::fd::OwnedFd;
 use std::os::unix::process::ExitStatusExt;
@@ -15,12 +16,15 @@ use tokio::time::{Instant, MissedTickBehavior, interval, sleep_until, timeout_at
 use super::RunnerRequest;
 use super::ending::asked_grace;
 use super::output::{Output, Stream};
-use crate::agent::judge;
+use super::pty;
+use super::status_file::StatusFile;
+use crate::agent::command::unfit;
+use crate::agent::{Evidence, judge};
 use crate::process::{ATTEMPT_MARK, SUPERVISOR_MARK, kill_descendants, signal_group, spawn_bound_to_parent};
 use crate::store::atomic::{self, Durability};
 use crate::store::paths::AttemptPaths;
 use crate::store::{Shortage, now_ms};
-use crate::task::{AgentEnd, AttemptOutcome, FailureReason, Live, Verdict};
+use crate::task::{AgentEnd, AttemptOutcome, FailureReason, Live, SuccessBy, Verdict};
 
 /// `live.json` is replaced at most this often.
 const LIVE_EVERY: Duration = Duration::from_millis(500);
@@ -54,6 +58,8 @@ impl Signals {
 enum Cause {
     Asked,
     TimeOut,
+    /// It is done, and does not exit by itself.
+    Completed,
 }
 
 struct Running {
@@ -64,6 +70,10 @@ struct Running {
     end: Option<AgentEnd>,
     ending: Option<Cause>,
     kill_at: Option<Instant>,
+    /// When an agent on a terminal is told that this is gone: a shell that somebody types into takes no notice of
+    /// SIGTERM.
+    hang_up_at: Option<Instant>,
+    on_terminal: bool,
     killed: usize,
     left: Vec<i32>,
 }
@@ -79,10 +89,104 @@ pub(super) async fn run(
         other => other?,
     };
     let started = Instant::now();
-    let mut child = match spawn_bound_to_parent(&mut command(request)) {
-        Ok(child) => child,
-        Err(e) => return Ok(not_started(format!("cannot start {}", request.program.display()), &e)),
+    let mut agent = match begin(paths, request, &mut output) {
+        Ok(agent) => agent,
+        Err(NotBegun { doing, source }) => return Ok(not_started(doing, &source)),
     };
+    let mut running = Running {
+        pid: agent.pid,
+        started,
+        last_output_ms: None,
+        end: None,
+        ending: None,
+        kill_at: None,
+        hang_up_at: None,
+        on_terminal: request.pty,
+        killed: 0,
+        left: Vec::new(),
+    };
+    supervise(
+        paths,
+        request,
+        &mut signals,
+        &mut running,
+        &mut output,
+        (&mut agent.out, &mut agent.err),
+    )
+    .await?;
+    drop(agent.line);
+    let deadline = Instant::now() + DRAIN;
+    let _ = timeout_at(deadline, drain(&mut output, (&mut agent.out, &mut agent.err))).await;
+    match output.finish(paths) {
+        // What has no room is lost; how the agent ended is not.
+        Err(e) if Shortage::of(&e).is_none() => return Err(e),
+        _ => {}
+    }
+    Ok(outcome(running, &output, request))
+}
+
+/// An agent that runs.
+struct Agent {
+    pid: i32,
+    out: pipe::Receiver,
+    err: pipe::Receiver,
+    /// Its end of the terminal, if it is on one.
+    line: Option<File>,
+}
+
+/// Why an agent does not run.
+struct NotBegun {
+    /// What could not be done, in words.
+    doing: String,
+    source: io::Error,
+}
+
+/// Makes ready what the agent finds, and starts it.
+fn begin(paths: &AttemptPaths, request: &RunnerRequest, output: &mut Output) -> Result<Agent, NotBegun> {
+    let failed = |doing: &str| {
+        let doing = doing.to_owned();
+        move |source| NotBegun { doing, source }
+    };
+    let status = StatusFile::begin(request.status_file.as_deref(), &paths.earlier_status());
+    output.status = status.map_err(failed("cannot make the directory that the tasks share ready"))?;
+    if let Some(prompt) = &request.prompt_file {
+        let path = paths.prompt();
+        let utf8 = path.to_str().ok_or_else(|| io::Error::other("its path is not UTF-8"));
+        let written = utf8.and_then(|_| atomic::write(&path, prompt.as_bytes(), Durability::Fast));
+        written.map_err(failed("cannot write the file of its prompt"))?;
+    }
+    let cannot_start = format!("cannot start {}", request.program.display());
+    if let Some(why) = unfit(&request.args, request.pty.then_some(&request.stdin)) {
+        return Err(failed(&cannot_start)(io::Error::other(why)));
+    }
+    let mut command = command(request);
+    let begun = match request.pty {
+        true => on_terminal(&mut command, request, output),
+        false => on_pipes(&mut command, request),
+    };
+    begun.map_err(failed(&cannot_start))
+}
+
+fn on_terminal(command: &mut Command, request: &RunnerRequest, output: &mut Output) -> io::Result<Agent> {
+    // Nothing comes on this: both streams are the terminal.
+    let (err, _) = io::pipe()?;
+    let err = pipe::Receiver::from_owned_fd(err.into())?;
+    let started = pty::start(command, &request.stdin)?;
+    output.terminal = Some(started.terminal);
+    Ok(Agent {
+        pid: started.child.id().cast_signed(),
+        out: started.out,
+        err,
+        line: Some(started.line),
+    })
+}
+
+fn on_pipes(command: &mut Command, request: &RunnerRequest) -> io::Result<Agent> {
+    command
+        .stdin(Stdio::piped())
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped());
+    let mut child = spawn_bound_to_parent(command)?;
     if let Some(stdin) = child.stdin.take() {
         let mut stdin = pipe::Sender::from_owned_fd(OwnedFd::from(stdin))?;
         let prompt = request.stdin.clone().into_bytes();
@@ -93,35 +197,12 @@ pub(super) async fn run(
         Some(fd) => pipe::Receiver::from_owned_fd(fd),
         None => Err(io::Error::other("the agent has no output pipe")),
     };
-    let mut out = pipe_of(child.stdout.take().map(Into::into))?;
-    let mut err = pipe_of(child.stderr.take().map(Into::into))?;
-    let mut running = Running {
+    Ok(Agent {
         pid: child.id().cast_signed(),
-        started,
-        last_output_ms: None,
-        end: None,
-        ending: None,
-        kill_at: None,
-        killed: 0,
-        left: Vec::new(),
-    };
-    supervise(
-        paths,
-        request,
-        &mut signals,
-        &mut running,
-        &mut output,
-        (&mut out, &mut err),
-    )
-    .await?;
-    let deadline = Instant::now() + DRAIN;
-    let _ = timeout_at(deadline, drain(&mut output, (&mut out, &mut err))).await;
-    match output.finish(paths) {
-        // What has no room is lost; how the agent ended is not.
-        Err(e) if Shortage::of(&e).is_none() => return Err(e),
-        _ => {}
-    }
-    Ok(outcome(running, &output, request))
+        out: pipe_of(child.stdout.take().map(Into::into))?,
+        err: pipe_of(child.stderr.take().map(Into::into))?,
+        line: None,
+    })
 }
 
 /// The outcome of an attempt whose agent never ran.
@@ -154,6 +235,7 @@ async fn supervise(
     running.reap();
     while running.end.is_none() {
         let kill_at = running.kill_at.unwrap_or(running.started + NEVER);
+        let hang_up_at = running.hang_up_at.unwrap_or(running.started + NEVER);
         tokio::select! {
             biased;
             _ = signals.child.recv() => running.reap(),
@@ -164,7 +246,14 @@ async fn supervise(
             }
             () = sleep_until(times_out), if running.ending.is_none() => running.terminate(Cause::TimeOut, grace)?,
             () = sleep_until(kill_at), if running.kill_at.is_some() => running.sweep()?,
-            _ = tick.tick() => show(paths, running, output, &mut shown),
+            () = sleep_until(hang_up_at), if running.hang_up_at.is_some() => running.hang_up()?,
+            _ = tick.tick() => {
+                output.status.look();
+                if request.success == SuccessBy::StatusFile && output.status.is_completed() && running.ending.is_none() {
+                    running.terminate(Cause::Completed, grace)?;
+                }
+                show(paths, running, output, &mut shown);
+            }
             // Not biased: a flood on one stream must not hold up the other.
             (stream, length) = async { tokio::select! {
                 read = out.read(&mut out_buffer), if out_open => (Stream::Out, read.unwrap_or(0)),
@@ -182,6 +271,7 @@ async fn supervise(
             }
         }
     }
+    output.status.look();
     running.sweep()
 }
 
@@ -228,7 +318,14 @@ impl Running {
             return Ok(());
         }
         self.ending = Some(why);
+        self.hang_up_at = self.on_terminal.then(|| Instant::now() + grace.min(NEVER) / 2);
         signal_group(self.pid, Posix::TERM)
+    }
+
+    /// Tells the agent that its terminal is gone.
+    fn hang_up(&mut self) -> io::Result<()> {
+        self.hang_up_at = None;
+        signal_group(self.pid, Posix::HUP)
     }
 
     /// Kills everything below this process, the agent too if it is still there.
@@ -256,18 +353,15 @@ fn command(request: &RunnerRequest) -> Command {
         command.env_remove(name);
     }
     command.envs(request.environment.iter().map(|(name, value)| (name, value)));
+    command.envs(request.environment_paths.iter().map(|v| (&v.name, &v.path)));
     command.env(ATTEMPT_MARK, request.attempt.to_string());
     command.env_remove(SUPERVISOR_MARK);
-    command
-        .stdin(Stdio::piped())
-        .stdout(Stdio::piped())
-        .stderr(Stdio::piped());
     command
 }
 
 fn show(paths: &AttemptPaths, running: &Running, output: &Output, shown: &mut Option<Live>) {
     let live = Live {
-        activity: output.stream.activity().map(str::to_owned),
+        activity: output.activity().map(str::to_owned),
         turns: output.stream.turns(),
         cost_usd: output.stream.cost_usd(),
         output_bytes: output.total,
@@ -285,9 +379,15 @@ fn show(paths: &AttemptPaths, running: &Running, output: &Output, shown: &mut Op
 
 fn outcome(running: Running, output: &Output, request: &RunnerRequest) -> AttemptOutcome {
     let end = running.end.unwrap_or(AgentEnd::Unknown);
-    let judged = judge(&end, &output.stream, &output.printed());
+    let evidence = Evidence {
+        end: &end,
+        stream: &output.stream,
+        printed: &output.printed(),
+        completed: output.status.is_completed(),
+    };
+    let judged = judge(request.success, &evidence);
     let verdict = match (running.ending, judged.verdict) {
-        (None, verdict) => verdict,
+        (None | Some(Cause::Completed), verdict) => verdict,
         // A result in the stream was there before the request took effect. An exit code alone says nothing here: many
         // programs take SIGTERM as a reason to end well.
         (Some(_), Verdict::Succeeded) if output.stream.is_stream() => Verdict::Succeeded,
@@ -308,7 +408,7 @@ fn outcome(running: Running, output: &Output, request: &RunnerRequest) -> Attemp
         dropped_bytes: output.dropped(),
         killed_processes: running.killed,
         left_processes: running.left,
-        conversation_seen: false,
+        conversation_seen: request.resumable,
         conversation_gone: false,
         is_set_up: false,
         steps: Vec::new(),

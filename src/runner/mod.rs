@@ -8,7 +8,10 @@
 mod attempt;
 mod ending;
 mod output;
+mod pty;
 mod request;
+mod screen;
+mod status_file;
 
 use std::io::{self, BufRead, Write};
 use std::path::Path;
@@ -16,7 +19,7 @@ use std::thread::sleep;
 use std::time::Duration;
 
 pub use ending::{Ending, ask_to_end};
-pub use request::{RunnerRequest, StepRequest};
+pub use request::{PathVariable, RunnerRequest, StepRequest};
 
 use crate::process::{ProcessIdentity, become_subreaper, take_handed};
 use crate::store::Shortage;

@@ -63,6 +63,16 @@ impl SessionPaths {
         self.dir.join("requests")
     }
 
+    /// What the tasks leave for each other.
+    pub fn shared(&self) -> PathBuf {
+        self.dir.join("shared")
+    }
+
+    /// Where a task says how far it is.
+    pub fn status_file(&self, task: &str) -> PathBuf {
+        self.shared().join(format!("{task}.status"))
+    }
+
     /// The answer of a task's last attempt.
     pub fn answer(&self, task: &str) -> PathBuf {
         self.dir.join(format!("task-{task}.txt"))
@@ -129,6 +139,16 @@ impl AttemptPaths {
     /// The answer: of a plain-text agent all it printed so far.
     pub fn answer(&self) -> PathBuf {
         self.dir.join("answer.txt")
+    }
+
+    /// The prompt, for an agent that reads it from a file.
+    pub fn prompt(&self) -> PathBuf {
+        self.dir.join("prompt.md")
+    }
+
+    /// What was in the task's status file before this attempt.
+    pub fn earlier_status(&self) -> PathBuf {
+        self.dir.join("earlier.status")
     }
 
     /// How long the agent may take to end, when it is asked to.

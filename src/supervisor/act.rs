@@ -262,6 +262,7 @@ impl Shared {
         let begins = Beginning {
             site: record.site(),
             session: self.paths.dir(),
+            number,
             attempt: attempt.id,
             conversation: attempt.conversation,
             resumes: false,

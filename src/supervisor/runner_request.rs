@@ -9,10 +9,12 @@ use std::path::Path;
 use uuid::Uuid;
 
 use crate::agent::claude;
+use crate::agent::command::{self, Given, Invocation};
 use crate::git::LOCAL_VARIABLES;
-use crate::runner::RunnerRequest;
+use crate::runner::{PathVariable, RunnerRequest};
 use crate::session::{SessionSpec, Site};
-use crate::task::{SuccessBy, TaskId};
+use crate::store::paths::SessionPaths;
+use crate::task::{AgentSpec, SuccessBy, TaskId, TaskSpec};
 
 /// What an attempt begins with, besides what the user has written.
 pub struct Beginning<'a> {
@@ -20,6 +22,8 @@ pub struct Beginning<'a> {
     pub site: Option<&'a Site>,
     /// The directory of the session.
     pub session: &'a Path,
+    /// The number of the attempt, from 1.
+    pub number: u32,
     /// The mark of its processes.
     pub attempt: Uuid,
     /// The agent's conversation.
@@ -36,12 +40,7 @@ pub struct Beginning<'a> {
 
 /// The request for an attempt at the task with this index.
 pub fn runner_request(spec: &SessionSpec, index: usize, begins: &Beginning<'_>) -> RunnerRequest {
-    let Beginning {
-        site,
-        attempt,
-        conversation,
-        ..
-    } = *begins;
+    let Beginning { site, attempt, .. } = *begins;
     let task = &spec.tasks[index];
     let agent = spec.agent_of(index);
     let directory = site.map_or(&spec.directory, |s| &s.worktree);
@@ -61,17 +60,32 @@ pub fn runner_request(spec: &SessionSpec, index: usize, begins: &Beginning<'_>) 
             }
         }
     }
+    let paths = SessionPaths::new(begins.session);
+    let Invocation {
+        args,
+        stdin,
+        prompt_file,
+    } = invoked(&agent, task, begins, &paths);
+    let command = agent.command.as_ref();
+    let path = |name: &str, path| PathVariable {
+        name: name.into(),
+        path,
+    };
     RunnerRequest {
         schema: 1,
         attempt,
         program: agent.program.clone(),
-        args: claude::arguments(&agent, conversation, site.map(|s| s.branch.as_str())),
+        args,
         directory: directory.clone(),
-        stdin: claude::standard_input(&task.prompt),
+        stdin,
         environment,
+        environment_paths: vec![
+            path("PLEACH_COMM_DIR", paths.shared()),
+            path("PLEACH_STATUS_FILE", paths.status_file(task.id.as_ref())),
+        ],
         // Those of an outer session go too: not every one of them is set anew.
         environment_removed: (LOCAL_VARIABLES.iter().chain(claude::SESSION_VARIABLES))
-            .chain(&["PLEACH_BRANCH", "PLEACH_BASE"])
+            .chain(&["PLEACH_BRANCH", "PLEACH_BASE", "PLEACH_COMM_DIR", "PLEACH_STATUS_FILE"])
             .map(|&v| v.to_owned())
             .collect(),
         timeout_ms: spec.timeout_ms(index),
@@ -81,9 +95,34 @@ pub fn runner_request(spec: &SessionSpec, index: usize, begins: &Beginning<'_>) 
         setup: Vec::new(),
         verify: None,
         idle_timeout_ms: spec.tasks[index].options.idle_timeout_ms,
-        success: SuccessBy::Output,
-        status_file: None,
-        pty: false,
+        success: command.map_or(SuccessBy::Output, |command| command.success),
+        status_file: Some(paths.status_file(task.id.as_ref())),
+        prompt_file,
+        resumable: command.is_some_and(|command| command.resume.is_some()),
+        pty: command.is_some_and(|command| command.pty),
         ports: None,
+    }
+}
+
+/// How the agent is started: Claude Code and what takes its arguments, or as the configuration says.
+fn invoked(agent: &AgentSpec, task: &TaskSpec, begins: &Beginning<'_>, paths: &SessionPaths) -> Invocation {
+    let prompt = &task.prompt;
+    if let Some(command) = &agent.command {
+        let file = paths.attempt(task.id.as_ref(), begins.number).prompt();
+        let given = Given {
+            prompt,
+            // The runner starts nothing where the path is not exactly this.
+            prompt_file: &file.to_string_lossy(),
+            conversation: begins.conversation,
+            resumes: begins.resumes && command.resume.is_some(),
+            title: &task.title,
+        };
+        return command::invocation(agent, command, &given);
+    }
+    let (branch, shared) = (begins.site.map(|s| s.branch.as_str()), paths.shared());
+    Invocation {
+        args: claude::arguments(agent, begins.conversation, branch, shared.to_str()),
+        stdin: claude::standard_input(prompt),
+        prompt_file: None,
     }
 }
