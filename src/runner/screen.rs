@@ -37,6 +37,8 @@ struct Told {
     alternate: bool,
     /// Whether there has been any text.
     has_begun: bool,
+    /// Whether a line of another screen has to be ended before the next.
+    line_due: bool,
     /// What the terminal answers.
     answers: Vec<u8>,
 }
@@ -125,8 +127,10 @@ impl Screen {
         let _ = screen.write_contents_formatted_basic(&mut rest, BasicFormattedCaptureRange::Full(&mut told.rows));
         let plain: String = basic_formatted_to_plain(&rest).collect();
         let plain = plain.trim_end();
-        told.has_begun |= !plain.is_empty();
-        told.text.push_str(plain);
+        if !plain.is_empty() {
+            told.begin_row();
+            told.text.push_str(plain);
+        }
     }
 
     fn taken(&mut self) -> String {
@@ -141,9 +145,14 @@ impl Told {
         if self.alternate != alternate {
             self.alternate = alternate;
             self.rows = BasicFormattedCaptureState::new();
-            if self.has_begun {
-                self.text.push('\n');
-            }
+            self.line_due = self.has_begun;
+        }
+    }
+
+    fn begin_row(&mut self) {
+        self.has_begun = true;
+        if std::mem::take(&mut self.line_due) {
+            self.text.push('\n');
         }
     }
 
@@ -159,7 +168,7 @@ impl Told {
 impl Callbacks for Told {
     fn on_scroll(&mut self, row: RowContents<'_>, alternate_screen: bool) {
         self.on_screen(alternate_screen);
-        self.has_begun = true;
+        self.begin_row();
         let _ = row.write_formatted_basic(&mut self.text, &mut self.rows);
     }
 

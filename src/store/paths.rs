@@ -156,6 +156,11 @@ impl AttemptPaths {
         self.dir.join("ending.json")
     }
 
+    /// All that a command around the agent printed, up to the cap.
+    pub fn step_log(&self, name: &str) -> PathBuf {
+        self.dir.join(format!("{name}.log"))
+    }
+
     /// How the attempt ended.
     pub fn outcome(&self) -> PathBuf {
         self.dir.join("outcome.json")

@@ -410,7 +410,7 @@ fn came_to(verdict: &Verdict) -> (Outcome, Option<FailureReason>, Option<String>
 }
 
 fn notes(attempt: &AttemptOutcome) -> Vec<String> {
-    let mut notes = Vec::new();
+    let mut notes = attempt.notes.clone();
     if attempt.dropped_bytes > 0 {
         notes.push(format!(
             "{} bytes of its output were dropped: they were over the limit, or there was no room on the disk",

@@ -68,6 +68,7 @@ mod settling;
 mod shown;
 mod snapshots;
 mod start;
+mod steps;
 mod stop_tasks;
 mod stopping;
 mod support;
