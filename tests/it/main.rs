@@ -4,6 +4,7 @@
 
 mod adverse;
 mod agent;
+mod agents;
 mod asking;
 mod claude;
 mod claude_stub;
@@ -11,6 +12,7 @@ mod clean;
 mod clean_dangers;
 mod clean_discard;
 mod clean_faults;
+mod comm_dir;
 mod cost;
 mod crash_loop;
 mod damaged;
