@@ -4,6 +4,8 @@
 //! begins with `-` in argv is read as a flag, and `--allowedTools` would swallow it. So the prompt goes to standard
 //! input. `stream-json` needs `--verbose`.
 
+use std::path::Path;
+
 use uuid::Uuid;
 
 use crate::task::{AgentKind, AgentSpec, Permissions};
@@ -52,7 +54,8 @@ pub fn arguments(agent: &AgentSpec, conversation: Uuid, branch: Option<&str>, sh
         // It takes as many values as there are: an option has to follow.
         args.extend(["--add-dir".into(), shared.to_owned()]);
     }
-    args.extend(["--append-system-prompt".into(), rules(branch) + &about(shared)]);
+    let usable = shared.filter(|shared| may_write(&agent.permissions, Path::new(shared)));
+    args.extend(["--append-system-prompt".into(), rules(branch) + &about(usable)]);
     args.extend(agent.args.iter().cloned());
     args
 }
@@ -80,6 +83,16 @@ fn rules(branch: Option<&str>) -> String {
                  is left."
             .to_owned(),
     }
+}
+
+/// Whether the tools of the CLI may write to a directory that it was given. In a directory of git they may only where
+/// all checks are skipped, whatever rules allow it (measured): nobody is told to try.
+fn may_write(permissions: &Permissions, directory: &Path) -> bool {
+    let skips = match permissions {
+        Permissions::Skip => true,
+        Permissions::Mode(mode) => mode == "bypassPermissions",
+    };
+    skips || !directory.components().any(|c| c.as_os_str() == ".git")
 }
 
 fn about(shared: Option<&str>) -> String {
@@ -124,6 +137,34 @@ mod tests {
         let args = arguments(&agent(Permissions::Mode("plan".into())), id, None, None);
         assert_eq!(args[..3], ["-p", "--permission-mode", "plan"]);
         assert!(!args.join(" ").contains("add-dir") && !args.join(" ").contains("COMM_DIR"));
+    }
+
+    #[test]
+    fn nobody_is_told_to_write_where_it_would_be_refused() {
+        for (permissions, shared, told) in [
+            (Permissions::Skip, "/r/.git/pleach/s/shared", true),
+            (
+                Permissions::Mode("bypassPermissions".into()),
+                "/r/.git/pleach/s/shared",
+                true,
+            ),
+            (
+                Permissions::Mode("acceptEdits".into()),
+                "/r/.git/pleach/s/shared",
+                false,
+            ),
+            (Permissions::Mode("acceptEdits".into()), "/r/results/s/shared", true),
+        ] {
+            let args = arguments(&agent(permissions), Uuid::nil(), None, Some(shared));
+            assert_eq!(
+                args.iter().any(|arg| arg.contains("$PLEACH_COMM_DIR")),
+                told,
+                "{args:?}"
+            );
+            // It may read there all the same.
+            let at = args.iter().position(|arg| arg == "--add-dir").unwrap();
+            assert_eq!(args[at + 1], shared);
+        }
     }
 
     // Fault 40: a prompt that begins with a slash.
