@@ -286,7 +286,7 @@ fn an_interactive_program_is_given_a_file_and_ends_when_it_says_so() {
     ended.assert_succeeded("one");
     assert_eq!(project.show("main-task-one:work.txt"), "done\n");
     assert_eq!(answer(&ended, "one"), "# Hello\nWhat next?\n");
-    assert!(project.processes().is_empty());
+    assert!(project.agents().is_empty());
 }
 
 #[test]
@@ -355,7 +355,7 @@ fn an_agent_on_a_terminal_ends_like_any_other() {
         }
         let status = project.query(&["status"]);
         assert_eq!(status["tasks"][0]["outcome"], "stopped", "{status:#}");
-        assert!(project.processes().is_empty(), "{by}");
+        assert!(project.agents().is_empty(), "{by}: {:?}", project.agents());
         assert_eq!(
             fs::metadata(project.session_dir().join("task-one.log"))
                 .expect("a log")
@@ -365,4 +365,17 @@ fn an_agent_on_a_terminal_ends_like_any_other() {
             0o600
         );
     }
+}
+
+#[test]
+fn a_dry_run_shows_how_it_would_be_started() {
+    let project = Project::new();
+    describe_as(&project, "[\"sh\", \"{title}\", \"read {prompt_file}\"]", "prompt = \"file\"\n");
+    let file = project.tasks(&[("one", "do 'it'")]);
+    let shown = project.run(&["run", "--dry-run", "--agent", "other", &file]);
+    assert_eq!(shown.code(), 0, "{shown:?}");
+    let shown = shown.out();
+    assert!(shown.contains("/sh \"do 'it'\" 'read ") || shown.contains("/sh 'do '"), "{shown}");
+    assert!(shown.contains("/attempts/one.1/prompt.md"), "{shown}");
+    assert!(!shown.contains("standard input"), "{shown}");
 }
