@@ -4,6 +4,8 @@
 //! begins with `-` in argv is read as a flag, and `--allowedTools` would swallow it. So the prompt goes to standard
 //! input. `stream-json` needs `--verbose`.
 
+use std::path::Path;
+
 use uuid::Uuid;
 
 use crate::task::{AgentKind, AgentSpec, Permissions};
@@ -32,8 +34,8 @@ pub const SESSION_VARIABLES: &[&str] = &[
 pub const SCRIPTED_COMMAND: &str = "__agent";
 
 /// The arguments that start an attempt in a new conversation. `branch` is the one the agent works on, if it has one
-/// of its own.
-pub fn arguments(agent: &AgentSpec, conversation: Uuid, branch: Option<&str>) -> Vec<String> {
+/// of its own; `shared` the directory that all agents of the session may use, unless its path cannot be an argument.
+pub fn arguments(agent: &AgentSpec, conversation: Uuid, branch: Option<&str>, shared: Option<&str>) -> Vec<String> {
     let mut args: Vec<String> = Vec::new();
     if agent.kind == AgentKind::Scripted {
         args.push(SCRIPTED_COMMAND.into());
@@ -48,7 +50,12 @@ pub fn arguments(agent: &AgentSpec, conversation: Uuid, branch: Option<&str>) ->
     if let Some(model) = &agent.model {
         args.extend(["--model".into(), model.clone()]);
     }
-    args.extend(["--append-system-prompt".into(), rules(branch)]);
+    if let Some(shared) = shared {
+        // It takes as many values as there are: an option has to follow.
+        args.extend(["--add-dir".into(), shared.to_owned()]);
+    }
+    let usable = shared.filter(|shared| may_write(&agent.permissions, Path::new(shared)));
+    args.extend(["--append-system-prompt".into(), rules(branch) + &about(usable)]);
     args.extend(agent.args.iter().cloned());
     args
 }
@@ -92,6 +99,26 @@ fn rules(branch: Option<&str>) -> String {
     }
 }
 
+/// Whether the tools of the CLI may write to a directory that it was given. In a directory of git they may only where
+/// all checks are skipped, whatever rules allow it (measured): nobody is told to try.
+fn may_write(permissions: &Permissions, directory: &Path) -> bool {
+    let skips = match permissions {
+        Permissions::Skip => true,
+        Permissions::Mode(mode) => mode == "bypassPermissions",
+    };
+    skips || !directory.components().any(|c| c.as_os_str() == ".git")
+}
+
+fn about(shared: Option<&str>) -> String {
+    match shared {
+        Some(shared) => format!(
+            " To leave notes for the other agents, or read theirs, use the directory {shared} ($PLEACH_COMM_DIR), which \
+             is part of no repository."
+        ),
+        None => String::new(),
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -111,17 +138,47 @@ mod tests {
     #[test]
     fn the_command_line() {
         let id = Uuid::nil();
-        let args = arguments(&agent(Permissions::Skip), id, Some("main-task-a"));
+        let args = arguments(&agent(Permissions::Skip), id, Some("main-task-a"), Some("/s/shared"));
         let fixed = format!(
             "-p --dangerously-skip-permissions --output-format stream-json --verbose --session-id {id} --model opus \
-             --append-system-prompt"
+             --add-dir /s/shared --append-system-prompt"
         );
         let words: Vec<&str> = fixed.split(' ').collect();
         assert_eq!(args[..words.len()], words);
         assert!(args[words.len()].contains("branch main-task-a."));
+        assert!(args[words.len()].contains("directory /s/shared ($PLEACH_COMM_DIR)"));
         assert_eq!(args[words.len() + 1..], ["--max-turns", "3"]);
-        let args = arguments(&agent(Permissions::Mode("plan".into())), id, None);
+        let args = arguments(&agent(Permissions::Mode("plan".into())), id, None, None);
         assert_eq!(args[..3], ["-p", "--permission-mode", "plan"]);
+        assert!(!args.join(" ").contains("add-dir") && !args.join(" ").contains("COMM_DIR"));
+    }
+
+    #[test]
+    fn nobody_is_told_to_write_where_it_would_be_refused() {
+        for (permissions, shared, told) in [
+            (Permissions::Skip, "/r/.git/pleach/s/shared", true),
+            (
+                Permissions::Mode("bypassPermissions".into()),
+                "/r/.git/pleach/s/shared",
+                true,
+            ),
+            (
+                Permissions::Mode("acceptEdits".into()),
+                "/r/.git/pleach/s/shared",
+                false,
+            ),
+            (Permissions::Mode("acceptEdits".into()), "/r/results/s/shared", true),
+        ] {
+            let args = arguments(&agent(permissions), Uuid::nil(), None, Some(shared));
+            assert_eq!(
+                args.iter().any(|arg| arg.contains("$PLEACH_COMM_DIR")),
+                told,
+                "{args:?}"
+            );
+            // It may read there all the same.
+            let at = args.iter().position(|arg| arg == "--add-dir").unwrap();
+            assert_eq!(args[at + 1], shared);
+        }
     }
 
     #[test]

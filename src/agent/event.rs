@@ -286,7 +286,7 @@ pub(super) fn target(input: &Value) -> Option<String> {
 }
 
 /// The first line that says something, at most 200 characters of it.
-pub(super) fn first_line(text: &str) -> String {
+pub fn first_line(text: &str) -> String {
     let line = text.lines().map(str::trim).find(|l| !l.is_empty()).unwrap_or_default();
     match line.char_indices().nth(200) {
         Some((cut, _)) => format!("{}…", &line[..cut]),

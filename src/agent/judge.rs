@@ -1,14 +1,14 @@
 //! When the run of an agent was a success.
 //!
 //! Success follows what was measured: never the exit code alone (SIGINT and denied tools give 0), never `subtype` alone
-//! (an API error is `success` with `is_error`).
+//! (an API error is `success` with `is_error`). Of other programs the user has said by what it is known.
 
 use std::collections::BTreeSet;
 
 use super::StreamReader;
 use super::event::first_line;
 use super::refusal::Refusal;
-use crate::task::{AgentEnd, FailureReason, UsageLimit, Verdict};
+use crate::task::{AgentEnd, FailureReason, SuccessBy, UsageLimit, Verdict};
 
 /// How much of the words of an agent is kept for a look at them, in characters.
 const LAST_WORDS: usize = 2_000;
@@ -24,34 +24,41 @@ pub struct Judged {
     pub limit: Option<UsageLimit>,
 }
 
-/// Judges an attempt by the end of its process, its stream, and the last that it printed outside of the stream
-/// (standard output of a plain-text agent, else standard error). `now_ms` is in Unix milliseconds.
-pub fn judge(end: &AgentEnd, stream: &StreamReader, printed: &str, now_ms: u64) -> Judged {
-    let failed = |reason, error: String| Verdict::Failed {
-        reason,
-        error: first_line(&error),
-    };
-    let ended = ending(end);
+/// What of an attempt shows whether it was a success.
+#[derive(Clone, Copy, Debug)]
+pub struct Evidence<'a> {
+    /// How its process ended.
+    pub end: &'a AgentEnd,
+    /// What it printed, as a stream.
+    pub stream: &'a StreamReader,
+    /// The last that it printed outside of the stream: standard output of a plain-text agent, else standard error.
+    pub printed: &'a str,
+    /// Whether its status file says that it is done.
+    pub completed: bool,
+    /// In Unix milliseconds: times of the day are told, too.
+    pub now_ms: u64,
+}
+
+/// Judges an attempt by what counts for its agent.
+pub fn judge(success: SuccessBy, evidence: &Evidence<'_>) -> Judged {
+    let Evidence {
+        end,
+        stream,
+        printed,
+        completed,
+        now_ms,
+    } = *evidence;
     let refusal = stream.refusal(now_ms);
-    let problem_of = match &refusal {
-        Some(Refusal::Limit(_)) => FailureReason::RateLimit,
-        Some(Refusal::Login) => FailureReason::Login,
-        None => FailureReason::AgentError,
-    };
-    let verdict = match (stream.result(), end) {
+    let ended = || ending(end);
+    let exited = |what: String| failed(FailureReason::Exit, with_words(what, printed));
+    let verdict = match (success, end) {
         (_, AgentEnd::NotStarted { error, .. }) => failed(FailureReason::Exit, error.clone()),
-        (None, _) if stream.is_stream() => failed(
-            FailureReason::Exit,
-            with_words(format!("{ended} and printed no result"), printed),
-        ),
-        (None, AgentEnd::Exited { code: 0 }) => Verdict::Succeeded,
-        (None, _) => failed(FailureReason::Exit, with_words(ended, printed)),
-        (Some(result), end) => match (result.problem(), denied(stream.denied()), end) {
-            (Some(problem), ..) => failed(problem_of, problem),
-            (None, Some(denied), _) => failed(FailureReason::DeniedTools, denied),
-            (None, None, AgentEnd::Exited { code: 0 }) => Verdict::Succeeded,
-            (None, None, _) => failed(FailureReason::Exit, with_words(ended, printed)),
-        },
+        (SuccessBy::StatusFile, _) if completed => Verdict::Succeeded,
+        (SuccessBy::StatusFile, _) => exited(format!("{} without COMPLETED: in its status file", ended())),
+        (SuccessBy::Exit, AgentEnd::Exited { code: 0 }) => Verdict::Succeeded,
+        (SuccessBy::Exit, _) => exited(ended()),
+        (SuccessBy::StreamJson, _) if !stream.is_stream() => exited(format!("{} and printed no stream-json", ended())),
+        (SuccessBy::Output | SuccessBy::StreamJson, _) => by_output(end, stream, printed, refusal.as_ref()),
     };
     let said = stream.answer();
     let words = if said.trim().is_empty() { printed } else { said };
@@ -62,6 +69,35 @@ pub fn judge(end: &AgentEnd, stream: &StreamReader, printed: &str, now_ms: u64) 
             Some(Refusal::Limit(limit)) => Some(limit),
             _ => None,
         },
+    }
+}
+
+/// As the output says, if it is a stream; else the exit code decides.
+fn by_output(end: &AgentEnd, stream: &StreamReader, printed: &str, refusal: Option<&Refusal>) -> Verdict {
+    let problem_of = match refusal {
+        Some(Refusal::Limit(_)) => FailureReason::RateLimit,
+        Some(Refusal::Login) => FailureReason::Login,
+        None => FailureReason::AgentError,
+    };
+    let ended = ending(end);
+    let exited = |what: String| failed(FailureReason::Exit, with_words(what, printed));
+    match (stream.result(), end) {
+        (None, _) if stream.is_stream() => exited(format!("{ended} and printed no result")),
+        (None, AgentEnd::Exited { code: 0 }) => Verdict::Succeeded,
+        (None, _) => exited(ended),
+        (Some(result), end) => match (result.problem(), denied(stream.denied()), end) {
+            (Some(problem), ..) => failed(problem_of, problem),
+            (None, Some(denied), _) => failed(FailureReason::DeniedTools, denied),
+            (None, None, AgentEnd::Exited { code: 0 }) => Verdict::Succeeded,
+            (None, None, _) => exited(ended),
+        },
+    }
+}
+
+fn failed(reason: FailureReason, error: String) -> Verdict {
+    Verdict::Failed {
+        reason,
+        error: first_line(&error),
     }
 }
 
@@ -105,10 +141,74 @@ mod tests {
     use super::*;
     use crate::agent::fixture::{INIT, OK, read};
 
+    fn judged(success: SuccessBy, end: &AgentEnd, lines: &[&str], printed: &str, completed: bool) -> Option<String> {
+        let evidence = Evidence {
+            end,
+            stream: &read(lines),
+            printed,
+            completed,
+            now_ms: 0,
+        };
+        match judge(success, &evidence).verdict {
+            Verdict::Failed { reason, error } => Some(format!("{}: {error}", reason.name())),
+            _ => None,
+        }
+    }
+
     fn verdict(code: i32, lines: &[&str], printed: &str) -> (Option<FailureReason>, String) {
-        match judge(&AgentEnd::Exited { code }, &read(lines), printed, 0).verdict {
+        let evidence = Evidence {
+            end: &AgentEnd::Exited { code },
+            stream: &read(lines),
+            printed,
+            completed: true,
+            now_ms: 0,
+        };
+        match judge(SuccessBy::Output, &evidence).verdict {
             Verdict::Failed { reason, error } => (Some(reason), error),
             _ => (None, String::new()),
+        }
+    }
+
+    #[test]
+    fn of_other_programs_that_counts_which_the_user_has_said() {
+        use SuccessBy::{Exit, Output, StatusFile, StreamJson};
+        let (good, bad) = (AgentEnd::Exited { code: 0 }, AgentEnd::Exited { code: 2 });
+        let killed = AgentEnd::Killed { signal: 15 };
+        let failing = r#"{"type":"result","subtype":"success","is_error":true,"result":"no"}"#;
+        type Row<'r> = (SuccessBy, &'r AgentEnd, &'r [&'r str], bool, Option<&'r str>);
+        let table: &[Row<'_>] = &[
+            (Exit, &good, &[INIT, failing], false, None),
+            (Exit, &bad, &[INIT, OK], true, Some("exit: exited with code 2: words")),
+            (StreamJson, &good, &[INIT, OK], false, None),
+            (
+                StreamJson,
+                &bad,
+                &[INIT, OK],
+                false,
+                Some("exit: exited with code 2: words"),
+            ),
+            (StreamJson, &good, &[INIT, failing], false, Some("agent_error: no")),
+            (
+                StreamJson,
+                &good,
+                &["words"],
+                true,
+                Some("exit: exited with code 0 and printed no stream-json: words"),
+            ),
+            (Output, &good, &["words"], false, None),
+            (StatusFile, &killed, &["words"], true, None),
+            (StatusFile, &bad, &[INIT, failing], true, None),
+            (
+                StatusFile,
+                &good,
+                &[INIT, OK],
+                false,
+                Some("exit: exited with code 0 without COMPLETED: in its status file: words"),
+            ),
+        ];
+        for (success, end, lines, completed, expected) in table {
+            let error = judged(*success, end, lines, "words", *completed);
+            assert_eq!(error.as_deref(), *expected, "{success:?} {end:?} {lines:?}");
         }
     }
 

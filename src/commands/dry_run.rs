@@ -37,6 +37,7 @@ fn dry_run(spec: &SessionSpec, session: &Path) -> DryRun {
         let begins = Beginning {
             site: site.as_ref(),
             session,
+            number: 1,
             attempt: Uuid::new_v4(),
             conversation: Uuid::new_v4(),
             resumes: false,

@@ -6,6 +6,7 @@ use git2::Repository;
 use uuid::Uuid;
 
 use super::Context;
+use super::settings::results_named;
 use crate::error::Error;
 use crate::git::{self, GitError, Place};
 use crate::report::program;
@@ -27,10 +28,27 @@ pub(super) fn set_path(variable: &str) -> Option<PathBuf> {
 
 /// Where the sessions are: where the user says, else in the git directory, else in the user's state directory.
 pub(super) fn results_dir(context: &Context, repository: Option<&Place>) -> Result<PathBuf, Error> {
-    if let Some(dir) = &context.results_dir {
+    let configured = match context.results_dir {
+        Some(_) => None,
+        None => results_named(repository)?,
+    };
+    Ok(results_wanted(context, configured.as_deref(), repository)?.0)
+}
+
+/// The same, with what the configuration says of it; and whether anybody has named it.
+pub(super) fn results_wanted(
+    context: &Context,
+    configured: Option<&Path>,
+    repository: Option<&Place>,
+) -> Result<(PathBuf, bool), Error> {
+    match context.results_dir.as_deref().or(configured) {
         // Without `.` and the like in it: it is shown, and given to commands.
-        return Ok(context.directory.join(dir).components().collect());
+        Some(dir) => Ok((context.directory.join(dir).components().collect(), true)),
+        None => Ok((usual_results_dir(context, repository)?, false)),
     }
+}
+
+fn usual_results_dir(context: &Context, repository: Option<&Place>) -> Result<PathBuf, Error> {
     if let Some(place) = repository {
         return Ok(place.common_dir.join("pleach/results"));
     }
@@ -50,7 +68,7 @@ pub(super) fn results_dir(context: &Context, repository: Option<&Place>) -> Resu
 }
 
 /// Where the user's programs keep what outlives them. Never the directory for temporary files.
-fn state_dir() -> Option<PathBuf> {
+pub(super) fn state_dir() -> Option<PathBuf> {
     let absolute = |name: &str| set_path(name).filter(|p| p.is_absolute());
     absolute("XDG_STATE_HOME").or_else(|| Some(absolute("HOME")?.join(".local/state")))
 }
@@ -58,10 +76,20 @@ fn state_dir() -> Option<PathBuf> {
 /// Where the places are that the agents of all sessions of the user share on this machine. Not in the directory for
 /// what belongs to a login: sessions outlive that, and those that a timer starts have none.
 pub(super) fn agents_dir() -> Result<PathBuf, Error> {
-    let state = state_dir().ok_or(Error::NoPlaceForAgents)?;
+    shared_here("agents").ok_or(Error::NoPlaceForAgents)
+}
+
+/// Where it is kept which ports the attempts of all sessions of the user have on this machine; none when that directory
+/// cannot be known: then no ports are given out.
+pub(super) fn ports_dir() -> Option<PathBuf> {
+    shared_here("ports")
+}
+
+/// A directory that all sessions of the user on this machine share.
+fn shared_here(what: &str) -> Option<PathBuf> {
     // A home may be that of many machines.
     let machine = rustix::system::uname().nodename().to_string_lossy().replace('/', "-");
-    Ok(state.join("pleach").join(format!("agents-{machine}")))
+    Some(state_dir()?.join("pleach").join(format!("{what}-{machine}")))
 }
 
 /// Makes the directory that the user named for results. A new one may be in a checkout, and has git ignore it: the

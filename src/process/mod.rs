@@ -1,4 +1,5 @@
-//! Processes: who they are, starting an agent so that it cannot outlive its runner, ending a whole tree.
+//! Processes: who they are, starting an agent so that it cannot outlive its runner, on a terminal if it wants one, ending
+//! a whole tree.
 //!
 //! Called by the runner (its own agent), the supervisor (what a dead runner left behind), the commands and the doctor
 //! (how much memory there is, what agents use, whether a shell controls this process). It knows pids and signals and
@@ -12,6 +13,7 @@ mod memory;
 mod orphans;
 mod spawn;
 mod table;
+mod terminal;
 mod tree;
 mod usage;
 mod used;
@@ -25,6 +27,7 @@ pub use spawn::{
     become_subreaper, hand, keep_files_from_children, own_program, resign_as_subreaper, spawn_bound_to_parent,
     spawn_bound_without_terminal, spawn_without_terminal, take_handed, take_stdin,
 };
+pub use terminal::{Terminal, open_terminal, spawn_bound_on_terminal};
 pub use tree::{end_lost, end_marked, is_any_alive, is_any_in, kill_descendants, signal_group};
 pub use usage::{Usage, cpu_percent, usage_below};
 pub use used::{is_any_called_with, is_used};

@@ -125,7 +125,7 @@ pub fn spawn_bound_without_terminal(command: &mut Command) -> io::Result<Child> 
     spawn_without_terminal(bind_to_parent(command))
 }
 
-fn bind_to_parent(command: &mut Command) -> &mut Command {
+pub(super) fn bind_to_parent(command: &mut Command) -> &mut Command {
     #[cfg(target_os = "linux")]
     {
         let parent = rustix::process::getpid();

@@ -10,6 +10,7 @@ use super::run::in_motion;
 use super::{from_agent, quote, unbroken};
 use crate::session::SessionSpec;
 use crate::store::path_json;
+use crate::task::PromptBy;
 
 /// What a session would be; nothing of it is there.
 #[derive(Debug, Serialize, JsonSchema)]
@@ -74,7 +75,14 @@ impl Serialize for Argv {
 pub fn dry_run(spec: &SessionSpec, document: &DryRun) -> String {
     let mut text = in_motion(spec);
     text.push_str("\nnothing was started; this is what would be, in this order\n");
-    text.push_str("agents get their prompts on standard input; ids that pleach makes up are others at every start\n");
+    let prompts_are_in_words = (0..spec.tasks.len()).any(|index| {
+        let command = spec.agent_of(index).command;
+        command.is_some_and(|command| command.prompt != PromptBy::Stdin)
+    });
+    if !prompts_are_in_words {
+        text.push_str("agents get their prompts on standard input; ");
+    }
+    text.push_str("ids that pleach makes up are others at every start\n");
     for (index, task) in document.tasks.iter().enumerate() {
         let _ = writeln!(text, "\n{}  {}", index + 1, task.title);
         if let (Some(branch), Some(worktree)) = (&task.branch, &task.worktree) {

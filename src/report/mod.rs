@@ -6,6 +6,7 @@
 mod bars;
 mod clean;
 mod columns;
+mod config;
 mod diff;
 mod doctor;
 mod dry_run;
@@ -35,6 +36,7 @@ use std::io::{self, IsTerminal, Write};
 use serde::Serialize;
 
 pub use clean::{CleanDocument, CleanItem, Cleaning};
+pub use config::{ConfigDocument, acting, approved, config, config_document, results_not_there};
 pub use diff::{ChangedFile, DiffDocument, TaskDiff, about_work, heading, unused_to_show, without_changes};
 pub use doctor::{Diagnosis, diagnosis};
 pub use dry_run::{Argv, DryRun, DryTask, dry_run};
@@ -46,7 +48,7 @@ pub use open::{checked_out_elsewhere, entering, made_anew, not_settled, other_br
 pub use overview::{Disk, Overview, SessionsByState, TaskCounts, overview};
 pub use plan::{PlanContext, PlanDocument, foreseen, plan, plan_document};
 pub use recover::{KeptTask, KeptWork, RecoverDocument, Restored, recover, restored};
-pub use results::{ResultsDocument, TaskResult, results};
+pub use results::{ResultsDocument, StepResult, TaskResult, results};
 pub use run::{Left, Started, goes_on, resume, started};
 pub use schema::schemas;
 pub use status::{headline, status};

@@ -2,13 +2,15 @@
 //!
 //! All of it goes to the attempt's log up to a cap, whole lines at a time so that the two streams do not cut each
 //! other's. Lines of standard output are read as stream-json; as long as it may be plain text it is also kept as the
-//! answer.
+//! answer. Of an agent on a terminal all of this gets the text that was on the screen.
 
 use std::fs::{File, OpenOptions};
 use std::io::{self, Seek, SeekFrom, Write};
 use std::os::unix::fs::OpenOptionsExt;
 use std::path::Path;
 
+use super::pty::OnTerminal;
+use super::status_file::StatusFile;
 use crate::agent::StreamReader;
 use crate::agent::lines::{Line, Lines};
 use crate::store::atomic::{self, Durability};
@@ -31,8 +33,7 @@ pub enum Stream {
 }
 
 /// Everything that becomes of an agent's output.
-#[derive(Debug)]
-pub struct Output {
+pub(super) struct Output {
     log: CappedFile,
     answer: CappedFile,
     pending: [Vec<u8>; 2],
@@ -42,6 +43,10 @@ pub struct Output {
     pub stream: StreamReader,
     /// All bytes that were printed.
     pub total: u64,
+    /// The terminal that it comes from, if it does.
+    pub terminal: Option<OnTerminal>,
+    /// What the agent says elsewhere.
+    pub status: StatusFile,
 }
 
 impl Output {
@@ -55,12 +60,24 @@ impl Output {
             lines: Lines::default(),
             stream: StreamReader::default(),
             total: 0,
+            terminal: None,
+            status: StatusFile::default(),
         })
     }
 
     /// Takes in a piece of one stream.
     pub fn push(&mut self, stream: Stream, bytes: &[u8]) {
         self.total += bytes.len() as u64;
+        match self.terminal.take() {
+            None => self.text(stream, bytes),
+            Some(mut terminal) => {
+                terminal.show(bytes, |text| self.text(stream, text));
+                self.terminal = Some(terminal);
+            }
+        }
+    }
+
+    fn text(&mut self, stream: Stream, bytes: &[u8]) {
         let index = stream as usize;
         let tail = &mut self.tails[index];
         tail.extend_from_slice(&bytes[bytes.len().saturating_sub(TAIL)..]);
@@ -84,6 +101,9 @@ impl Output {
 
     /// Writes what is left, and the answer if the stream gave one.
     pub fn finish(&mut self, paths: &AttemptPaths) -> io::Result<()> {
+        if let Some(mut terminal) = self.terminal.take() {
+            self.text(Stream::Out, terminal.finish().as_bytes());
+        }
         self.lines.finish(|line| read(&mut self.stream, line));
         for pending in &mut self.pending {
             self.log.write(pending);
@@ -99,6 +119,21 @@ impl Output {
             self.answer.file.sync_data()?;
         }
         self.log.file.sync_data()
+    }
+
+    /// What the agent does now: what it has said in its status file, else what its stream tells.
+    pub fn activity(&self) -> Option<&str> {
+        self.status.line().or(self.stream.activity())
+    }
+
+    /// Adds to the log what the agent did not print, such as what a command around it does.
+    pub fn beside(&mut self, bytes: &[u8]) {
+        self.log.write(bytes);
+    }
+
+    /// Has the log outlive a power failure, as far as it could be written.
+    pub fn sync(&mut self) {
+        self.log.sync();
     }
 
     /// Bytes that were over the cap of the log.
@@ -128,7 +163,7 @@ fn read(stream: &mut StreamReader, line: Line<'_>) {
 
 /// A file that takes a number of bytes, and then one line that says so.
 #[derive(Debug)]
-struct CappedFile {
+pub(super) struct CappedFile {
     file: File,
     left: u64,
     cap: u64,
@@ -136,7 +171,7 @@ struct CappedFile {
 }
 
 impl CappedFile {
-    fn create(path: &Path, cap: u64) -> io::Result<Self> {
+    pub(super) fn create(path: &Path, cap: u64) -> io::Result<Self> {
         let file = OpenOptions::new()
             .write(true)
             .create(true)
@@ -151,7 +186,7 @@ impl CappedFile {
         })
     }
 
-    fn write(&mut self, bytes: &[u8]) {
+    pub(super) fn write(&mut self, bytes: &[u8]) {
         let kept = bytes.len().min(usize::try_from(self.left).unwrap_or(usize::MAX));
         // A full disk costs the end of the log, not the agent's work.
         if let Err(e) = self.file.write_all(&bytes[..kept]) {
@@ -169,6 +204,11 @@ impl CappedFile {
             let _ = self.file.write_all(note.as_bytes());
         }
         self.dropped += over;
+    }
+
+    /// Has it outlive a power failure. On a full disk there is less of it, and that is said in it.
+    pub(super) fn sync(&self) {
+        let _ = self.file.sync_data();
     }
 
     /// Writes nothing more, and leaves some room to others.

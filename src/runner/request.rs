@@ -28,6 +28,9 @@ pub struct RunnerRequest {
     pub stdin: String,
     /// Variables that are set for it, besides those of the supervisor.
     pub environment: Vec<(String, String)>,
+    /// Those of them that are paths.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub environment_paths: Vec<PathVariable>,
     /// Variables that it does not get.
     pub environment_removed: Vec<String>,
     /// The longest that it may run.
@@ -51,15 +54,31 @@ pub struct RunnerRequest {
     /// By what its success is known.
     #[serde(default)]
     pub success: SuccessBy,
-    /// A file that it writes its progress to, line by line.
+    /// A file that it writes its progress to, line by line, in the directory that the tasks of its session share.
     #[serde(default, with = "path_json::option")]
     pub status_file: Option<PathBuf>,
+    /// What it finds in the file of its prompt, if it reads it from there.
+    #[serde(default)]
+    pub prompt_file: Option<String>,
+    /// Whether its conversation can be gone on with as soon as it has run, although it does not tell of one.
+    #[serde(default)]
+    pub resumable: bool,
     /// Whether it runs on a terminal.
     #[serde(default)]
     pub pty: bool,
     /// Where the ports are kept of which each attempt gets one of its own.
     #[serde(default, with = "path_json::option")]
     pub ports: Option<PathBuf>,
+}
+
+/// A variable that is a path, of any bytes.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct PathVariable {
+    /// Its name.
+    pub name: String,
+    /// Its value.
+    #[serde(with = "path_json")]
+    pub path: PathBuf,
 }
 
 /// A shell command around the agent, in its directory and with its environment.

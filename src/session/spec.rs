@@ -79,6 +79,8 @@ pub struct Site {
 pub const USUAL_OUTPUT: u64 = 64 << 20;
 /// How often the work of running agents is kept, in milliseconds, when the user does not say.
 pub const USUAL_SNAPSHOT_EVERY_MS: u64 = 5 * 60 * 1000;
+/// How long an agent has to end by itself, in milliseconds, when the user does not say.
+pub const USUAL_GRACE_MS: u64 = 10_000;
 /// How much disk has to be free for another task, in bytes, when the user does not say.
 pub const USUAL_FREE_DISK: u64 = 1 << 30;
 /// How much memory has to be available for another task, in bytes, when the user does not say.
@@ -113,6 +115,10 @@ pub struct SessionOptions {
     /// How many agents the user wants at once on this machine, in all sessions together; none is no limit.
     #[serde(default)]
     pub agents_of_all: Option<Places>,
+    /// Where the ports are kept of which each running attempt gets one of its own; none are given out where that is
+    /// not known.
+    #[serde(default, with = "path_json::option", skip_serializing_if = "Option::is_none")]
+    pub ports: Option<PathBuf>,
     /// Whether the session stops with the first task that fails.
     #[serde(default)]
     pub fail_fast: bool,

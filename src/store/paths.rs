@@ -63,6 +63,16 @@ impl SessionPaths {
         self.dir.join("requests")
     }
 
+    /// What the tasks leave for each other.
+    pub fn shared(&self) -> PathBuf {
+        self.dir.join("shared")
+    }
+
+    /// Where a task says how far it is.
+    pub fn status_file(&self, task: &str) -> PathBuf {
+        self.shared().join(format!("{task}.status"))
+    }
+
     /// The answer of a task's last attempt.
     pub fn answer(&self, task: &str) -> PathBuf {
         self.dir.join(format!("task-{task}.txt"))
@@ -131,9 +141,24 @@ impl AttemptPaths {
         self.dir.join("answer.txt")
     }
 
+    /// The prompt, for an agent that reads it from a file.
+    pub fn prompt(&self) -> PathBuf {
+        self.dir.join("prompt.md")
+    }
+
+    /// What was in the task's status file before this attempt.
+    pub fn earlier_status(&self) -> PathBuf {
+        self.dir.join("earlier.status")
+    }
+
     /// How long the agent may take to end, when it is asked to.
     pub fn ending(&self) -> PathBuf {
         self.dir.join("ending.json")
+    }
+
+    /// All that a command around the agent printed, up to the cap.
+    pub fn step_log(&self, name: &str) -> PathBuf {
+        self.dir.join(format!("{name}.log"))
     }
 
     /// How the attempt ended.

@@ -262,6 +262,7 @@ impl Shared {
         let begins = Beginning {
             site: record.site(),
             session: self.paths.dir(),
+            number,
             attempt: attempt.id,
             conversation: attempt.conversation,
             resumes: false,
@@ -410,7 +411,7 @@ fn came_to(verdict: &Verdict) -> (Outcome, Option<FailureReason>, Option<String>
 }
 
 fn notes(attempt: &AttemptOutcome) -> Vec<String> {
-    let mut notes = Vec::new();
+    let mut notes = attempt.notes.clone();
     if attempt.dropped_bytes > 0 {
         notes.push(format!(
             "{} bytes of its output were dropped: they were over the limit, or there was no room on the disk",

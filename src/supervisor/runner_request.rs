@@ -9,10 +9,26 @@ use std::path::Path;
 use uuid::Uuid;
 
 use crate::agent::claude;
+use crate::agent::command::{self, Given, Invocation};
 use crate::git::LOCAL_VARIABLES;
-use crate::runner::RunnerRequest;
+use crate::runner::{PathVariable, RunnerRequest, StepRequest};
 use crate::session::{SessionSpec, Site};
-use crate::task::{AgentKind, SuccessBy, TaskId};
+use crate::store::paths::SessionPaths;
+use crate::task::{AgentKind, AgentSpec, SuccessBy, TaskId, TaskSpec};
+
+/// The variables that tell an agent and the commands around it where they are. Those of an outer session go from its
+/// environment: not every one of them is set anew.
+const OWN_VARIABLES: [&str; 9] = [
+    "PLEACH_SESSION",
+    "PLEACH_TASK_ID",
+    "PLEACH_BRANCH",
+    "PLEACH_BASE",
+    "PLEACH_WORKTREE",
+    "PLEACH_REPO",
+    "PLEACH_PORT",
+    "PLEACH_COMM_DIR",
+    "PLEACH_STATUS_FILE",
+];
 
 /// What an attempt begins with, besides what the user has written.
 pub struct Beginning<'a> {
@@ -20,6 +36,8 @@ pub struct Beginning<'a> {
     pub site: Option<&'a Site>,
     /// The directory of the session.
     pub session: &'a Path,
+    /// The number of the attempt, from 1.
+    pub number: u32,
     /// The mark of its processes.
     pub attempt: Uuid,
     /// The agent's conversation.
@@ -38,12 +56,7 @@ pub struct Beginning<'a> {
 
 /// The request for an attempt at the task with this index.
 pub fn runner_request(spec: &SessionSpec, index: usize, begins: &Beginning<'_>) -> RunnerRequest {
-    let Beginning {
-        site,
-        attempt,
-        conversation,
-        ..
-    } = *begins;
+    let Beginning { site, attempt, .. } = *begins;
     let task = &spec.tasks[index];
     let mut agent = spec.agent_of(index);
     if agent.kind != AgentKind::Command {
@@ -53,45 +66,123 @@ pub fn runner_request(spec: &SessionSpec, index: usize, begins: &Beginning<'_>) 
         agent.args.splice(0..0, limits);
     }
     let directory = site.map_or(&spec.directory, |s| &s.worktree);
-    let mut environment = vec![
-        ("PLEACH_SESSION".to_owned(), spec.session_id.to_string()),
-        ("PLEACH_TASK_ID".to_owned(), task.id.to_string()),
-    ];
-    let mut set = |name: &str, value: &str| environment.push((name.to_owned(), value.to_owned()));
-    if let Some((site, repository)) = site.zip(spec.repository.as_ref()) {
-        set("PLEACH_BRANCH", &site.branch);
-        set("PLEACH_BASE", &site.base);
-        let who = &repository.identity;
-        if !who.configured {
-            for role in ["AUTHOR", "COMMITTER"] {
-                set(&format!("GIT_{role}_NAME"), &who.name);
-                set(&format!("GIT_{role}_EMAIL"), &who.email);
-            }
-        }
-    }
+    let options = &task.options;
+    let paths = SessionPaths::new(begins.session);
+    let command = agent.command.as_ref();
+    let Invocation {
+        args,
+        stdin,
+        prompt_file,
+    } = invoked(&agent, task, begins, &paths);
+    let (environment, environment_paths) = environment(spec, index, site, &paths);
+    let step = |command: &String, stdin: &str| StepRequest {
+        command: command.clone(),
+        stdin: stdin.to_owned(),
+    };
+    let setup = options.setup.as_deref().filter(|_| begins.sets_up).unwrap_or_default();
     RunnerRequest {
         schema: 1,
         attempt,
         program: agent.program.clone(),
-        args: claude::arguments(&agent, conversation, site.map(|s| s.branch.as_str())),
+        args,
         directory: directory.clone(),
-        stdin: claude::standard_input(&task.prompt),
+        stdin,
         environment,
-        // Those of an outer session go too: not every one of them is set anew.
+        environment_paths,
         environment_removed: (LOCAL_VARIABLES.iter().chain(claude::SESSION_VARIABLES))
-            .chain(&["PLEACH_BRANCH", "PLEACH_BASE"])
+            .chain(&OWN_VARIABLES)
             .map(|&v| v.to_owned())
             .collect(),
         timeout_ms: spec.timeout_ms(index),
         grace_ms: spec.options.grace_ms,
         max_output_bytes: spec.options.max_output_bytes,
-        run_if: None,
-        setup: Vec::new(),
-        verify: None,
-        idle_timeout_ms: spec.tasks[index].options.idle_timeout_ms,
-        success: SuccessBy::Output,
-        status_file: None,
-        pty: false,
-        ports: None,
+        run_if: (options.run_if.as_ref()).map(|command| step(command, &answers(spec, index, begins.answers))),
+        setup: setup.iter().map(|command| step(command, "")).collect(),
+        verify: options.verify.as_ref().map(|command| step(command, "")),
+        idle_timeout_ms: options.idle_timeout_ms,
+        success: command.map_or(SuccessBy::Output, |command| command.success),
+        status_file: Some(paths.status_file(task.id.as_ref())),
+        prompt_file,
+        resumable: command.is_some_and(|command| command.resume.is_some()),
+        pty: command.is_some_and(|command| command.pty),
+        ports: spec.options.ports.clone(),
     }
+}
+
+/// How the agent is started: Claude Code and what takes its arguments, or as the configuration says.
+fn invoked(agent: &AgentSpec, task: &TaskSpec, begins: &Beginning<'_>, paths: &SessionPaths) -> Invocation {
+    let prompt = &task.prompt;
+    if let Some(command) = &agent.command {
+        let file = paths.attempt(task.id.as_ref(), begins.number).prompt();
+        let given = Given {
+            prompt,
+            // The runner starts nothing where the path is not exactly this.
+            prompt_file: &file.to_string_lossy(),
+            conversation: begins.conversation,
+            resumes: begins.resumes && command.resume.is_some(),
+            title: &task.title,
+        };
+        return command::invocation(agent, command, &given);
+    }
+    let (branch, shared) = (begins.site.map(|s| s.branch.as_str()), paths.shared());
+    Invocation {
+        args: claude::arguments(agent, begins.conversation, branch, shared.to_str()),
+        stdin: claude::standard_input(prompt),
+        prompt_file: None,
+    }
+}
+
+/// The variables of an attempt, and those of them that are paths. What the user has set comes before git's identity,
+/// and never in the place of what says where an agent is.
+fn environment(
+    spec: &SessionSpec,
+    index: usize,
+    site: Option<&Site>,
+    session: &SessionPaths,
+) -> (Vec<(String, String)>, Vec<PathVariable>) {
+    let task = &spec.tasks[index];
+    let mut variables = BTreeMap::new();
+    let path = |name: &str, path: &Path| PathVariable {
+        name: name.into(),
+        path: path.into(),
+    };
+    let mut paths = vec![
+        path("PLEACH_COMM_DIR", &session.shared()),
+        path("PLEACH_STATUS_FILE", &session.status_file(task.id.as_ref())),
+    ];
+    let site = site.zip(spec.repository.as_ref());
+    if let Some((_, repository)) = site.filter(|(_, repository)| !repository.identity.configured) {
+        let who = &repository.identity;
+        for role in ["AUTHOR", "COMMITTER"] {
+            variables.insert(format!("GIT_{role}_NAME"), who.name.clone());
+            variables.insert(format!("GIT_{role}_EMAIL"), who.email.clone());
+        }
+    }
+    let options = task.options.env.iter();
+    variables.extend(options.map(|(name, value)| (name.clone(), value.clone())));
+    variables.retain(|name, _| !OWN_VARIABLES.contains(&name.as_str()));
+    let mut set = |name: &str, value: String| variables.insert(name.to_owned(), value);
+    set("PLEACH_SESSION", spec.session_id.to_string());
+    set("PLEACH_TASK_ID", task.id.to_string());
+    if let Some((site, repository)) = site {
+        set("PLEACH_BRANCH", site.branch.clone());
+        set("PLEACH_BASE", site.base.clone());
+        paths.push(path("PLEACH_WORKTREE", &site.worktree));
+        paths.push(path("PLEACH_REPO", repository.place.root()));
+    }
+    (variables.into_iter().collect(), paths)
+}
+
+/// What the tasks answered that this one depends on, in the order in which it names them, each from the beginning of a
+/// line.
+fn answers(spec: &SessionSpec, index: usize, answers: &BTreeMap<TaskId, String>) -> String {
+    let named = spec.tasks[index].options.depends_on.iter();
+    let mut text = String::new();
+    for answer in named.filter_map(|id| answers.get(id)) {
+        text.push_str(answer);
+        if !text.is_empty() && !text.ends_with('\n') {
+            text.push('\n');
+        }
+    }
+    text
 }

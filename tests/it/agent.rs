@@ -95,7 +95,7 @@ fn the_arguments_are_exactly_those_that_were_measured_and_those_that_were_asked_
         expected.extend(*permissions);
         expected.extend(["--output-format", "stream-json", "--verbose", "--session-id", id]);
         expected.extend(*model);
-        expected.extend(["--append-system-prompt", rules]);
+        expected.extend(["--add-dir", after("--add-dir"), "--append-system-prompt", rules]);
         expected.extend(*passed_on);
         assert_eq!(argv, expected);
         assert!(
@@ -152,7 +152,7 @@ fn a_prompt_goes_to_standard_input_and_is_never_read_as_an_argument() {
         let stdin = fs::read_to_string(project.beside(&format!("stdin.{id}"))).expect("what the spy wrote");
         assert!(stdin == sent, "{id}: {} bytes, not {}", stdin.len(), sent.len());
         let argv = spied(&project, &format!("argv.{id}"));
-        assert_eq!(argv.len(), 9, "{id}: {argv:?}");
+        assert_eq!(argv.len(), 11, "{id}: {argv:?}");
     }
 }
 
@@ -442,7 +442,14 @@ fn an_agent_knows_its_task_and_nothing_of_the_callers_git_and_session() {
 #[test]
 fn an_agent_without_a_worktree_is_not_told_the_branch_of_an_outer_session() {
     let mut project = Project::new();
-    for name in ["PLEACH_SESSION", "PLEACH_TASK_ID", "PLEACH_BRANCH", "PLEACH_BASE"] {
+    for name in [
+        "PLEACH_SESSION",
+        "PLEACH_TASK_ID",
+        "PLEACH_BRANCH",
+        "PLEACH_BASE",
+        "PLEACH_COMM_DIR",
+        "PLEACH_STATUS_FILE",
+    ] {
         project.set(name, "outer");
     }
     let ended = spy(&project, &[("one", "do it")], &["--no-worktree"]);
@@ -453,8 +460,18 @@ fn an_agent_without_a_worktree_is_not_told_the_branch_of_an_outer_session() {
     of_pleach.retain(|v| !v.starts_with("MIN_FREE_"));
     of_pleach.sort_unstable();
     let session = format!("SESSION={}", ended.status["session_id"].as_str().expect("an id"));
-    assert_eq!(of_pleach[1..], [&session, "TASK_ID=one"]);
-    assert!(of_pleach[0].starts_with("ATTEMPT="), "{of_pleach:?}");
+    let shared = project.session_dir().join("shared");
+    let (shared, status_file) = (
+        format!("COMM_DIR={}", shared.display()),
+        format!("STATUS_FILE={}/one.status", shared.display()),
+    );
+    let told: Vec<&str> = of_pleach
+        .iter()
+        .copied()
+        .filter(|v| !v.starts_with("ATTEMPT=") && !v.starts_with("PORT="))
+        .collect();
+    assert_eq!(told, [&shared, &session, &status_file, "TASK_ID=one"]);
+    assert_eq!(of_pleach.len(), told.len() + 2, "{of_pleach:?}");
 }
 
 #[test]

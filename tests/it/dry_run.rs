@@ -47,7 +47,14 @@ fn words<'v>(words: impl IntoIterator<Item = &'v Value>) -> Vec<String> {
     let option = words.iter().position(|w| w == "--session-id").expect("a conversation");
     uuid::Uuid::parse_str(&words[option + 1]).expect("an id");
     words[option + 1] = "ID".into();
-    words
+    // The directory of the session, whose id is another at every start.
+    let shared = words
+        .iter()
+        .position(|w| w == "--add-dir")
+        .map(|at| words[at + 1].clone());
+    let shared = shared.expect("a directory that tasks share");
+    assert!(shared.contains("/session-") && shared.ends_with("/shared"), "{shared}");
+    words.iter().map(|w| w.replace(&shared, "SHARED")).collect()
 }
 
 #[test]

@@ -4,6 +4,7 @@
 
 mod adverse;
 mod agent;
+mod agents;
 mod asking;
 mod claude;
 mod claude_limits;
@@ -12,6 +13,7 @@ mod clean;
 mod clean_dangers;
 mod clean_discard;
 mod clean_faults;
+mod comm_dir;
 mod cost;
 mod crash_loop;
 mod damaged;
@@ -70,6 +72,7 @@ mod settling;
 mod shown;
 mod snapshots;
 mod start;
+mod steps;
 mod stop_tasks;
 mod stopping;
 mod support;

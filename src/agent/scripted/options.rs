@@ -55,16 +55,17 @@ pub struct Options {
     pub max_turns: Option<u64>,
     /// `--max-budget-usd`
     pub max_budget_usd: Option<f64>,
+    /// `--add-dir`: it takes all that follows up to the next option.
+    pub directories: Vec<OsString>,
 }
 
 /// Reads the arguments (without the program name).
 pub fn parse(args: Vec<OsString>) -> Result<Request, String> {
     let mut options = Options::default();
-    let mut args = args.into_iter();
+    let mut args = args.into_iter().peekable();
     let mut only_prompt = false;
     while let Some(arg) = args.next() {
-        let is_option = arg.len() > 1 && arg.as_encoded_bytes().starts_with(b"-");
-        if only_prompt || !is_option {
+        if only_prompt || !is_option(&arg) {
             if options.prompt.replace(arg).is_some() {
                 return Err("error: too many arguments. Expected 1 argument (the prompt)".into());
             }
@@ -72,6 +73,12 @@ pub fn parse(args: Vec<OsString>) -> Result<Request, String> {
             only_prompt = true;
         } else if arg == "--version" {
             return Ok(Request::Version);
+        } else if arg == "--add-dir" {
+            let several = std::iter::from_fn(|| args.next_if(|arg| !is_option(arg)));
+            options.directories.extend(several);
+            if options.directories.is_empty() {
+                return Err("error: option '--add-dir <directories...>' argument missing".into());
+            }
         } else if !flag(&mut options, &arg) {
             let arg = arg.to_string_lossy();
             let (name, attached) = match arg.split_once('=') {
@@ -83,6 +90,10 @@ pub fn parse(args: Vec<OsString>) -> Result<Request, String> {
     }
     check(&options)?;
     Ok(Request::Run(options))
+}
+
+fn is_option(arg: &OsString) -> bool {
+    arg.len() > 1 && arg.as_encoded_bytes().starts_with(b"-")
 }
 
 /// Takes an option without a value; whether it is one.
@@ -221,6 +232,10 @@ mod tests {
     fn takes_one_prompt() {
         assert_eq!(run(&["-p", "hello"]).unwrap().prompt.unwrap(), "hello");
         assert_eq!(run(&["--", "-x"]).unwrap().prompt.unwrap(), "-x");
+        let swallowed = run(&["--add-dir", "/a", "hello", "-p"]).unwrap();
+        assert_eq!(swallowed.directories, ["/a", "hello"]);
+        assert_eq!(swallowed.prompt, None);
+        assert!(run(&["--add-dir", "-p"]).unwrap_err().contains("argument missing"));
         assert!(run(&["one", "two"]).unwrap_err().contains("too many"));
     }
 

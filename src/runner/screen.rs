@@ -1,0 +1,337 @@
+//! What a program shows on its terminal, as lines of plain text.
+//!
+//! The bytes go to an emulator of a screen. A row is text when it leaves the screen at the top; the rest is at the end,
+//! and what a program shows on the alternate screen when it leaves that. Rows that are one line too long for the screen
+//! are one line again. What is written over or cleared before is gone, as on any terminal. Programs that ask the
+//! terminal who it is and where its cursor stands get an answer: some wait for it. Never more than a screen is held.
+
+use std::num::NonZeroU16;
+
+use vt100::capture::{BasicFormattedCaptureRange, BasicFormattedCaptureState, RowContents, basic_formatted_to_plain};
+use vt100::{Callbacks, Parser};
+
+/// How high the terminal is, in lines.
+pub const ROWS: u16 = 30;
+/// How wide it is, in cells.
+pub const COLUMNS: u16 = 80;
+/// What it calls itself.
+pub const TERM: &str = "xterm-256color";
+
+/// A sequence that is longer than this is none that matters here, in bytes.
+const LONGEST_SEQUENCE: usize = 32;
+
+/// The screen of a terminal.
+pub struct Screen {
+    emulator: Parser<Told>,
+    /// The beginning of an escape sequence whose end has not come.
+    sequence: Vec<u8>,
+}
+
+/// What the emulator tells.
+#[derive(Default)]
+struct Told {
+    /// Rows that have gone, as text with attributes, which is what the emulator gives.
+    text: String,
+    rows: BasicFormattedCaptureState,
+    /// Whether the last rows were of the alternate screen.
+    alternate: bool,
+    /// Whether there has been any text.
+    has_begun: bool,
+    /// Whether a line of another screen has to be ended before the next.
+    line_due: bool,
+    /// What the terminal answers.
+    answers: Vec<u8>,
+}
+
+impl Default for Screen {
+    fn default() -> Self {
+        let cells = |n| NonZeroU16::new(n).unwrap_or(NonZeroU16::MIN);
+        Self {
+            emulator: Parser::new_with_callbacks(cells(ROWS), cells(COLUMNS), 0, Told::default()),
+            sequence: Vec::new(),
+        }
+    }
+}
+
+impl Screen {
+    /// Takes in what the program has printed. Gives the text that has left the screen.
+    pub fn push(&mut self, bytes: &[u8]) -> String {
+        let mut shown = 0;
+        for (index, &byte) in bytes.iter().enumerate() {
+            if self.leaves(byte) {
+                // Before its last byte is seen, the screen is still there.
+                self.emulator.process(&bytes[shown..index]);
+                shown = index;
+                if self.emulator.screen().alternate_screen() {
+                    self.take_rest();
+                }
+            }
+        }
+        self.emulator.process(&bytes[shown..]);
+        self.taken()
+    }
+
+    /// Gives what is left on the screen.
+    pub fn finish(&mut self) -> String {
+        let mut rest = String::new();
+        if self.emulator.screen().alternate_screen() {
+            rest = self.push(b"\x1b[?47l");
+        }
+        self.take_rest();
+        rest += &self.taken();
+        if self.emulator.callbacks().has_begun {
+            rest.push('\n');
+        }
+        rest
+    }
+
+    /// What the terminal answers to what the program has asked since the last call.
+    pub fn answers(&mut self) -> Vec<u8> {
+        std::mem::take(&mut self.emulator.callbacks_mut().answers)
+    }
+
+    /// Whether this byte ends a sequence that leaves the alternate screen. Of several modes in one sequence each may.
+    fn leaves(&mut self, byte: u8) -> bool {
+        match (byte, self.sequence.len()) {
+            (0x1b, _) => {
+                self.sequence.clear();
+                self.sequence.push(byte);
+                false
+            }
+            (_, 0) => false,
+            (b'[', 1) => {
+                self.sequence.push(byte);
+                false
+            }
+            (b'0'..=b'?', 2..LONGEST_SEQUENCE) => {
+                self.sequence.push(byte);
+                false
+            }
+            _ => {
+                let sequence = std::mem::take(&mut self.sequence);
+                match (&sequence[1..], byte) {
+                    ([], b'c') => true,
+                    ([b'[', b'?', modes @ ..], b'l') => modes.split(|b| *b == b';').any(|m| m == b"47" || m == b"1049"),
+                    _ => false,
+                }
+            }
+        }
+    }
+
+    /// Takes all rows of the screen that is shown, but for the empty ones at its end.
+    fn take_rest(&mut self) {
+        let (screen, told) = self.emulator.screen_and_callbacks_mut();
+        told.on_screen(screen.alternate_screen());
+        let mut rest = String::new();
+        // Nothing that is written to a text fails.
+        let _ = screen.write_contents_formatted_basic(&mut rest, BasicFormattedCaptureRange::Full(&mut told.rows));
+        let plain: String = basic_formatted_to_plain(&rest).collect();
+        let plain = plain.trim_end();
+        if !plain.is_empty() {
+            told.begin_row();
+            told.text.push_str(plain);
+        }
+    }
+
+    fn taken(&mut self) -> String {
+        let text = std::mem::take(&mut self.emulator.callbacks_mut().text);
+        basic_formatted_to_plain(&text).collect()
+    }
+}
+
+impl Told {
+    /// The next rows are of this screen: they begin a line of their own.
+    fn on_screen(&mut self, alternate: bool) {
+        if self.alternate != alternate {
+            self.alternate = alternate;
+            self.rows = BasicFormattedCaptureState::new();
+            self.line_due = self.has_begun;
+        }
+    }
+
+    fn begin_row(&mut self) {
+        self.has_begun = true;
+        if std::mem::take(&mut self.line_due) {
+            self.text.push('\n');
+        }
+    }
+
+    fn answer(&mut self, answer: &str) {
+        /// One that asks and does not read is not answered for ever.
+        const MOST: usize = 4 << 10;
+        if self.answers.len() < MOST {
+            self.answers.extend_from_slice(answer.as_bytes());
+        }
+    }
+}
+
+impl Callbacks for Told {
+    fn on_scroll(&mut self, row: RowContents<'_>, alternate_screen: bool) {
+        self.on_screen(alternate_screen);
+        self.begin_row();
+        let _ = row.write_formatted_basic(&mut self.text, &mut self.rows);
+    }
+
+    fn unhandled_csi(
+        &mut self,
+        screen: &mut vt100::Screen,
+        i1: Option<u8>,
+        _i2: Option<u8>,
+        params: &[&[u16]],
+        c: char,
+    ) {
+        let first = params.first().and_then(|p| p.first()).copied().unwrap_or_default();
+        match (i1, c, first) {
+            (None, 'n', 5) => self.answer("\x1b[0n"),
+            (None, 'n', 6) => {
+                let (row, column) = screen.cursor_position();
+                self.answer(&format!("\x1b[{};{}R", row + 1, column.min(COLUMNS - 1) + 1));
+            }
+            // A VT100 with the advanced video option, and no version of it.
+            (None, 'c', 0) => self.answer("\x1b[?1;2c"),
+            (Some(b'>'), 'c', 0) => self.answer("\x1b[>0;0;0c"),
+            _ => {}
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn text(printed: &str) -> String {
+        let whole = {
+            let mut screen = Screen::default();
+            screen.push(printed.as_bytes()) + &screen.finish()
+        };
+        // However it comes, it is the same.
+        let mut screen = Screen::default();
+        let mut bit_by_bit = String::new();
+        for byte in printed.as_bytes() {
+            bit_by_bit += &screen.push(&[*byte]);
+        }
+        bit_by_bit += &screen.finish();
+        assert_eq!(bit_by_bit, whole);
+        whole
+    }
+
+    #[test]
+    fn colours_and_movements_become_what_was_seen() {
+        for (printed, seen) in [
+            ("", ""),
+            ("plain\r\n", "plain\n"),
+            (
+                "\x1b[1;31mred\x1b[0m and \x1b[4mlined\x1b[m\r\n\r\nend",
+                "red and lined\n\nend\n",
+            ),
+            ("10%\r50%\r100%\r\n", "100%\n"),
+            ("\x1b[3;5Hthere\x1b[Hhere", "here\n\n    there\n"),
+            ("wrong\x1b[2K\rright", "right\n"),
+            (
+                "\x1b]0;a title\x07shown\x1b]8;;http://x\x1b\\link\x1b]8;;\x1b\\",
+                "shownlink\n",
+            ),
+            ("a\tb\r\n\u{e4}\u{754c}\r\n", "a       b\n\u{e4}\u{754c}\n"),
+        ] {
+            assert_eq!(text(printed), seen, "{printed:?}");
+        }
+    }
+
+    #[test]
+    fn lines_that_leave_at_the_top_come_as_they_leave() {
+        let mut screen = Screen::default();
+        let mut log = String::new();
+        for n in 1..=100 {
+            log += &screen.push(format!("\x1b[32mline {n}\x1b[m\r\n").as_bytes());
+        }
+        assert!(log.ends_with("line 71"), "{log}");
+        log += &screen.finish();
+        let expected: String = (1..=100).map(|n| format!("line {n}\n")).collect();
+        assert_eq!(log, expected);
+    }
+
+    #[test]
+    fn a_line_that_is_too_long_for_the_screen_is_one_line() {
+        let long = "0123456789".repeat(1000);
+        assert_eq!(
+            text(&format!("{long}\r\n{long}\r\nend")),
+            format!("{long}\n{long}\nend\n")
+        );
+    }
+
+    #[test]
+    fn what_was_on_the_alternate_screen_is_kept_when_it_is_left() {
+        let inside = "\x1b[?1049h\x1b[2J\x1b[Hfull screen\x1b[5;1Hof text";
+        let seen = "full screen\n\n\n\nof text\n";
+        assert_eq!(
+            text(&format!("before\r\n{inside}\x1b[?1049lafter")),
+            format!("{seen}before\nafter\n")
+        );
+        assert_eq!(text(&format!("{inside}\x1b[?25;1049l")), seen);
+        assert_eq!(text(inside), seen);
+        assert_eq!(text(&format!("before\r\n{inside}")), format!("{seen}before\n"));
+        assert_eq!(text(&format!("{inside}\x1bcafter")), format!("{seen}after\n"));
+        assert_eq!(text("\x1b[?1049h\x1b[?1049lonly"), "only\n");
+    }
+
+    #[test]
+    fn questions_are_answered() {
+        for (asked, answer) in [
+            ("\x1b[6n", "\x1b[1;1R"),
+            ("ab\r\nc\x1b[6n", "\x1b[2;2R"),
+            ("\x1b[5n\x1b[c\x1b[>0c", "\x1b[0n\x1b[?1;2c\x1b[>0;0;0c"),
+            ("\x1b[?6n\x1b[1c", ""),
+        ] {
+            let mut screen = Screen::default();
+            screen.push(asked.as_bytes());
+            assert_eq!(String::from_utf8(screen.answers()).unwrap(), answer, "{asked:?}");
+            assert!(screen.answers().is_empty());
+        }
+        let mut screen = Screen::default();
+        screen.push("\x1b[6n".repeat(100_000).as_bytes());
+        assert!(screen.answers().len() < 5_000);
+    }
+
+    // Fault 24: whatever bytes come, no escape sequence and no other control character is left of them.
+    #[test]
+    fn nothing_of_any_bytes_can_do_anything_to_a_terminal() {
+        let mut state = 1_u64;
+        let bytes: Vec<u8> = std::iter::repeat_with(|| {
+            state = state
+                .wrapping_mul(6364136223846793005)
+                .wrapping_add(1442695040888963407);
+            // As many escapes and brackets as anything else.
+            match state >> 60 {
+                0..3 => 0x1b,
+                3..5 => b'[',
+                _ => (state >> 33) as u8,
+            }
+        })
+        .take(1 << 20)
+        .collect();
+        let mut screen = Screen::default();
+        let log = screen.push(&bytes) + &screen.finish();
+        assert!(log.len() > 1000);
+        assert_eq!(log.chars().find(|c| c.is_control() && *c != '\n'), None);
+    }
+
+    /// A sequence that never ends is not held: this is only so without the feature `std` of the emulator.
+    #[cfg(target_os = "linux")]
+    #[test]
+    fn a_title_without_an_end_takes_no_memory() {
+        let resident = || {
+            let statm = std::fs::read_to_string("/proc/self/statm").unwrap();
+            statm.split(' ').nth(1).unwrap().parse::<usize>().unwrap() * 4096
+        };
+        let mut screen = Screen::default();
+        screen.push(b"\x1b]0;");
+        let piece = vec![b'x'; 1 << 20];
+        let before = resident();
+        for _ in 0..256 {
+            screen.push(&piece);
+        }
+        let grown = resident().saturating_sub(before);
+        assert!(grown < 128 << 20, "{grown} bytes");
+        assert_eq!(screen.push(b"\x07shown") + &screen.finish(), "shown\n");
+    }
+}
