@@ -31,9 +31,21 @@ pub const SESSION_VARIABLES: &[&str] = &[
 /// The hidden subcommand that is the scripted agent.
 pub const SCRIPTED_COMMAND: &str = "__agent";
 
-/// The arguments that start an attempt in a new conversation. `branch` is the one the agent works on, if it has one
-/// of its own.
-pub fn arguments(agent: &AgentSpec, conversation: Uuid, branch: Option<&str>) -> Vec<String> {
+/// The conversation of an attempt.
+#[derive(Clone, Copy, Debug)]
+pub struct Conversation<'a> {
+    /// Its id.
+    pub id: Uuid,
+    /// Whether it was begun before.
+    pub resumes: bool,
+    /// The branch that the agent works on, if it has one of its own.
+    pub branch: Option<&'a str>,
+    /// What else it is to know from the beginning.
+    pub note: Option<&'a str>,
+}
+
+/// The arguments that start an attempt.
+pub fn arguments(agent: &AgentSpec, conversation: &Conversation<'_>) -> Vec<String> {
     let mut args: Vec<String> = Vec::new();
     if agent.kind == AgentKind::Scripted {
         args.push(SCRIPTED_COMMAND.into());
@@ -43,12 +55,18 @@ pub fn arguments(agent: &AgentSpec, conversation: Uuid, branch: Option<&str>) ->
         Permissions::Skip => args.push("--dangerously-skip-permissions".into()),
         Permissions::Mode(mode) => args.extend(["--permission-mode".into(), mode.clone()]),
     }
-    args.extend(["--output-format", "stream-json", "--verbose", "--session-id"].map(String::from));
-    args.push(conversation.to_string());
+    args.extend(["--output-format", "stream-json", "--verbose"].map(String::from));
+    args.push(if conversation.resumes { "--resume" } else { "--session-id" }.into());
+    args.push(conversation.id.to_string());
     if let Some(model) = &agent.model {
         args.extend(["--model".into(), model.clone()]);
     }
-    args.extend(["--append-system-prompt".into(), rules(branch)]);
+    let mut rules = rules(conversation.branch);
+    if let Some(note) = conversation.note {
+        rules.push_str("\n\n");
+        rules.push_str(note);
+    }
+    args.extend(["--append-system-prompt".into(), rules]);
     args.extend(agent.args.iter().cloned());
     args
 }
@@ -97,7 +115,13 @@ mod tests {
     #[test]
     fn the_command_line() {
         let id = Uuid::nil();
-        let args = arguments(&agent(Permissions::Skip), id, Some("main-task-a"));
+        let mut conversation = Conversation {
+            id,
+            resumes: false,
+            branch: Some("main-task-a"),
+            note: None,
+        };
+        let args = arguments(&agent(Permissions::Skip), &conversation);
         let fixed = format!(
             "-p --dangerously-skip-permissions --output-format stream-json --verbose --session-id {id} --model opus \
              --append-system-prompt"
@@ -106,8 +130,28 @@ mod tests {
         assert_eq!(args[..words.len()], words);
         assert!(args[words.len()].contains("branch main-task-a."));
         assert_eq!(args[words.len() + 1..], ["--max-turns", "3"]);
-        let args = arguments(&agent(Permissions::Mode("plan".into())), id, None);
+        conversation.branch = None;
+        let args = arguments(&agent(Permissions::Mode("plan".into())), &conversation);
         assert_eq!(args[..3], ["-p", "--permission-mode", "plan"]);
+    }
+
+    #[test]
+    fn a_conversation_is_begun_or_gone_on_with() {
+        let id = Uuid::nil();
+        let of = |resumes, note| {
+            let conversation = Conversation {
+                id,
+                resumes,
+                branch: None,
+                note,
+            };
+            arguments(&agent(Permissions::Skip), &conversation)
+        };
+        let args = of(true, None);
+        assert_eq!(args[5..7], ["--resume".to_owned(), id.to_string()]);
+        assert!(!args.contains(&"--session-id".to_owned()));
+        let rules = of(false, Some("--note")).remove(10);
+        assert!(rules.starts_with("You work alone") && rules.ends_with("\n\n--note"), "{rules}");
     }
 
     // Fault 40: a prompt that begins with a slash.

@@ -16,6 +16,6 @@ pub mod scripted;
 mod stream;
 pub mod transcript;
 
-pub use judge::{Judged, judge};
+pub use judge::{Judged, is_gone, judge};
 pub use obeyed::obeyed;
 pub use stream::StreamReader;

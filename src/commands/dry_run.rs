@@ -40,6 +40,7 @@ fn dry_run(spec: &SessionSpec, session: &Path) -> DryRun {
             attempt: Uuid::new_v4(),
             conversation: Uuid::new_v4(),
             resumes: false,
+            from_base: false,
             went_wrong: None,
             sets_up: true,
             answers: &BTreeMap::new(),

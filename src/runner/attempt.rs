@@ -15,7 +15,7 @@ use tokio::time::{Instant, MissedTickBehavior, interval, sleep_until, timeout_at
 use super::RunnerRequest;
 use super::ending::asked_grace;
 use super::output::{Output, Stream};
-use crate::agent::judge;
+use crate::agent::{is_gone, judge};
 use crate::process::{ATTEMPT_MARK, SUPERVISOR_MARK, kill_descendants, signal_group, spawn_bound_to_parent};
 use crate::store::atomic::{self, Durability};
 use crate::store::paths::AttemptPaths;
@@ -164,7 +164,7 @@ async fn supervise(
             }
             () = sleep_until(times_out), if running.ending.is_none() => running.terminate(Cause::TimeOut, grace)?,
             () = sleep_until(kill_at), if running.kill_at.is_some() => running.sweep()?,
-            _ = tick.tick() => show(paths, running, output, &mut shown),
+            _ = tick.tick() => show(paths, request, running, output, &mut shown),
             // Not biased: a flood on one stream must not hold up the other.
             (stream, length) = async { tokio::select! {
                 read = out.read(&mut out_buffer), if out_open => (Stream::Out, read.unwrap_or(0)),
@@ -265,13 +265,20 @@ fn command(request: &RunnerRequest) -> Command {
     command
 }
 
-fn show(paths: &AttemptPaths, running: &Running, output: &Output, shown: &mut Option<Live>) {
+fn show(
+    paths: &AttemptPaths,
+    request: &RunnerRequest,
+    running: &Running,
+    output: &Output,
+    shown: &mut Option<Live>,
+) {
     let live = Live {
         activity: output.stream.activity().map(str::to_owned),
         turns: output.stream.turns(),
         cost_usd: output.stream.cost_usd(),
         output_bytes: output.total,
         last_output_ms: running.last_output_ms,
+        conversation_seen: is_seen(request, output),
         agent_pid: Some(running.pid),
         ended_ms: None,
     };
@@ -308,12 +315,17 @@ fn outcome(running: Running, output: &Output, request: &RunnerRequest) -> Attemp
         dropped_bytes: output.dropped(),
         killed_processes: running.killed,
         left_processes: running.left,
-        conversation_seen: false,
-        conversation_gone: false,
+        conversation_seen: is_seen(request, output),
+        conversation_gone: request.resumes && is_gone(&output.stream, &output.printed()),
         is_set_up: false,
         steps: Vec::new(),
         limit: None,
     }
+}
+
+/// Whether the agent has said that the conversation that it was given is there.
+fn is_seen(request: &RunnerRequest, output: &Output) -> bool {
+    request.conversation.is_some_and(|id| output.stream.has_begun(id))
 }
 
 fn seconds(ms: u64) -> String {

@@ -10,7 +10,7 @@ use tokio::task::spawn_blocking;
 use uuid::Uuid;
 
 use super::attempt::{self, Word};
-use super::decide::{Action, Input, NewAttempt, NoWorktree, Short};
+use super::decide::{Action, Input, NewAttempt, NoWorktree, Short, resumes};
 use super::files::Files;
 use super::keeping::Keeping;
 use super::runner_request::{Beginning, runner_request};
@@ -18,7 +18,7 @@ use super::takeover::{self, Ended};
 use crate::clean;
 use crate::git;
 use crate::session::{
-    KEPT_ON_REQUEST, SessionSpec, SessionState, Settlement, Site, TaskRecord, TaskState, WorktreeIntent,
+    KEPT_ON_REQUEST, NextAttempt, SessionSpec, SessionState, Settlement, Site, TaskRecord, TaskState, WorktreeIntent,
 };
 use crate::store::lock::Lock;
 use crate::store::paths::{AttemptPaths, SessionPaths};
@@ -191,7 +191,12 @@ impl Shared {
             None => Ok(()),
             Some((shop, site)) => self.files.turn().map_err(NoWorktree::Short).and_then(|_turn| {
                 if record.attempts > 0 {
-                    let again = worktree::again(shop, site, &record.id);
+                    let again = if record.next == NextAttempt::FromBase {
+                        let _undisturbed = self.of_task(task);
+                        worktree::afresh(shop, site, &record.id, record.attempts).map(|()| Vec::new())
+                    } else {
+                        worktree::again(shop, site, &record.id)
+                    };
                     let notes = again.map_err(|e| without(e.to_string(), shop.shortage_behind(&e)))?;
                     for text in notes {
                         self.tell(Input::TaskWarning { task, text });
@@ -253,10 +258,12 @@ impl Shared {
     ) {
         self.keep_before(task, number, &record).await;
         let paths = self.paths.attempt(record.id.as_ref(), number);
+        let goes_on = record.conversation.filter(|_| resumes(&self.spec, task, &record));
         let attempt = NewAttempt {
             number,
             id: Uuid::new_v4(),
-            conversation: Uuid::new_v4(),
+            conversation: goes_on.unwrap_or_else(Uuid::new_v4),
+            resumes: goes_on.is_some(),
             runner_pid: 0,
         };
         let begins = Beginning {
@@ -264,8 +271,9 @@ impl Shared {
             session: self.paths.dir(),
             attempt: attempt.id,
             conversation: attempt.conversation,
-            resumes: false,
-            went_wrong: record.went_wrong.as_deref(),
+            resumes: attempt.resumes,
+            from_base: record.next == NextAttempt::FromBase,
+            went_wrong: record.went_wrong.as_ref(),
             sets_up: !record.is_set_up,
             answers: &BTreeMap::new(),
         };

@@ -16,6 +16,9 @@ pub struct Live {
     /// When it last printed anything, in Unix milliseconds. Runners of version 0.1.0 do not tell.
     #[serde(default)]
     pub last_output_ms: Option<u64>,
+    /// Whether the agent has said that its conversation is there.
+    #[serde(default)]
+    pub conversation_seen: bool,
     /// The agent's process.
     pub agent_pid: Option<i32>,
     /// The last sign of life of an attempt that is not at work any more, in Unix milliseconds: whoever finds that out

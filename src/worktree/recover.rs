@@ -139,7 +139,7 @@ pub(super) fn drop_branch(shop: &Workshop, repository: &Repository, site: &Site)
 }
 
 /// Whether HEAD of the repository or of one of its worktrees is this branch.
-fn is_checked_out(place: &Place, branch: &str) -> bool {
+pub(super) fn is_checked_out(place: &Place, branch: &str) -> bool {
     let worktrees = fs::read_dir(place.common_dir.join("worktrees"));
     let admins = worktrees.into_iter().flatten().flatten().map(|entry| entry.path());
     [place.common_dir.clone()].into_iter().chain(admins).any(|dir| {

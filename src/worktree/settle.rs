@@ -13,7 +13,7 @@ use git2::{Oid, ReferenceType, Repository, Signature};
 use super::again::put_unfinished_away;
 use super::history::{self, leads_to};
 use super::inspect::{self, Head, Uncommitted};
-use super::pins::Pins;
+use super::pins::{ATTEMPT, Pins};
 use super::recover::drop_claim;
 use super::view::{LONGEST, View};
 use super::{Workshop, WorktreeError};
@@ -289,7 +289,16 @@ pub(super) fn pin_left(
 ) -> Result<(), WorktreeError> {
     let doing = || GitError::libgit2("cannot compare the commits of a task");
     let mut pins = Pins::read(shop, repository, task).map_err(doing())?;
+    // What an attempt before had left is kept under its number.
+    let of_attempts: Vec<Oid> = pins.of(ATTEMPT).into_iter().map(|(_, commit)| commit).collect();
     for commit in commits {
+        let mut is_kept = false;
+        for kept in &of_attempts {
+            is_kept = is_kept || leads_to(repository, *kept, *commit).map_err(doing())?;
+        }
+        if is_kept {
+            continue;
+        }
         let name = pins.keep_dropped(*commit)?;
         if history::is_on_no_branch(repository, *commit).map_err(doing())? {
             report.note(format!(

@@ -339,15 +339,15 @@ const LEAVE_A_PROCESS: &str =
     "(setsid perl -e 'sleep 300' >/dev/null 2>&1 </dev/null &); echo \"$PLEACH_SESSION\" >mark.txt";
 
 /// A project whose agent is the real CLI, with a stub of its own.
-struct ClaudeProject {
-    project: Project,
-    claude: String,
-    stub: ClaudeStub,
+pub struct ClaudeProject {
+    pub project: Project,
+    pub claude: String,
+    pub stub: ClaudeStub,
 }
 
 impl ClaudeProject {
     /// Nothing when the test is to be skipped.
-    fn new() -> Option<Self> {
+    pub fn new() -> Option<Self> {
         let Ok(claude) = std::env::var("PLEACH_TEST_CLAUDE") else {
             let ci = std::env::var("CI").is_ok_and(|ci| ci == "true");
             assert!(!ci, "PLEACH_TEST_CLAUDE is not set");
@@ -375,7 +375,7 @@ impl ClaudeProject {
     }
 
     /// Starts a run of these tasks, each an id and a prompt.
-    fn start(&self, tasks: &[(&str, &str)], options: &[&str]) -> Receiver<Output> {
+    pub fn start(&self, tasks: &[(&str, &str)], options: &[&str]) -> Receiver<Output> {
         let file = self.tasks(tasks);
         let mut arguments = vec!["run", "--sync", "--claude", &self.claude];
         arguments.extend(options);
@@ -383,7 +383,7 @@ impl ClaudeProject {
         self.pleach(&arguments)
     }
 
-    fn run(&self, tasks: &[(&str, &str)], options: &[&str]) -> Ended {
+    pub fn run(&self, tasks: &[(&str, &str)], options: &[&str]) -> Ended {
         self.ended(&self.start(tasks, options))
     }
 

@@ -32,6 +32,7 @@ fn session(activity: &str) -> StatusDocument {
         cost_usd: Some(0.25),
         output_bytes: 10,
         last_output_ms: Some((NOW - 312) * 1000),
+        conversation_seen: false,
         agent_pid: Some(4242),
         ended_ms: None,
     };

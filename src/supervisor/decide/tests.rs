@@ -13,6 +13,7 @@ use crate::session::{Event, TaskState, apply};
 
 mod again;
 mod cost;
+mod retry;
 mod short;
 mod stop;
 
@@ -42,6 +43,7 @@ fn attempt() -> NewAttempt {
         number: 1,
         id: Uuid::from_u128(1),
         conversation: Uuid::from_u128(101),
+        resumes: false,
         runner_pid: 70,
     }
 }
