@@ -56,7 +56,14 @@ pub fn arguments(agent: &AgentSpec, conversation: &Conversation<'_>) -> Vec<Stri
         Permissions::Mode(mode) => args.extend(["--permission-mode".into(), mode.clone()]),
     }
     args.extend(["--output-format", "stream-json", "--verbose"].map(String::from));
-    args.push(if conversation.resumes { "--resume" } else { "--session-id" }.into());
+    args.push(
+        if conversation.resumes {
+            "--resume"
+        } else {
+            "--session-id"
+        }
+        .into(),
+    );
     args.push(conversation.id.to_string());
     if let Some(model) = &agent.model {
         args.extend(["--model".into(), model.clone()]);
@@ -151,7 +158,10 @@ mod tests {
         assert_eq!(args[5..7], ["--resume".to_owned(), id.to_string()]);
         assert!(!args.contains(&"--session-id".to_owned()));
         let rules = of(false, Some("--note")).remove(10);
-        assert!(rules.starts_with("You work alone") && rules.ends_with("\n\n--note"), "{rules}");
+        assert!(
+            rules.starts_with("You work alone") && rules.ends_with("\n\n--note"),
+            "{rules}"
+        );
     }
 
     // Fault 40: a prompt that begins with a slash.

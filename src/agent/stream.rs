@@ -33,7 +33,9 @@ impl StreamReader {
         match event::kind(line) {
             Some(Kind::Init) => {
                 self.is_stream = true;
-                self.conversation = parsed::<Init>(line).and_then(|init| init.session_id).or(self.conversation);
+                self.conversation = parsed::<Init>(line)
+                    .and_then(|init| init.session_id)
+                    .or(self.conversation);
             }
             Some(Kind::Retry) => {
                 let Some(retry) = parsed::<Retry>(line) else { return };

@@ -265,13 +265,7 @@ fn command(request: &RunnerRequest) -> Command {
     command
 }
 
-fn show(
-    paths: &AttemptPaths,
-    request: &RunnerRequest,
-    running: &Running,
-    output: &Output,
-    shown: &mut Option<Live>,
-) {
+fn show(paths: &AttemptPaths, request: &RunnerRequest, running: &Running, output: &Output, shown: &mut Option<Live>) {
     let live = Live {
         activity: output.stream.activity().map(str::to_owned),
         turns: output.stream.turns(),

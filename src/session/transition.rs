@@ -4,11 +4,11 @@
 
 use std::mem::replace;
 
+use super::state::sum;
 use super::{
     Attempt, Event, EventKind, NextAttempt, SessionState, Settlement, Site, TaskRecord, TaskState, WentWrong,
     WorktreeFate, WorktreeIntent,
 };
-use super::state::sum;
 use crate::task::{AgentEnd, AttemptOutcome, Outcome, TaskId, Verdict, counted_cost};
 
 /// An event that does not fit the state: the journal is damaged, or the program is wrong.
@@ -276,9 +276,10 @@ fn cut_off(record: &mut TaskRecord, outcome: &AttemptOutcome) {
         // Of one that was to start from the base the worktree is as it began: it is not made anew once more.
         record.next = NextAttempt::Anew;
     }
-    if let (Verdict::Failed { error, .. }, true) =
-        (&outcome.verdict, outcome.conversation_seen || record.went_wrong.is_none())
-    {
+    if let (Verdict::Failed { error, .. }, true) = (
+        &outcome.verdict,
+        outcome.conversation_seen || record.went_wrong.is_none(),
+    ) {
         record.went_wrong = Some(WentWrong {
             why: error.clone(),
             step: None,

@@ -127,9 +127,7 @@ pub(super) fn decide(spec: &SessionSpec, state: &SessionState, input: Input) -> 
             task,
             result: Err(error),
         } => without_worktree(spec, state, task, error),
-        Input::RunnerReady { task, .. } if is_unwanted(state, task) => {
-            (vec![], vec![Action::Release { task }])
-        }
+        Input::RunnerReady { task, .. } if is_unwanted(state, task) => (vec![], vec![Action::Release { task }]),
         Input::RunnerReady { task, attempt } => {
             let started = EventKind::AttemptStarted {
                 task: id(task),

@@ -240,7 +240,11 @@ async fn supervise(paths: &SessionPaths, begun: Begun, signals: [Signal; 2]) -> 
         }
         // They are not asked while nothing can be begun: their time would be over, again and again.
         let timers = gate.due().into_iter().chain(waits.due());
-        let due = recorder.due().into_iter().chain(timers.filter(|_| !recorder.is_stuck())).min();
+        let due = recorder
+            .due()
+            .into_iter()
+            .chain(timers.filter(|_| !recorder.is_stuck()))
+            .min();
         tokio::select! {
             input = inputs.recv() => batch.extend(input),
             () = sleep_until(due.unwrap_or_else(far)), if due.is_some() => {}

@@ -12,16 +12,18 @@ use git2::{ErrorCode, Oid, ReferenceType, Repository};
 
 use super::again::{drop_remade, put_unfinished_away, register};
 use super::history::leads_to;
-use super::inspect::is_real_dir;
+use super::inspect::{self, is_real_dir};
 use super::pins::{ATTEMPT, Pins};
 use super::provision::check_out;
 use super::recover::is_checked_out;
-use super::remove::{Removal, remove};
+use super::remove::{Removal, move_to_trash, remove};
+use super::view::{LONGEST, View};
 use super::{Workshop, WorktreeError, snapshot};
 use crate::git::{GitError, patiently};
 use crate::session::Site;
 use crate::store::failpoint;
 use crate::task::TaskId;
+use crate::words::few;
 
 /// Makes branch and worktree of a site as they were at the base, after the attempt with this number.
 pub fn afresh(shop: &Workshop, site: &Site, task: &TaskId, number: u32) -> Result<(), WorktreeError> {
@@ -31,7 +33,7 @@ pub fn afresh(shop: &Workshop, site: &Site, task: &TaskId, number: u32) -> Resul
     let base = Oid::from_str(&site.base).map_err(GitError::libgit2("the base is no commit"))?;
     let left = keep(shop, &repository, site, task, number)?;
     failpoint::passed("kept");
-    put_away(shop, site, left.unwrap_or(base))?;
+    put_away(shop, &repository, site, left.unwrap_or(base))?;
     failpoint::passed("put-away");
     {
         let _lock = shop.lock()?;
@@ -59,7 +61,10 @@ fn keep(
         let pins = Pins::read(shop, repository, task).map_err(doing())?;
         let tip = repository.refname_to_id(&format!("refs/heads/{}", site.branch)).ok();
         for (_, kept) in pins.of(ATTEMPT).into_iter().rev() {
-            if tip.map_or(Ok(true), |tip| leads_to(repository, kept, tip)).map_err(doing())? {
+            if tip
+                .map_or(Ok(true), |tip| leads_to(repository, kept, tip))
+                .map_err(doing())?
+            {
                 return Ok(Some(kept));
             }
         }
@@ -68,20 +73,46 @@ fn keep(
     Ok(kept.map(|kept| kept.commit))
 }
 
-/// Moves the worktree to the trash, all of which is in the commit `left` or ignored.
-fn put_away(shop: &Workshop, site: &Site, left: Oid) -> Result<(), WorktreeError> {
-    let stays = match remove(shop, site, left)? {
-        Removal::Trashed { .. } => return Ok(()),
-        Removal::Kept(why) => why,
+/// Moves the worktree to the trash, once it is seen again that all of it is in the commit `left` or ignored.
+fn put_away(shop: &Workshop, repository: &Repository, site: &Site, left: Oid) -> Result<(), WorktreeError> {
+    let path = &site.worktree;
+    let stays = |why: String| WorktreeError::Stays {
+        path: path.clone(),
+        why,
     };
-    // There is nothing left of it.
-    if fs::symlink_metadata(&site.worktree).is_err() && shop.admin_dir(&site.worktree).is_none() {
-        return Ok(());
+    if !is_real_dir(path) {
+        return match remove(shop, site, left)? {
+            Removal::Trashed { .. } => Ok(()),
+            // There is nothing left of it.
+            Removal::Kept(_) if fs::symlink_metadata(path).is_err() && shop.admin_dir(path).is_none() => Ok(()),
+            Removal::Kept(why) => Err(stays(why)),
+        };
     }
-    Err(WorktreeError::Stays {
-        path: site.worktree.clone(),
-        why: stays,
-    })
+    let _lock = shop.lock()?;
+    let admin = shop
+        .admin_dir(path)
+        .ok_or_else(|| WorktreeError::Strange(path.clone()))?;
+    if is_real_dir(&path.join(".git")) {
+        return Err(stays("it holds another git repository".into()));
+    }
+    let view = View::open(shop, path, Some(&admin), left, LONGEST)?;
+    let found = view.uncommitted()?;
+    if let Some(why) = view.why_not(&found) {
+        return Err(stays(why));
+    }
+    let unreadable = view.stage(&found.nested)?;
+    if !unreadable.is_empty() {
+        let names = few(&inspect::names(&unreadable));
+        return Err(stays(format!("git cannot read all of it: {names}")));
+    }
+    let kept = repository
+        .find_commit(left)
+        .map_err(GitError::libgit2("cannot read what is kept"))?;
+    if view.tree()? != kept.tree_id().to_string() {
+        return Err(stays("something has changed in it meanwhile".into()));
+    }
+    move_to_trash(shop, path, Some(&admin))?;
+    Ok(())
 }
 
 /// Moves the branch back to the base. The caller holds the lock.

@@ -7,7 +7,7 @@ use serde_json::{Value, json};
 
 use crate::claude::ClaudeProject;
 use crate::resume::{kill, pid};
-use crate::retry::conversations;
+use crate::retry::{conversations, waits};
 
 /// What the attempts said that they cost, or rather their conversation until then.
 fn said(project: &ClaudeProject) -> Vec<Option<f64>> {
@@ -26,7 +26,7 @@ fn an_agent_that_failed_of_the_api_goes_on_and_its_cost_counts_once() {
     let Some(project) = ClaudeProject::new() else {
         return;
     };
-    let prompt = "/do it\nSTUB write a.txt <<<one>>>\nSTUB fail 400 1\nSTUB write b.txt <<<two>>>\nSTUB say all done";
+    let prompt = "/do it\nSTUB write a.txt <<<one>>>\nSTUB fail 500 3\nSTUB write b.txt <<<two>>>\nSTUB say all done";
     let ended = project.run(&[("goes-on", prompt)], &["--retry", "1", "--retry-delay", "0"]);
     ended.assert_exit(0);
     ended.assert_succeeded("goes-on");
@@ -80,12 +80,9 @@ fn a_conversation_that_is_gone_is_begun_anew() {
     let Some(project) = ClaudeProject::new() else {
         return;
     };
-    let prompt = "STUB write a.txt <<<one>>>\nSTUB fail 400 1\nSTUB say all done";
+    let prompt = "STUB write a.txt <<<one>>>\nSTUB fail 500 3\nSTUB say all done";
     let run = project.start(&[("gone", prompt)], &["--retry", "1", "--retry-delay", "6s"]);
-    project.until("a wait", |project| {
-        let status = project.query(&["status"]);
-        status["tasks"][0]["waiting_until"].is_number().then_some(())
-    });
+    waits(&project, "gone");
     fs::remove_dir_all(project.root().join("home/.claude")).expect("remove what the CLI keeps");
     let ended = project.ended(&run);
     ended.assert_exit(0);

@@ -28,7 +28,7 @@ fn project() -> Project {
 
 /// What is kept of the task under the number of its first attempt.
 fn kept(project: &Project) -> String {
-    let refs = project.git(&["for-each-ref", "--format=%(refname)", "refs/pleach/*/a/attempt"]);
+    let refs = project.git(&["for-each-ref", "--format=%(refname)", "refs/pleach/*/a/attempt/*"]);
     let name = refs.trim_end().to_owned();
     assert!(name.ends_with("/a/attempt/1"), "{refs}");
     name
@@ -46,10 +46,16 @@ fn assert_fresh(project: &Project, status: &Value) {
     let kept = kept(project);
     assert_eq!(project.git(&["show", &format!("{kept}:left.txt")]), "two\n");
     assert_eq!(project.git(&["show", &format!("{kept}:a.txt")]), "one\n");
-    assert_eq!(project.git(&["log", "-1", "--format=%s", &format!("{kept}^")]), "mine\n");
-    let left = project.git(&["for-each-ref", "--format=%(refname)", "refs/pleach/*/a/left"]);
+    assert_eq!(
+        project.git(&["log", "-1", "--format=%s", &format!("{kept}^")]),
+        "mine\n"
+    );
+    let left = project.git(&["for-each-ref", "--format=%(refname)", "refs/pleach/*/a/left/*"]);
     assert_eq!(left, "");
-    let trash = project.sh(&format!("cat {}/.trash/*/worktree/noise.log", project.worktrees().display()));
+    let trash = project.sh(&format!(
+        "cat {}/.trash/*/worktree/noise.log",
+        project.worktrees().display()
+    ));
     assert_eq!(trash, "three\n");
     assert_eq!(project.git(&["status", "--porcelain"]), "");
 }
@@ -66,7 +72,11 @@ fn it_starts_from_the_base_and_the_earlier_work_is_kept() {
     assert!(conversations[0].0 != conversations[1].0 && !conversations[1].1);
     let second = request(&project, "a", 2);
     assert_eq!(second["stdin"], script.as_str());
-    assert!(second["args"].to_string().contains("Nothing of it is here: you start where it started."));
+    assert!(
+        second["args"]
+            .to_string()
+            .contains("Nothing of it is here: you start where it started.")
+    );
     let listed = project.query(&["recover"]);
     let work = listed["tasks"][0]["kept"].as_array().expect("what is kept").iter();
     let found: Vec<&Value> = work.filter(|work| work["name"] == "attempt/1").collect();
@@ -118,8 +128,14 @@ fn what_would_be_lost_stays_and_the_task_says_why() {
     ended.assert_exit(1);
     ended.assert_failed("a", "provisioning");
     let error = ended.task("a")["error"].as_str().expect("an error");
-    assert!(error.contains("cannot be made anew: it holds another git repository"), "{error}");
-    assert_eq!(fs::read_to_string(project.worktree("a").join("sub/file")).expect("the file"), "x\n");
+    assert!(
+        error.contains("cannot be made anew: it holds another git repository"),
+        "{error}"
+    );
+    assert_eq!(
+        fs::read_to_string(project.worktree("a").join("sub/file")).expect("the file"),
+        "x\n"
+    );
 }
 
 #[test]

@@ -201,7 +201,12 @@ mod tests {
             prompt: "@say hi".into(),
             done: 1,
         };
-        second.follow(Script { done: 0, ..script.clone() }).unwrap();
+        second
+            .follow(Script {
+                done: 0,
+                ..script.clone()
+            })
+            .unwrap();
         second.passed(1).unwrap();
         assert_eq!(open(&resume(first.id())).unwrap().script(), &script);
         assert_eq!(second.id(), first.id());

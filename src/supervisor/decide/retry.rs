@@ -93,7 +93,10 @@ fn can_resume(agent: &AgentSpec) -> bool {
 /// Whether there is a conversation that can be gone on with.
 fn is_known(agent: &AgentSpec, record: &TaskRecord, outcome: &AttemptOutcome) -> bool {
     // An agent of the user's own need not print a stream that would say so.
-    let tells = agent.command.as_ref().is_none_or(|c| c.success == SuccessBy::StreamJson);
+    let tells = agent
+        .command
+        .as_ref()
+        .is_none_or(|c| c.success == SuccessBy::StreamJson);
     can_resume(agent)
         && match outcome.end {
             // What it was to go on with is as it was.

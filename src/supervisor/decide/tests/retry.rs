@@ -106,7 +106,11 @@ fn retries_are_counted_and_each_waits_longer() {
     let mut events = vec![];
     let mut delays = vec![];
     for number in 1..=4 {
-        let attempt = [preparing("a"), started("a", number), ended("a", failed(FailureReason::Exit))];
+        let attempt = [
+            preparing("a"),
+            started("a", number),
+            ended("a", failed(FailureReason::Exit)),
+        ];
         events.extend(attempt);
         let state = state_after(&spec, &events);
         assert_eq!(state.tasks[0].retries, number - 1);
