@@ -207,7 +207,7 @@ fn whoever_waits_is_shown_holds_up_nobody_and_is_settled_when_it_is_to_stop() {
         ("a", "@write a.txt x\n@cost 0.25\n@fail no credit"),
         ("b", "@write b.txt x"),
     ];
-    for task in [&[][..], &["a"]] {
+    for named in [&[][..], &["a"]] {
         let project = Project::new();
         let session = project.start(&tasks, &["--max-parallel", "1", "--retry", "3", "--retry-delay", LATER]);
         let other = project.until("the end of the other task", |project| {
@@ -233,7 +233,7 @@ fn whoever_waits_is_shown_holds_up_nobody_and_is_settled_when_it_is_to_stop() {
             text.contains("tries again in ") && text.contains("after attempt 1"),
             "{text}"
         );
-        let stop = project.run(&[&["stop", &session], task].concat());
+        let stop = project.run(&[&["stop", &session], named].concat());
         assert_eq!(stop.code(), 0, "{stop:?}");
         let status = project.query(&["status"]);
         assert_eq!(status["overall_status"], "completed", "{status:#}");

@@ -85,7 +85,7 @@ fn it_starts_from_the_base_and_the_earlier_work_is_kept() {
         (&found[0]["what"], &found[0]["files_changed"]),
         (&json!("its files at the end of an attempt"), &json!(2))
     );
-    let restored = project.run(&["recover", "--branch", "back", "--from", "attempt/1"]);
+    let restored = project.run(&["recover", "--to", "back", "--from", "attempt/1"]);
     assert_eq!(restored.code(), 0, "{restored:?}");
     assert_eq!(project.show("back:left.txt"), "two\n");
 }
