@@ -21,7 +21,9 @@ mod record;
 mod recover;
 mod request;
 mod runner_request;
+mod setting_up;
 mod takeover;
+mod told;
 mod waits;
 
 use std::fs;

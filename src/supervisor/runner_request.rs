@@ -8,11 +8,26 @@ use std::path::Path;
 
 use uuid::Uuid;
 
+use super::told::told;
 use crate::agent::claude::{self, Conversation};
 use crate::git::LOCAL_VARIABLES;
-use crate::runner::RunnerRequest;
+use crate::runner::{PathVariable, RunnerRequest, StepRequest};
 use crate::session::{SessionSpec, Site, WentWrong};
-use crate::task::{AgentKind, AgentSpec, StepOutcome, SuccessBy, TaskId};
+use crate::task::{SuccessBy, TaskId};
+
+/// The variables that tell an agent and the commands around it where they are. Those of an outer session go from its
+/// environment: not every one of them is set anew.
+const OWN_VARIABLES: [&str; 9] = [
+    "PLEACH_SESSION",
+    "PLEACH_TASK_ID",
+    "PLEACH_BRANCH",
+    "PLEACH_BASE",
+    "PLEACH_WORKTREE",
+    "PLEACH_REPO",
+    "PLEACH_PORT",
+    "PLEACH_COMM_DIR",
+    "PLEACH_STATUS_FILE",
+];
 
 /// What an attempt begins with, besides what the user has written.
 pub struct Beginning<'a> {
@@ -48,22 +63,13 @@ pub fn runner_request(spec: &SessionSpec, index: usize, begins: &Beginning<'_>) 
     let agent = spec.agent_of(index);
     let told = told(&task.prompt, &agent, begins);
     let directory = site.map_or(&spec.directory, |s| &s.worktree);
-    let mut environment = vec![
-        ("PLEACH_SESSION".to_owned(), spec.session_id.to_string()),
-        ("PLEACH_TASK_ID".to_owned(), task.id.to_string()),
-    ];
-    let mut set = |name: &str, value: &str| environment.push((name.to_owned(), value.to_owned()));
-    if let Some((site, repository)) = site.zip(spec.repository.as_ref()) {
-        set("PLEACH_BRANCH", &site.branch);
-        set("PLEACH_BASE", &site.base);
-        let who = &repository.identity;
-        if !who.configured {
-            for role in ["AUTHOR", "COMMITTER"] {
-                set(&format!("GIT_{role}_NAME"), &who.name);
-                set(&format!("GIT_{role}_EMAIL"), &who.email);
-            }
-        }
-    }
+    let options = &task.options;
+    let (environment, environment_paths) = environment(spec, index, site);
+    let step = |command: &String, stdin: &str| StepRequest {
+        command: command.clone(),
+        stdin: stdin.to_owned(),
+    };
+    let setup = options.setup.as_deref().filter(|_| begins.sets_up).unwrap_or_default();
     RunnerRequest {
         schema: 1,
         attempt,
@@ -82,141 +88,67 @@ pub fn runner_request(spec: &SessionSpec, index: usize, begins: &Beginning<'_>) 
         resumes: begins.resumes,
         stdin: claude::standard_input(&told.prompt),
         environment,
-        // Those of an outer session go too: not every one of them is set anew.
+        environment_paths,
         environment_removed: (LOCAL_VARIABLES.iter().chain(claude::SESSION_VARIABLES))
-            .chain(&["PLEACH_BRANCH", "PLEACH_BASE"])
+            .chain(&OWN_VARIABLES)
             .map(|&v| v.to_owned())
             .collect(),
         timeout_ms: spec.timeout_ms(index),
         grace_ms: spec.options.grace_ms,
         max_output_bytes: spec.options.max_output_bytes,
-        run_if: None,
-        setup: Vec::new(),
-        verify: None,
-        idle_timeout_ms: spec.tasks[index].options.idle_timeout_ms,
+        run_if: (options.run_if.as_ref()).map(|command| step(command, &answers(spec, index, begins.answers))),
+        setup: setup.iter().map(|command| step(command, "")).collect(),
+        verify: options.verify.as_ref().map(|command| step(command, "")),
+        idle_timeout_ms: options.idle_timeout_ms,
         success: SuccessBy::Output,
         status_file: None,
         pty: false,
-        ports: None,
+        ports: spec.options.ports.clone(),
     }
 }
 
-/// What the agent is told.
-#[derive(Debug, PartialEq, Eq)]
-struct Told {
-    /// As its prompt.
-    prompt: String,
-    /// Beside it.
-    note: Option<String>,
-}
-
-/// Who goes on with a conversation knows the task, and is told what went wrong. Who begins one gets the whole prompt as the
-/// user wrote it, and beside it that there was an attempt before; a program that can be told nothing beside its prompt
-/// finds that at the end of it.
-fn told(prompt: &str, agent: &AgentSpec, begins: &Beginning<'_>) -> Told {
-    let ended = |wrong: &WentWrong| format!("The last attempt at this task ended without success: {}.", wrong.why);
-    let output = |wrong: &WentWrong| wrong.step.as_ref().map(end_of_output).unwrap_or_default();
-    if begins.resumes {
-        let prompt = match begins.went_wrong {
-            Some(wrong) => format!("{}{}\n\nSee to that, and finish the task.", ended(wrong), output(wrong)),
-            None => "You were interrupted before the task was finished. Go on where you stopped, and finish it.".into(),
-        };
-        return Told { prompt, note: None };
-    }
-    let note = begins.went_wrong.map(|wrong| {
-        let left = match begins.from_base {
-            true => "Nothing of it is here: you start where it started.",
-            false => "What it left is in the current directory, committed or not: look at that first.",
-        };
-        format!("{} {left}{}", ended(wrong), output(wrong))
-    });
-    match (agent.kind, note) {
-        (AgentKind::Command, Some(note)) => Told {
-            prompt: format!("{prompt}\n\n{note}"),
-            note: None,
-        },
-        (_, note) => Told {
-            prompt: prompt.to_owned(),
-            note,
-        },
-    }
-}
-
-fn end_of_output(step: &StepOutcome) -> String {
-    let output = step.output.trim();
-    match output.is_empty() {
-        true => format!("\n\n`{}` printed nothing.", step.command),
-        false => format!("\n\nThe end of the output of `{}`:\n\n{output}", step.command),
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::session::fixture::spec;
-    use crate::task::StepKind;
-
-    fn tests_fail(output: &str) -> WentWrong {
-        WentWrong {
-            why: "cargo test exited with code 101".into(),
-            step: Some(StepOutcome {
-                kind: StepKind::Verify,
-                command: "cargo test".into(),
-                exit_code: Some(101),
-                duration_ms: 1,
-                output: output.into(),
-            }),
+/// The variables of an attempt, and those of them that are paths. What the user has set comes before git's identity,
+/// and never in the place of what says where an agent is.
+fn environment(spec: &SessionSpec, index: usize, site: Option<&Site>) -> (Vec<(String, String)>, Vec<PathVariable>) {
+    let task = &spec.tasks[index];
+    let mut variables = BTreeMap::new();
+    let mut paths = Vec::new();
+    let site = site.zip(spec.repository.as_ref());
+    if let Some((_, repository)) = site.filter(|(_, repository)| !repository.identity.configured) {
+        let who = &repository.identity;
+        for role in ["AUTHOR", "COMMITTER"] {
+            variables.insert(format!("GIT_{role}_NAME"), who.name.clone());
+            variables.insert(format!("GIT_{role}_EMAIL"), who.email.clone());
         }
     }
-
-    fn told_after(wrong: Option<&WentWrong>, resumes: bool, kind: AgentKind) -> Told {
-        let begins = Beginning {
-            site: None,
-            session: Path::new("/"),
-            attempt: Uuid::nil(),
-            conversation: Uuid::nil(),
-            resumes,
-            from_base: false,
-            went_wrong: wrong,
-            sets_up: false,
-            answers: &BTreeMap::new(),
-        };
-        let agent = AgentSpec {
-            kind,
-            ..spec(&["a"]).agent
-        };
-        told("/fix it", &agent, &begins)
+    let options = task.options.env.iter();
+    variables.extend(options.map(|(name, value)| (name.clone(), value.clone())));
+    variables.retain(|name, _| !OWN_VARIABLES.contains(&name.as_str()));
+    let mut set = |name: &str, value: String| variables.insert(name.to_owned(), value);
+    set("PLEACH_SESSION", spec.session_id.to_string());
+    set("PLEACH_TASK_ID", task.id.to_string());
+    if let Some((site, repository)) = site {
+        set("PLEACH_BRANCH", site.branch.clone());
+        set("PLEACH_BASE", site.base.clone());
+        let worktree = site.worktree.as_path();
+        for (name, path) in [("PLEACH_WORKTREE", worktree), ("PLEACH_REPO", repository.place.root())] {
+            let (name, path) = (name.to_owned(), path.to_owned());
+            paths.push(PathVariable { name, path });
+        }
     }
+    (variables.into_iter().collect(), paths)
+}
 
-    #[test]
-    fn who_goes_on_is_told_what_went_wrong_and_nothing_twice() {
-        let wrong = tests_fail("\nassertion failed\n");
-        let said = told_after(Some(&wrong), true, AgentKind::Claude);
-        assert_eq!(
-            said.prompt,
-            "The last attempt at this task ended without success: cargo test exited with code 101.\n\nThe end of the \
-             output of `cargo test`:\n\nassertion failed\n\nSee to that, and finish the task."
-        );
-        assert_eq!(said.note, None);
-        let silent = told_after(Some(&tests_fail(" \n")), true, AgentKind::Claude).prompt;
-        assert!(silent.contains("\n\n`cargo test` printed nothing.\n\n"), "{silent}");
-        let interrupted = told_after(None, true, AgentKind::Claude).prompt;
-        assert!(interrupted.starts_with("You were interrupted"), "{interrupted}");
+/// What the tasks answered that this one depends on, in the order in which it names them, each from the beginning of a
+/// line.
+fn answers(spec: &SessionSpec, index: usize, answers: &BTreeMap<TaskId, String>) -> String {
+    let named = spec.tasks[index].options.depends_on.iter();
+    let mut text = String::new();
+    for answer in named.filter_map(|id| answers.get(id)) {
+        text.push_str(answer);
+        if !text.is_empty() && !text.ends_with('\n') {
+            text.push('\n');
+        }
     }
-
-    #[test]
-    fn who_begins_anew_gets_the_prompt_as_it_is_and_the_rest_beside_it() {
-        let wrong = tests_fail("assertion failed");
-        let said = told_after(Some(&wrong), false, AgentKind::Scripted);
-        assert_eq!(said.prompt, "/fix it");
-        let note = said.note.unwrap();
-        assert!(
-            note.contains("What it left is in the current directory") && note.ends_with("\n\nassertion failed"),
-            "{note}"
-        );
-        let said = told_after(Some(&wrong), false, AgentKind::Command);
-        assert_eq!((said.prompt, said.note), (format!("/fix it\n\n{note}"), None));
-        let first = told_after(None, false, AgentKind::Claude);
-        assert_eq!((first.prompt.as_str(), first.note), ("/fix it", None));
-    }
+    text
 }

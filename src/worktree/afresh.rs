@@ -10,7 +10,8 @@ use std::fs;
 
 use git2::{ErrorCode, Oid, ReferenceType, Repository};
 
-use super::again::{drop_remade, put_unfinished_away, register};
+use super::again::{Again, drop_remade, put_unfinished_away, register};
+use super::bring::bring;
 use super::history::leads_to;
 use super::inspect::{self, is_real_dir};
 use super::pins::{ATTEMPT, Pins};
@@ -26,7 +27,7 @@ use crate::task::TaskId;
 use crate::words::few;
 
 /// Makes branch and worktree of a site as they were at the base, after the attempt with this number.
-pub fn afresh(shop: &Workshop, site: &Site, task: &TaskId, number: u32) -> Result<(), WorktreeError> {
+pub fn afresh(shop: &Workshop, site: &Site, task: &TaskId, number: u32) -> Result<Again, WorktreeError> {
     // One that was being made anew: nobody has worked in it.
     put_unfinished_away(shop, site, task)?;
     let repository = shop.repository()?;
@@ -44,7 +45,9 @@ pub fn afresh(shop: &Workshop, site: &Site, task: &TaskId, number: u32) -> Resul
     failpoint::passed("registered");
     check_out(shop, site, &site.base)?;
     failpoint::passed("checked-out");
-    drop_remade(&repository, shop, task)
+    let notes = bring(shop, &site.worktree, base)?;
+    drop_remade(&repository, shop, task)?;
+    Ok(Again { notes, is_new: true })
 }
 
 /// Keeps what is there; gives the commit that holds all of it.
@@ -100,7 +103,7 @@ fn put_away(shop: &Workshop, repository: &Repository, site: &Site, left: Oid) ->
     if let Some(why) = view.why_not(&found) {
         return Err(stays(why));
     }
-    let unreadable = view.stage(&found.nested)?;
+    let unreadable = view.stage(&found)?;
     if !unreadable.is_empty() {
         let names = few(&inspect::names(&unreadable));
         return Err(stays(format!("git cannot read all of it: {names}")));

@@ -103,3 +103,27 @@ fn a_conversation_that_is_gone_is_begun_anew() {
     assert_eq!(said[1], Some(0.0));
     assert_cost(task, said[0].expect("a cost") + said[2].expect("a cost"));
 }
+
+#[test]
+fn what_did_not_pass_is_told_in_the_conversation() {
+    let Some(project) = ClaudeProject::new() else {
+        return;
+    };
+    // The directives of the output are those of the last message with any: the model does what it is told there.
+    let verify = "cat a.txt | grep -q good || { echo it is not good; echo 'STUB bash echo good >a.txt'; exit 1; }";
+    let prompt = "STUB write a.txt <<<bad>>>\nSTUB say done";
+    let options = ["--retry", "1", "--retry-delay", "0", "--verify", verify];
+    let ended = project.run(&[("mends", prompt)], &options);
+    ended.assert_exit(0);
+    ended.assert_succeeded("mends");
+    assert_eq!(ended.task("mends")["attempts"], 2);
+    assert_eq!(project.show("main-task-mends:a.txt"), "good\n");
+    let conversations = conversations(&project, "mends");
+    assert_eq!((&conversations[0].0, true), (&conversations[1].0, conversations[1].1));
+    assert_eq!(
+        project.events("task_waits")[0]["wait"]["why"]
+            .as_str()
+            .map(|why| why.contains("exited with code 1")),
+        Some(true)
+    );
+}

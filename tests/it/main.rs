@@ -71,6 +71,7 @@ mod settling;
 mod shown;
 mod snapshots;
 mod start;
+mod steps;
 mod stop_tasks;
 mod stopping;
 mod support;

@@ -51,11 +51,9 @@ pub fn waits(project: &Project, id: &str) -> Value {
         // There may be no session yet.
         let ran = project.run(&["status", "--json"]);
         let status = (ran.code() == 0).then(|| ran.json())?;
-        let tasks = status["tasks"].as_array()?.iter();
-        tasks
-            .filter(|task| task["transaction_id"] == id && task["waiting_until"].is_number())
-            .next_back()
-            .cloned()
+        let mut tasks = status["tasks"].as_array()?.iter();
+        let is_waiting = |task: &&Value| task["transaction_id"] == id && task["waiting_until"].is_number();
+        tasks.find(is_waiting).cloned()
     })
 }
 
@@ -368,4 +366,35 @@ fn a_killed_agent_is_gone_on_with() {
     ended.assert_exit(0);
     ended.assert_succeeded("a");
     assert_eq!(project.show("main-task-a:a.txt"), "x\n");
+}
+
+#[test]
+fn what_did_not_pass_is_told_with_the_end_of_its_output_and_mended() {
+    let project = Project::new();
+    let script = "@write a.txt bad\n@say I think so";
+    let mended = project.beside("mended");
+    let verify = format!("cat a.txt; echo it is not good; [ -e {mended} ]");
+    let options = ["--retry", "1", "--retry-delay", "5s", "--verify", &verify];
+    let run = project.start_session(&[("a", script)], &options);
+    let task = waits(&project, "a");
+    assert!(
+        task["activity"]
+            .as_str()
+            .is_some_and(|doing| doing.contains("exited with code 1: it is not good")),
+        "{task:#}"
+    );
+    project.open("mended");
+    let ended = project.ended(&run);
+    ended.assert_exit(0);
+    ended.assert_succeeded("a");
+    let conversations = conversations(&project, "a");
+    assert_eq!((&conversations[0].0, true), (&conversations[1].0, conversations[1].1));
+    let told = request(&project, "a", 2)["stdin"].clone();
+    let told = told.as_str().expect("a prompt");
+    assert!(
+        told.contains(&format!(
+            "\n\nThe end of the output of `{verify}`:\n\nbad\nit is not good\n\nSee to that"
+        )),
+        "{told}"
+    );
 }

@@ -184,7 +184,7 @@ fn a_task_that_is_tried_again_goes_on_where_it_was_and_costs_count_together() {
 fn of_a_conversation_that_goes_on_only_what_is_new_counts() {
     const NEW: u128 = 9;
     // The conversation of each attempt, what its agent says, and what it cost, the attempt and all of them.
-    let table: [(u128, Option<f64>, Option<f64>, Option<f64>); 9] = [
+    let table = [
         (1, Some(0.5), Some(0.5), Some(0.5)),
         (1, Some(0.75), Some(0.25), Some(0.75)),
         (1, None, None, Some(0.75)),
