@@ -33,9 +33,23 @@ pub const SESSION_VARIABLES: &[&str] = &[
 /// The hidden subcommand that is the scripted agent.
 pub const SCRIPTED_COMMAND: &str = "__agent";
 
-/// The arguments that start an attempt in a new conversation. `branch` is the one the agent works on, if it has one
-/// of its own; `shared` the directory that all agents of the session may use, unless its path cannot be an argument.
-pub fn arguments(agent: &AgentSpec, conversation: Uuid, branch: Option<&str>, shared: Option<&str>) -> Vec<String> {
+/// The conversation of an attempt.
+#[derive(Clone, Copy, Debug)]
+pub struct Conversation<'a> {
+    /// Its id.
+    pub id: Uuid,
+    /// Whether it was begun before.
+    pub resumes: bool,
+    /// The branch that the agent works on, if it has one of its own.
+    pub branch: Option<&'a str>,
+    /// The directory that all agents of the session may use, unless its path cannot be an argument.
+    pub shared: Option<&'a str>,
+    /// What else it is to know from the beginning.
+    pub note: Option<&'a str>,
+}
+
+/// The arguments that start an attempt.
+pub fn arguments(agent: &AgentSpec, conversation: &Conversation<'_>) -> Vec<String> {
     let mut args: Vec<String> = Vec::new();
     if agent.kind == AgentKind::Scripted {
         args.push(SCRIPTED_COMMAND.into());
@@ -45,17 +59,30 @@ pub fn arguments(agent: &AgentSpec, conversation: Uuid, branch: Option<&str>, sh
         Permissions::Skip => args.push("--dangerously-skip-permissions".into()),
         Permissions::Mode(mode) => args.extend(["--permission-mode".into(), mode.clone()]),
     }
-    args.extend(["--output-format", "stream-json", "--verbose", "--session-id"].map(String::from));
-    args.push(conversation.to_string());
+    args.extend(["--output-format", "stream-json", "--verbose"].map(String::from));
+    args.push(
+        if conversation.resumes {
+            "--resume"
+        } else {
+            "--session-id"
+        }
+        .into(),
+    );
+    args.push(conversation.id.to_string());
     if let Some(model) = &agent.model {
         args.extend(["--model".into(), model.clone()]);
     }
-    if let Some(shared) = shared {
+    if let Some(shared) = conversation.shared {
         // It takes as many values as there are: an option has to follow.
         args.extend(["--add-dir".into(), shared.to_owned()]);
     }
-    let usable = shared.filter(|shared| may_write(&agent.permissions, Path::new(shared)));
-    args.extend(["--append-system-prompt".into(), rules(branch) + &about(usable)]);
+    let usable = (conversation.shared).filter(|shared| may_write(&agent.permissions, Path::new(shared)));
+    let mut rules = rules(conversation.branch) + &about(usable);
+    if let Some(note) = conversation.note {
+        rules.push_str("\n\n");
+        rules.push_str(note);
+    }
+    args.extend(["--append-system-prompt".into(), rules]);
     args.extend(agent.args.iter().cloned());
     args
 }
@@ -138,7 +165,14 @@ mod tests {
     #[test]
     fn the_command_line() {
         let id = Uuid::nil();
-        let args = arguments(&agent(Permissions::Skip), id, Some("main-task-a"), Some("/s/shared"));
+        let mut conversation = Conversation {
+            id,
+            resumes: false,
+            branch: Some("main-task-a"),
+            shared: Some("/s/shared"),
+            note: None,
+        };
+        let args = arguments(&agent(Permissions::Skip), &conversation);
         let fixed = format!(
             "-p --dangerously-skip-permissions --output-format stream-json --verbose --session-id {id} --model opus \
              --add-dir /s/shared --append-system-prompt"
@@ -148,7 +182,8 @@ mod tests {
         assert!(args[words.len()].contains("branch main-task-a."));
         assert!(args[words.len()].contains("directory /s/shared ($PLEACH_COMM_DIR)"));
         assert_eq!(args[words.len() + 1..], ["--max-turns", "3"]);
-        let args = arguments(&agent(Permissions::Mode("plan".into())), id, None, None);
+        (conversation.branch, conversation.shared) = (None, None);
+        let args = arguments(&agent(Permissions::Mode("plan".into())), &conversation);
         assert_eq!(args[..3], ["-p", "--permission-mode", "plan"]);
         assert!(!args.join(" ").contains("add-dir") && !args.join(" ").contains("COMM_DIR"));
     }
@@ -169,7 +204,14 @@ mod tests {
             ),
             (Permissions::Mode("acceptEdits".into()), "/r/results/s/shared", true),
         ] {
-            let args = arguments(&agent(permissions), Uuid::nil(), None, Some(shared));
+            let conversation = Conversation {
+                id: Uuid::nil(),
+                resumes: false,
+                branch: None,
+                shared: Some(shared),
+                note: None,
+            };
+            let args = arguments(&agent(permissions), &conversation);
             assert_eq!(
                 args.iter().any(|arg| arg.contains("$PLEACH_COMM_DIR")),
                 told,
@@ -193,6 +235,29 @@ mod tests {
         ] {
             assert_eq!(limits(turns, usd).join(" "), expected);
         }
+    }
+
+    #[test]
+    fn a_conversation_is_begun_or_gone_on_with() {
+        let id = Uuid::nil();
+        let of = |resumes, note| {
+            let conversation = Conversation {
+                id,
+                resumes,
+                branch: None,
+                shared: None,
+                note,
+            };
+            arguments(&agent(Permissions::Skip), &conversation)
+        };
+        let args = of(true, None);
+        assert_eq!(args[5..7], ["--resume".to_owned(), id.to_string()]);
+        assert!(!args.contains(&"--session-id".to_owned()));
+        let rules = of(false, Some("--note")).remove(10);
+        assert!(
+            rules.starts_with("You work alone") && rules.ends_with("\n\n--note"),
+            "{rules}"
+        );
     }
 
     // Fault 40: a prompt that begins with a slash.

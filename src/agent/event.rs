@@ -3,8 +3,9 @@
 //! Only what is used of them has a place here; unknown types and fields are passed over. What an event is shows in its
 //! [`Head`], and the rest is read only when somebody wants it: a result of a tool may have megabytes.
 
-use serde::Deserialize;
+use serde::{Deserialize, Deserializer};
 use serde_json::{Map, Value};
+use uuid::Uuid;
 
 /// What every event has.
 #[derive(Debug, Deserialize)]
@@ -69,6 +70,14 @@ pub(super) struct Init {
     pub model: Option<String>,
     #[serde(default)]
     pub cwd: Option<String>,
+    /// The id of the conversation, unless it has another form.
+    #[serde(default, deserialize_with = "if_id")]
+    pub session_id: Option<Uuid>,
+}
+
+fn if_id<'d, D: Deserializer<'d>>(deserializer: D) -> Result<Option<Uuid>, D::Error> {
+    let value = Value::deserialize(deserializer)?;
+    Ok(value.as_str().and_then(|id| Uuid::parse_str(id).ok()))
 }
 
 /// The API gave no answer and is asked again.

@@ -6,7 +6,7 @@
 use std::collections::BTreeSet;
 
 use super::StreamReader;
-use super::event::first_line;
+use super::event::{RunResult, first_line};
 use super::refusal::Refusal;
 use crate::task::{AgentEnd, FailureReason, SuccessBy, UsageLimit, Verdict};
 
@@ -99,6 +99,14 @@ fn failed(reason: FailureReason, error: String) -> Verdict {
         reason,
         error: first_line(&error),
     }
+}
+
+/// Whether an agent that was to go on with a conversation did not find it. Claude Code (measured on 2.1.329) says so on
+/// standard error, and in a result without a run before it.
+pub fn is_gone(stream: &StreamReader, printed: &str) -> bool {
+    const SAID: &str = "No conversation found with session ID";
+    let told = stream.result().and_then(RunResult::problem);
+    stream.has_begun_none() && (printed.contains(SAID) || told.is_some_and(|problem| problem.contains(SAID)))
 }
 
 fn ending(end: &AgentEnd) -> String {

@@ -20,6 +20,6 @@ mod stream;
 pub mod transcript;
 
 pub use event::first_line;
-pub use judge::{Evidence, Judged, judge};
+pub use judge::{Evidence, Judged, is_gone, judge};
 pub use obeyed::obeyed;
 pub use stream::StreamReader;

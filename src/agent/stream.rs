@@ -5,7 +5,9 @@
 
 use std::collections::BTreeSet;
 
-use super::event::{self, Block, Kind, RateLimit, Retry, RunResult, Turn, first_line, parsed, target};
+use uuid::Uuid;
+
+use super::event::{self, Block, Init, Kind, RateLimit, Retry, RunResult, Turn, first_line, parsed, target};
 use super::refusal::{Refusal, Service};
 use crate::task::UsageLimit;
 
@@ -24,13 +26,20 @@ pub struct StreamReader {
     turns_told: Option<u64>,
     denied: BTreeSet<Option<String>>,
     service: Service,
+    /// The last that it said it is in.
+    conversation: Option<Uuid>,
 }
 
 impl StreamReader {
     /// Takes in one line of standard output.
     pub fn line(&mut self, line: &[u8]) {
         match event::kind(line) {
-            Some(Kind::Init) => self.is_stream = true,
+            Some(Kind::Init) => {
+                self.is_stream = true;
+                self.conversation = parsed::<Init>(line)
+                    .and_then(|init| init.session_id)
+                    .or(self.conversation);
+            }
             Some(Kind::Retry) => {
                 let Some(retry) = parsed::<Retry>(line) else { return };
                 self.service.asked_again(&retry);
@@ -99,6 +108,16 @@ impl StreamReader {
     /// Whether the output is stream-json. Until it shows, it may be plain text.
     pub fn is_stream(&self) -> bool {
         self.is_stream
+    }
+
+    /// Whether a run has begun in this conversation.
+    pub fn has_begun(&self, conversation: Uuid) -> bool {
+        self.conversation == Some(conversation)
+    }
+
+    /// Whether no run has begun at all.
+    pub(super) fn has_begun_none(&self) -> bool {
+        self.conversation.is_none() && self.messages == 0
     }
 
     /// What the agent does now.

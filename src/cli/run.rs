@@ -56,7 +56,7 @@ pub struct RunArgs {
     #[arg(long, value_name = "TIME", value_parser = parse_duration)]
     pub retry_delay: Option<Duration>,
     /// Start each retry from the base again; the earlier work is kept
-    #[arg(long)]
+    #[arg(long, conflicts_with = "no_worktree")]
     pub retry_fresh: bool,
     /// Run COMMAND in the worktree after the agent; unless it exits with 0 the attempt has failed
     #[arg(long, value_name = "COMMAND")]

@@ -41,6 +41,7 @@ fn dry_run(spec: &SessionSpec, session: &Path) -> DryRun {
             attempt: Uuid::new_v4(),
             conversation: Uuid::new_v4(),
             resumes: false,
+            from_base: false,
             went_wrong: None,
             cost_usd: None,
             sets_up: true,

@@ -125,7 +125,9 @@ fn checkout(repository: &RepositorySpec, opened: &Repository, site: &Site) -> Re
 fn not_made(site: &Site, source: WorktreeError) -> Error {
     let branch = site.branch.clone();
     match source {
-        WorktreeError::Strange(_) | WorktreeError::Taken(_) => Error::WorktreeBlocked { branch, source },
+        WorktreeError::Strange(_) | WorktreeError::Taken(_) | WorktreeError::Stays { .. } => {
+            Error::WorktreeBlocked { branch, source }
+        }
         WorktreeError::Git(_) | WorktreeError::Io { .. } => Error::WorktreeNotMade { branch, source },
     }
 }

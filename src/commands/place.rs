@@ -9,13 +9,14 @@ use super::Context;
 use super::settings::results_named;
 use crate::error::Error;
 use crate::git::{self, GitError, Place};
-use crate::report::program;
+use crate::report::{program, tries_again};
 use crate::session::{
     self, RepositorySpec, SessionError, SessionSpec, StatusDocument, Stored, TaskRecord, TaskState, TaskStatusName,
     document, find, read_json,
 };
 use crate::store::atomic::{self, Durability};
 use crate::store::lock;
+use crate::store::now_ms;
 use crate::store::paths::SessionPaths;
 use crate::task::{AttemptOutcome, Live};
 use crate::words::quote;
@@ -230,8 +231,15 @@ pub(super) fn note_torn(doc: &mut StatusDocument, torn: bool, held: bool) {
 /// What the runner of a task says, if one is at work. `held` says whether the session has a supervisor: one that has
 /// sees the end of its runners by itself.
 pub(super) fn live(paths: &SessionPaths, held: bool, record: &TaskRecord) -> Option<Live> {
-    let TaskState::Running { attempt: running, .. } = &record.state else {
-        return None;
+    let running = match &record.state {
+        TaskState::Running { attempt, .. } => attempt,
+        TaskState::Waiting { wait, .. } => {
+            return Some(Live {
+                activity: Some(tries_again(wait, held.then(now_ms))),
+                ..Live::default()
+            });
+        }
+        _ => return None,
     };
     let attempt = paths.attempt(record.id.as_ref(), running.number);
     if !held && !lock::is_held(&attempt.lock()).unwrap_or(false) {

@@ -278,6 +278,8 @@ fn what(kept: &Kept) -> &'static str {
         KeptKind::Head => "its work as it was settled",
         KeptKind::Snapshot if kept.uncommitted => "its files while the agent worked",
         KeptKind::Snapshot => "its commit while the agent worked",
+        KeptKind::Attempt if kept.uncommitted => "its files at the end of an attempt",
+        KeptKind::Attempt => "its commit at the end of an attempt",
         KeptKind::Dropped => "a commit that the agent had left",
         KeptKind::Cleaned => "kept before it was cleaned up",
         KeptKind::Begun => "where its branch was made",

@@ -62,6 +62,10 @@ pub(super) fn worktrees() -> Vec<WorktreeError> {
     vec![
         WorktreeError::Taken("the branch main-task-login".into()),
         WorktreeError::Strange("/home/you/shop.pleach/main-task-login".into()),
+        WorktreeError::Stays {
+            path: "/home/you/shop.pleach/main-task-login".into(),
+            why: "it holds another git repository: vendor".into(),
+        },
         WorktreeError::Io {
             doing: "make",
             path: "/home/you/shop.pleach/main-task-login".into(),

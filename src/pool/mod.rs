@@ -15,7 +15,8 @@ pub fn is_closed(state: &SessionState) -> bool {
         || state.limit_below(state.cost_usd).is_some()
 }
 
-/// The indices of the pending tasks that may start now, in the order of the list.
+/// The indices of the pending tasks that may start now: those that have waited for another attempt, then the others, in
+/// the order of the list.
 pub fn next(state: &SessionState, options: &SessionOptions) -> Vec<usize> {
     match state.waiting_for {
         Some(_) => Vec::new(),
@@ -42,7 +43,10 @@ pub fn ready(state: &SessionState, options: &SessionOptions) -> Vec<usize> {
         .iter()
         .enumerate()
         .filter(|(_, t)| matches!(t.state, TaskState::Pending { .. }) && t.stop_asked.is_none());
-    pending.take(free).map(|(index, _)| index).collect()
+    let mut pending: Vec<_> = pending.collect();
+    // What is begun is brought to its end first.
+    pending.sort_by_key(|(_, t)| !t.is_between_attempts());
+    pending.into_iter().take(free).map(|(index, _)| index).collect()
 }
 
 /// What one agent needs, in bytes: 207 to 233 MB as measured, and half a gigabyte with its tools.

@@ -15,9 +15,9 @@ use super::bars::Bars;
 use super::columns::{cut, fit, width, wrap};
 use super::frame::{Moment, frame};
 use super::screen::{Screen, Side, is_shared};
-use super::status::{detail, waits_for, word};
+use super::status::{detail, tries_again, waits_for, word};
 use super::{clock, count, elapsed, one_line};
-use crate::session::{Event, EventKind, OverallStatus, SessionSpec, StatusDocument, TaskStatus};
+use crate::session::{Event, EventKind, OverallStatus, SessionSpec, StatusDocument, TaskStatus, Wait};
 use crate::store::now_ms;
 
 /// How wide a title may be where the line has an end.
@@ -200,6 +200,10 @@ impl Progress {
                     task.task_num, task.title
                 )))
             }
+            EventKind::TaskWaits { task, wait } => {
+                let task = tasks.get(task.as_ref())?;
+                Some(Line::Said(retried(task, wait)))
+            }
             EventKind::TaskSettled { task, .. } => {
                 let task = tasks.get(task.as_ref())?;
                 Some(Line::Settled(settled(
@@ -264,6 +268,12 @@ fn news<'e>(events: &'e [Event], tasks: &HashMap<&str, &TaskStatus>) -> Vec<&'e 
     }
     news.reverse();
     news
+}
+
+/// One line for a task whose attempt has failed and that is tried again.
+fn retried(task: &TaskStatus, wait: &Wait) -> String {
+    let what = tries_again(wait, Some(wait.until_ms.saturating_sub(wait.delay_ms)));
+    format!("{:<9} {:>3}  {}  {what}", "retrying", task.task_num, task.title)
 }
 
 /// One line for a settled task, in at most so many columns: how it ended, what it changed and where, and what it

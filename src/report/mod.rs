@@ -51,7 +51,7 @@ pub use recover::{KeptTask, KeptWork, RecoverDocument, Restored, recover, restor
 pub use results::{ResultsDocument, StepResult, TaskResult, results};
 pub use run::{Left, Started, goes_on, resume, started};
 pub use schema::schemas;
-pub use status::{headline, status};
+pub use status::{headline, status, tries_again};
 pub use table::LiveTable;
 pub use verify::{VerifyFailure, VerifyRuns, end_of, verifying};
 pub use words::{clock, commands_of, escape, looking_there, program, time_of_day};

@@ -6,7 +6,7 @@ use std::time::Duration;
 use console::{Alignment, Style, measure_text_width, pad_str, truncate_str};
 
 use super::{bytes, count, dollars, elapsed, escape, one_line, terminal_width, unbroken};
-use crate::session::{OverallStatus, StatusDocument, TaskStatus, TaskStatusName};
+use crate::session::{OverallStatus, StatusDocument, TaskStatus, TaskStatusName, Wait};
 use crate::store::now_ms;
 use crate::task::Outcome;
 
@@ -135,8 +135,12 @@ fn together(words: &str, facts: &str, room: Option<usize>) -> String {
 fn facts(task: &TaskStatus, now: u64) -> String {
     let mut facts: Vec<String> = Vec::new();
     match (task.status, task.attempts) {
-        (TaskStatusName::Pending, made @ 1..) => facts.push(format!("again, after {}", count(made, "attempt"))),
+        (TaskStatusName::Pending, made @ 1..) if task.waiting_until.is_none() => {
+            facts.push(format!("again, after {}", count(made, "attempt")));
+        }
+        (TaskStatusName::Pending, number @ 1..) => facts.push(format!("after attempt {number}")),
         (TaskStatusName::Running, number @ 2..) => facts.push(format!("attempt {number}")),
+        (TaskStatusName::Completed, made @ 2..) => facts.push(count(made, "attempt")),
         _ => {}
     }
     if let Some(pid) = task.pid {
@@ -163,6 +167,21 @@ fn facts(task: &TaskStatus, now: u64) -> String {
             format!("{}  {}", unbroken(branch), changes.collect::<Vec<_>>().join(", "))
         }
         _ => facts,
+    }
+}
+
+/// What a task does that waits for another attempt: `tries again in 12 s: exited with code 3`. Without the time now, in Unix
+/// milliseconds, nobody is there to do it.
+pub fn tries_again(wait: &Wait, now_ms: Option<u64>) -> String {
+    let left = now_ms.map(|now| wait.until_ms.saturating_sub(now).min(wait.delay_ms));
+    match left {
+        // Whole seconds: it is counted down.
+        Some(ms @ 1..) => {
+            let left = Duration::from_secs(ms.div_ceil(1000));
+            format!("tries again in {}: {}", elapsed(left), wait.why)
+        }
+        Some(0) => format!("tries again: {}", wait.why),
+        None => format!("is to be tried again: {}", wait.why),
     }
 }
 

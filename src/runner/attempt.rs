@@ -16,7 +16,7 @@ use super::RunnerRequest;
 use super::ending::asked_grace;
 use super::launch::{NotLaunched, launch};
 use super::output::{Output, Stream};
-use crate::agent::{Evidence, judge};
+use crate::agent::{Evidence, is_gone, judge};
 use crate::process::{ATTEMPT_MARK, SUPERVISOR_MARK, kill_descendants, signal_group};
 use crate::store::atomic::{self, Durability};
 use crate::store::paths::AttemptPaths;
@@ -160,7 +160,7 @@ async fn supervise(
                 if completed && running.ending.is_none() {
                     running.terminate(Cause::Completed, grace)?;
                 }
-                show(paths, running, output, &mut shown);
+                show(paths, request, running, output, &mut shown);
             }
             // Not biased: a flood on one stream must not hold up the other.
             (stream, length) = async { tokio::select! {
@@ -291,7 +291,7 @@ pub(super) fn surrounded(request: &RunnerRequest, program: &Path) -> Command {
     command
 }
 
-fn show(paths: &AttemptPaths, running: &Running, output: &Output, shown: &mut Option<Live>) {
+fn show(paths: &AttemptPaths, request: &RunnerRequest, running: &Running, output: &Output, shown: &mut Option<Live>) {
     let live = Live {
         activity: output.activity().map(str::to_owned),
         turns: output.stream.turns(),
@@ -299,6 +299,7 @@ fn show(paths: &AttemptPaths, running: &Running, output: &Output, shown: &mut Op
         output_bytes: output.total,
         last_output_ms: running.last_output_ms,
         limited: output.stream.limited(),
+        conversation_seen: is_seen(request, output),
         agent_pid: Some(running.pid),
         ended_ms: None,
     };
@@ -355,13 +356,18 @@ fn outcome(running: Running, output: &Output, request: &RunnerRequest) -> Attemp
         dropped_bytes: output.dropped(),
         killed_processes: running.killed,
         left_processes: running.left,
-        conversation_seen: request.resumable,
-        conversation_gone: false,
+        conversation_seen: is_seen(request, output),
+        conversation_gone: request.resumes && is_gone(&output.stream, &output.printed()),
         is_set_up: false,
         steps: Vec::new(),
         limit,
         notes: Vec::new(),
     }
+}
+
+/// Whether the agent has said that the conversation that it was given is there.
+pub(super) fn is_seen(request: &RunnerRequest, output: &Output) -> bool {
+    request.resumable || request.conversation.is_some_and(|id| output.stream.has_begun(id))
 }
 
 /// A time as the user may have written it.

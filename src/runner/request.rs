@@ -24,6 +24,12 @@ pub struct RunnerRequest {
     /// Where it works.
     #[serde(with = "path_json")]
     pub directory: PathBuf,
+    /// The conversation that it begins or goes on with.
+    #[serde(default)]
+    pub conversation: Option<Uuid>,
+    /// Whether that was begun before.
+    #[serde(default)]
+    pub resumes: bool,
     /// What it reads on standard input.
     pub stdin: String,
     /// Variables that are set for it, besides those of the supervisor.

@@ -14,7 +14,7 @@ use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::unix::pipe;
 use tokio::time::{Instant, MissedTickBehavior, interval, sleep_until, timeout_at};
 
-use super::attempt::{Cause, DRAIN, LIVE_EVERY, NEVER, Running, Signals, surrounded};
+use super::attempt::{Cause, DRAIN, LIVE_EVERY, NEVER, Running, Signals, is_seen, surrounded};
 use super::ending::asked_grace;
 use super::output::{CappedFile, Output};
 use super::{RunnerRequest, StepRequest};
@@ -207,6 +207,7 @@ impl<'a> Steps<'a> {
             cost_usd: output.stream.cost_usd(),
             output_bytes: output.total,
             last_output_ms: running.last_output_ms,
+            conversation_seen: is_seen(self.request, output),
             agent_pid: Some(running.pid),
             limited: None,
             ended_ms: None,

@@ -7,7 +7,7 @@ use uuid::Uuid;
 
 use super::{NextAttempt, SessionEnd, SessionSpec, Settlement, Site, Wait, is_above};
 use crate::process::ProcessIdentity;
-use crate::task::{AttemptOutcome, Outcome, TaskId, UsageLimit, counted_cost};
+use crate::task::{AttemptOutcome, Outcome, StepOutcome, TaskId, UsageLimit, counted_cost};
 
 /// All that is known of a session.
 #[derive(Clone, Debug, PartialEq)]
@@ -30,8 +30,7 @@ pub struct SessionState {
     pub limit: Option<UsageLimit>,
     /// The cost, in US dollars, above which no more tasks are started; none is no limit.
     pub max_cost_usd: Option<f64>,
-    /// What all attempts that have ended cost together, in US dollars; none when no agent told. Each attempt is a
-    /// conversation of its own.
+    /// What all attempts that have ended cost together, in US dollars; none when no agent told.
     pub cost_usd: Option<f64>,
     /// About the session as a whole.
     pub warnings: Vec<String>,
@@ -66,15 +65,28 @@ pub struct TaskRecord {
     /// What the next attempt begins with.
     pub next: NextAttempt,
     /// What went wrong in the last attempt, for the next one.
-    pub went_wrong: Option<String>,
+    pub went_wrong: Option<WentWrong>,
     /// The conversation of the last attempt.
     pub conversation: Option<Uuid>,
-    /// What its attempts that have ended cost together, in US dollars; none when no agent told.
+    /// What that conversation had cost, as its agent counts, when an attempt at it ended last, in US dollars.
+    pub conversation_usd: Option<f64>,
+    /// What its attempts cost together that have ended, in US dollars; none when no agent told.
     pub cost_usd: Option<f64>,
+    /// How many attempts were cut off one after the other.
+    pub lost: u32,
     /// Whether its worktree was set up by the commands for that.
     pub is_set_up: bool,
     /// About this task.
     pub warnings: Vec<String>,
+}
+
+/// What went wrong in an attempt: the next one is told.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct WentWrong {
+    /// In words, one line.
+    pub why: String,
+    /// The command around the agent that it failed of.
+    pub step: Option<StepOutcome>,
 }
 
 /// Where a task stands.
@@ -175,7 +187,9 @@ impl SessionState {
             next: NextAttempt::default(),
             went_wrong: None,
             conversation: None,
+            conversation_usd: None,
             cost_usd: None,
+            lost: 0,
             is_set_up: false,
             warnings: Vec::new(),
         };
@@ -202,12 +216,9 @@ impl SessionState {
         self.index.get(id).copied()
     }
 
-    /// What it has cost once this attempt has ended too.
-    pub fn cost_with(&self, attempt: &AttemptOutcome) -> Option<f64> {
-        match counted_cost(attempt.cost_usd) {
-            Some(more) => Some(self.cost_usd.unwrap_or(0.0) + more),
-            None => self.cost_usd,
-        }
+    /// What it has cost once this attempt at the task with this index has ended too.
+    pub fn cost_with(&self, task: usize, attempt: &AttemptOutcome) -> Option<f64> {
+        sum(self.cost_usd, self.tasks[task].spent(attempt.cost_usd))
     }
 
     /// The limit of the cost, once `cost_usd` is above it.
@@ -239,14 +250,6 @@ impl SessionState {
 }
 
 impl TaskRecord {
-    /// What all its attempts have cost when the agent of the last one says this, in US dollars.
-    pub fn cost_with(&self, claimed_usd: Option<f64>) -> Option<f64> {
-        match counted_cost(claimed_usd) {
-            Some(more) => Some(self.cost_usd.unwrap_or(0.0) + more),
-            None => self.cost_usd,
-        }
-    }
-
     /// What it came to, once it is settled.
     pub fn settlement(&self) -> Option<&Settlement> {
         match &self.state {
@@ -272,6 +275,27 @@ impl TaskRecord {
         }
     }
 
+    /// What its last attempt has cost, when the agent says that the conversation has cost so much by now, in US dollars:
+    /// an agent that goes on with a conversation counts what that had cost before, too. If it counts from the beginning
+    /// again, that is less than before and counts as it is.
+    pub fn spent(&self, claimed_usd: Option<f64>) -> Option<f64> {
+        let total = counted_cost(claimed_usd)?;
+        Some(match self.conversation_usd {
+            Some(before) if total >= before => total - before,
+            _ => total,
+        })
+    }
+
+    /// What all its attempts have cost when the agent of the last one says this, in US dollars.
+    pub fn cost_with(&self, claimed_usd: Option<f64>) -> Option<f64> {
+        sum(self.cost_usd, self.spent(claimed_usd))
+    }
+
+    /// Whether it is in the middle of its work, and waits only for its turn.
+    pub fn is_between_attempts(&self) -> bool {
+        matches!(self.state, TaskState::Pending { .. }) && self.started_ms.is_some()
+    }
+
     /// How its last attempt ended, once it did.
     pub fn attempt_outcome(&self) -> Option<&AttemptOutcome> {
         match &self.state {
@@ -279,5 +303,13 @@ impl TaskRecord {
             TaskState::Settled { outcome, .. } => outcome.as_ref(),
             _ => None,
         }
+    }
+}
+
+/// Both together; nothing when neither is known.
+pub(super) fn sum(one: Option<f64>, other: Option<f64>) -> Option<f64> {
+    match (one, other) {
+        (Some(one), Some(other)) => Some(one + other),
+        (one, other) => one.or(other),
     }
 }

@@ -10,7 +10,7 @@ use serde::{Deserialize, Serialize};
 
 use super::{SessionEnd, SessionSpec, SessionState, TaskRecord, TaskState, WorktreeFate};
 use crate::store::{now_ms, path_json};
-use crate::task::{FailureReason, Live, Outcome, TaskSpec, counted_cost};
+use crate::task::{FailureReason, Live, Outcome, TaskSpec};
 
 /// The state of a session in one word.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
@@ -122,6 +122,9 @@ pub struct TaskStatus {
     pub cost_usd: Option<f64>,
     pub turns: Option<u64>,
     pub activity: Option<String>,
+    /// When it is tried again, in Unix seconds, while it waits for that.
+    #[serde(default)]
+    pub waiting_until: Option<u64>,
     /// When it last printed anything, in Unix seconds, while it runs.
     pub last_activity: Option<u64>,
     /// The agent's process while it runs.
@@ -190,8 +193,10 @@ pub fn document(
 
 /// What is recorded, and what those tell that run.
 fn cost(state: &SessionState, tasks: &[TaskStatus]) -> Option<f64> {
-    let running = (state.tasks.iter().zip(tasks)).filter(|(record, _)| record.attempt_outcome().is_none());
-    let told = running.filter_map(|(_, task)| counted_cost(task.cost_usd));
+    let told = state.tasks.iter().zip(tasks).filter_map(|(record, task)| {
+        let more = task.cost_usd? - record.cost_usd.unwrap_or(0.0);
+        (more > 0.0).then_some(more)
+    });
     told.fold(state.cost_usd, |sum, more| Some(sum.unwrap_or(0.0) + more))
 }
 
@@ -240,9 +245,13 @@ fn task_status(task_num: usize, task: &TaskSpec, record: &TaskRecord, now: u64, 
         files_changed: changes.map(|c| c.files_changed),
         insertions: changes.map(|c| c.insertions),
         deletions: changes.map(|c| c.deletions),
-        cost_usd: attempt.map_or(live.cost_usd, |a| a.cost_usd),
+        cost_usd: record.cost_with(live.cost_usd.filter(|_| attempt.is_none())),
         turns: attempt.map_or(live.turns, |a| a.turns),
         activity: live.activity,
+        waiting_until: match &record.state {
+            TaskState::Waiting { wait, .. } => Some(wait.until_ms / 1000),
+            _ => None,
+        },
         last_activity: live.last_output_ms.map(|ms| ms / 1000),
         pid: live.agent_pid,
         memory_bytes: None,

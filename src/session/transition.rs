@@ -4,11 +4,12 @@
 
 use std::mem::replace;
 
+use super::state::sum;
 use super::{
-    Attempt, Event, EventKind, NextAttempt, SessionState, Settlement, Site, TaskRecord, TaskState, WorktreeFate,
-    WorktreeIntent,
+    Attempt, Event, EventKind, NextAttempt, SessionState, Settlement, Site, TaskRecord, TaskState, WentWrong,
+    WorktreeFate, WorktreeIntent,
 };
-use crate::task::{Outcome, TaskId, Verdict};
+use crate::task::{AgentEnd, AttemptOutcome, Outcome, TaskId, Verdict, counted_cost};
 
 /// An event that does not fit the state: the journal is damaged, or the program is wrong.
 #[derive(Debug, PartialEq, Eq, thiserror::Error)]
@@ -83,16 +84,16 @@ fn change(state: &mut SessionState, event: &Event) -> Result<(), IllegalMove> {
             match moved(&before, record, &event.kind, at) {
                 Some(next) => {
                     record.state = next;
+                    let spent = spend(record, &event.kind);
+                    state.cost_usd = sum(state.cost_usd, spent);
                     if let EventKind::AttemptEnded { outcome, .. } | EventKind::AttemptLost { outcome, .. } =
                         &event.kind
                     {
-                        record.cost_usd = record.cost_with(outcome.cost_usd);
                         match &outcome.limit {
                             Some(limit) => state.limit = Some(limit.clone()),
                             None if outcome.verdict == Verdict::Succeeded => state.limit = None,
                             None => {}
                         }
-                        state.cost_usd = state.cost_with(outcome);
                     }
                 }
                 None => {
@@ -110,9 +111,26 @@ fn change(state: &mut SessionState, event: &Event) -> Result<(), IllegalMove> {
     Ok(())
 }
 
+/// Counts what an attempt has cost that has ended, and gives it.
+fn spend(record: &mut TaskRecord, event: &EventKind) -> Option<f64> {
+    let (EventKind::AttemptEnded { outcome, .. } | EventKind::AttemptLost { outcome, .. }) = event else {
+        return None;
+    };
+    let spent = record.spent(outcome.cost_usd);
+    record.cost_usd = sum(record.cost_usd, spent);
+    // An agent that could not even begin says that nothing was spent: that tells nothing of the conversation.
+    if let Some(total) = counted_cost(outcome.cost_usd).filter(|total| *total > 0.0) {
+        record.conversation_usd = Some(total);
+    }
+    spent
+}
+
 /// A supervisor takes up what another one left so long ago.
 fn unattended(state: &mut SessionState, ms: u64) {
     for record in &mut state.tasks {
+        if matches!(record.state, TaskState::Waiting { .. }) || record.is_between_attempts() {
+            record.started_ms = record.started_ms.map(|started| started.saturating_add(ms));
+        }
         if matches!(record.state, TaskState::Running { .. } | TaskState::Settling { .. }) {
             record.unattended_ms = record.unattended_ms.saturating_add(ms);
         }
@@ -139,6 +157,7 @@ fn moved(before: &TaskState, record: &mut TaskRecord, event: &EventKind, at: u64
             record.settled_ms = None;
             record.stop_asked = None;
             record.retries = 0;
+            record.lost = 0;
             record.next = NextAttempt::Anew;
             record.went_wrong = None;
             pending(record, site)
@@ -193,7 +212,9 @@ fn attempted(before: &TaskState, record: &mut TaskRecord, event: &EventKind, at:
             },
         ) if *number == record.attempts + 1 => {
             record.attempts = *number;
-            record.conversation = Some(*conversation);
+            if record.conversation.replace(*conversation) != Some(*conversation) {
+                record.conversation_usd = None;
+            }
             TaskState::Running {
                 site: site.clone(),
                 attempt: Attempt {
@@ -210,6 +231,7 @@ fn attempted(before: &TaskState, record: &mut TaskRecord, event: &EventKind, at:
             record.unattended_ms = record.unattended_ms.min(at.saturating_sub(ended));
             record.attempts_ms = record.attempts_ms.saturating_add(outcome.duration_ms);
             record.is_set_up |= outcome.is_set_up;
+            record.lost = 0;
             TaskState::Settling {
                 site: site.clone(),
                 outcome: outcome.clone(),
@@ -217,13 +239,20 @@ fn attempted(before: &TaskState, record: &mut TaskRecord, event: &EventKind, at:
         }
         (TaskState::Running { site, .. }, EventKind::AttemptLost { outcome, .. }) => {
             record.attempts_ms = record.attempts_ms.saturating_add(outcome.duration_ms);
-            record.next = NextAttempt::Anew;
+            cut_off(record, outcome);
             pending(record, site)
         }
         (TaskState::Settling { site, outcome }, EventKind::TaskWaits { wait, .. }) => {
             record.next = wait.next;
-            record.went_wrong = Some(wait.why.clone());
-            record.retries += u32::from(wait.counts);
+            // An attempt whose agent never ran leaves nothing that the next one would have to know.
+            if !matches!(outcome.end, AgentEnd::NotStarted { .. }) && !outcome.conversation_gone {
+                record.went_wrong = Some(WentWrong {
+                    why: wait.why.clone(),
+                    step: outcome.steps.iter().find(|step| step.exit_code != Some(0)).cloned(),
+                });
+            }
+            record.is_set_up &= wait.next != NextAttempt::FromBase;
+            record.retries = record.retries.saturating_add(u32::from(wait.counts));
             TaskState::Waiting {
                 site: site.clone(),
                 outcome: outcome.clone(),
@@ -235,12 +264,38 @@ fn attempted(before: &TaskState, record: &mut TaskRecord, event: &EventKind, at:
                 true => NextAttempt::Resume,
                 false => NextAttempt::Anew,
             };
+            // Whoever was in that conversation was told.
+            record.went_wrong.take_if(|_| outcome.conversation_seen);
             pending(record, site)
         }
         // It is in the middle of its work: its time goes on.
         (TaskState::Waiting { site, .. }, EventKind::TaskWaited { .. }) => TaskState::Pending { site: site.clone() },
         _ => return None,
     })
+}
+
+/// What the attempt after one begins with that nobody saw the end of. The agent may never have begun: then what it was to
+/// begin with holds still.
+fn cut_off(record: &mut TaskRecord, outcome: &AttemptOutcome) {
+    if matches!(outcome.end, AgentEnd::NotStarted { .. }) {
+        return;
+    }
+    record.lost = record.lost.saturating_add(1);
+    if outcome.conversation_seen {
+        record.next = NextAttempt::Resume;
+    } else if record.next != NextAttempt::Resume {
+        // Of one that was to start from the base the worktree is as it began: it is not made anew once more.
+        record.next = NextAttempt::Anew;
+    }
+    if let (Verdict::Failed { error, .. }, true) = (
+        &outcome.verdict,
+        outcome.conversation_seen || record.went_wrong.is_none(),
+    ) {
+        record.went_wrong = Some(WentWrong {
+            why: error.clone(),
+            step: None,
+        });
+    }
 }
 
 /// It waits for its turn, again, and how long it takes is counted from there: where an attempt was made before the next

@@ -10,21 +10,22 @@ use tokio::task::spawn_blocking;
 use uuid::Uuid;
 
 use super::attempt::{self, Word};
-use super::decide::{Action, Input, NewAttempt, NoWorktree, Short};
+use super::decide::{Action, Input, NewAttempt, NoWorktree, Short, resumes};
 use super::files::Files;
 use super::keeping::Keeping;
 use super::runner_request::{Beginning, runner_request};
+use super::setting_up;
 use super::takeover::{self, Ended};
 use crate::clean;
 use crate::git;
 use crate::session::{
-    KEPT_ON_REQUEST, SessionSpec, SessionState, Settlement, Site, TaskRecord, TaskState, WorktreeIntent,
+    KEPT_ON_REQUEST, NextAttempt, SessionSpec, SessionState, Settlement, Site, TaskRecord, TaskState, WorktreeIntent,
 };
 use crate::store::lock::Lock;
 use crate::store::paths::{AttemptPaths, SessionPaths};
 use crate::store::{Shortage, atomic};
 use crate::task::{AttemptOutcome, FailureReason, Outcome, Verdict};
-use crate::worktree::{self, RefWatch, Removal, Workshop, WorktreeError};
+use crate::worktree::{self, RefWatch, Removal, Workshop, WorktreeError, forget_removed};
 
 /// What the supervisor works with.
 pub(super) struct Hands {
@@ -99,6 +100,7 @@ impl Hands {
         let shared = self.shared.clone();
         spawn_blocking(move || {
             let Some(shop) = &shared.shop else { return };
+            forget_removed(&shop.place);
             for what in clean::in_passing(&shop.place, &shop.worktrees) {
                 let _ = writeln!(stderr(), "{what}");
             }
@@ -191,20 +193,46 @@ impl Shared {
             None => Ok(()),
             Some((shop, site)) => self.files.turn().map_err(NoWorktree::Short).and_then(|_turn| {
                 if record.attempts > 0 {
-                    let again = worktree::again(shop, site, &record.id);
-                    let notes = again.map_err(|e| without(e.to_string(), shop.shortage_behind(&e)))?;
-                    for text in notes {
-                        self.tell(Input::TaskWarning { task, text });
-                    }
-                    return Ok(());
+                    return self.provision_again(task, record, shop, site);
                 }
-                worktree::provision(shop, site, &record.id).map_err(|e| match (e.error, e.shortage) {
+                let made = worktree::provision(shop, site, &record.id);
+                let notes = made.map_err(|e| match (e.error, e.shortage) {
                     (WorktreeError::Taken(what), None) => NoWorktree::Taken(what),
                     (error, shortage) => without(error.to_string(), shortage),
-                })
+                })?;
+                self.note(task, notes);
+                Ok(())
             }),
         };
         self.tell(Input::Provisioned { task, result });
+    }
+
+    fn provision_again(
+        &self,
+        task: usize,
+        record: &TaskRecord,
+        shop: &Workshop,
+        site: &Site,
+    ) -> Result<(), NoWorktree> {
+        let again = if record.next == NextAttempt::FromBase {
+            let _undisturbed = self.of_task(task);
+            worktree::afresh(shop, site, &record.id, record.attempts)
+        } else {
+            worktree::again(shop, site, &record.id)
+        };
+        let again = again.map_err(|e| without(e.to_string(), shop.shortage_behind(&e)))?;
+        if again.is_new {
+            let next = self.paths.attempt(record.id.as_ref(), record.attempts + 1);
+            setting_up::mark_new(&next).map_err(|e| without(e.to_string(), Shortage::of(&e)))?;
+        }
+        self.note(task, again.notes);
+        Ok(())
+    }
+
+    fn note(&self, task: usize, notes: Vec<String>) {
+        for text in notes {
+            self.tell(Input::TaskWarning { task, text });
+        }
     }
 
     /// Undoes what was made for a task; not where an agent has worked before.
@@ -253,10 +281,12 @@ impl Shared {
     ) {
         self.keep_before(task, number, &record).await;
         let paths = self.paths.attempt(record.id.as_ref(), number);
+        let goes_on = record.conversation.filter(|_| resumes(&self.spec, task, &record));
         let attempt = NewAttempt {
             number,
             id: Uuid::new_v4(),
-            conversation: Uuid::new_v4(),
+            conversation: goes_on.unwrap_or_else(Uuid::new_v4),
+            resumes: goes_on.is_some(),
             runner_pid: 0,
         };
         let begins = Beginning {
@@ -265,10 +295,12 @@ impl Shared {
             number,
             attempt: attempt.id,
             conversation: attempt.conversation,
-            resumes: false,
-            went_wrong: record.went_wrong.as_deref(),
+            resumes: attempt.resumes,
+            from_base: record.next == NextAttempt::FromBase,
+            went_wrong: record.went_wrong.as_ref(),
             cost_usd: record.cost_usd,
-            sets_up: !record.is_set_up,
+            sets_up: record.next == NextAttempt::FromBase
+                || setting_up::is_due(&record, number, |n| self.paths.attempt(record.id.as_ref(), n)),
             answers: &BTreeMap::new(),
         };
         let request = runner_request(&self.spec, task, &begins);

@@ -159,7 +159,8 @@ impl Waiting {
             Ok(outcome) => outcome,
             Err(e) => {
                 let mark = self.attempt.id.to_string();
-                let agent = read_json::<Live>(&paths.live()).ok().and_then(|live| live.agent_pid);
+                let live = read_json::<Live>(&paths.live()).unwrap_or_default();
+                let agent = live.agent_pid;
                 let ended = spawn_blocking(move || {
                     let ended = end_lost(&mark);
                     // The agent ended with its runner, most likely before anybody looked for it.
@@ -172,6 +173,9 @@ impl Waiting {
                 let mut outcome = AttemptOutcome::unseen(AgentEnd::Unknown, FailureReason::Lost, error);
                 outcome.killed_processes = killed;
                 outcome.left_processes = left;
+                // What it has cost is spent, whatever came of it.
+                (outcome.turns, outcome.cost_usd) = (live.turns, live.cost_usd);
+                (outcome.output_bytes, outcome.conversation_seen) = (live.output_bytes, live.conversation_seen);
                 outcome
             }
         }

@@ -1,12 +1,14 @@
 //! What an input means: events to record, and actions to carry out once they are durable. Pure.
 
 mod refused;
+mod retry;
 mod stopping;
 
 use std::path::PathBuf;
 
 pub(super) use refused::is_put_back;
-pub(super) use stopping::never_started;
+pub(super) use retry::{instead_of_settling, resumes};
+pub(super) use stopping::{is_unwanted, never_started};
 
 use super::request::{GoOn, Stop};
 use crate::pool;
@@ -84,6 +86,8 @@ pub(super) struct NewAttempt {
     pub number: u32,
     pub id: Uuid,
     pub conversation: Uuid,
+    /// Whether that was begun before.
+    pub resumes: bool,
     pub runner_pid: i32,
 }
 
@@ -116,7 +120,7 @@ pub(super) enum Action {
 pub(super) fn decide(spec: &SessionSpec, state: &SessionState, input: Input) -> (Vec<EventKind>, Vec<Action>) {
     let id = |task: usize| spec.tasks[task].id.clone();
     match input {
-        Input::Provisioned { task, result: Ok(()) } if stopping::is_unwanted(state, task) => {
+        Input::Provisioned { task, result: Ok(()) } if is_unwanted(state, task) => {
             (vec![], vec![Action::Release { task }])
         }
         Input::Provisioned { task, result: Ok(()) } => {
@@ -127,9 +131,7 @@ pub(super) fn decide(spec: &SessionSpec, state: &SessionState, input: Input) -> 
             task,
             result: Err(error),
         } => without_worktree(spec, state, task, error),
-        Input::RunnerReady { task, .. } if stopping::is_unwanted(state, task) => {
-            (vec![], vec![Action::Release { task }])
-        }
+        Input::RunnerReady { task, .. } if is_unwanted(state, task) => (vec![], vec![Action::Release { task }]),
         Input::RunnerReady { task, attempt } => {
             let started = EventKind::AttemptStarted {
                 task: id(task),
@@ -137,7 +139,7 @@ pub(super) fn decide(spec: &SessionSpec, state: &SessionState, input: Input) -> 
                 attempt: attempt.id,
                 conversation: attempt.conversation,
                 runner_pid: attempt.runner_pid,
-                resumes: false,
+                resumes: attempt.resumes,
             };
             (vec![started], vec![Action::Go { task }])
         }
@@ -201,7 +203,7 @@ fn attempt_ended(
         // Nobody wants it to go on.
         outcome.verdict = Verdict::Stopped;
     }
-    let at_the_limit = limit_reached(state, &outcome);
+    let at_the_limit = limit_reached(state, task, &outcome);
     let ended = EventKind::AttemptEnded { task: id, outcome };
     let events = [ended].into_iter().chain(at_the_limit).collect();
     (events, vec![Action::Settle { task }])
@@ -224,7 +226,8 @@ pub(super) fn schedule(spec: &SessionSpec, state: &SessionState) -> (Vec<EventKi
     (events, actions)
 }
 
-/// What becomes of a task whose attempt is lost: it is made anew, unless its work is to be kept as it is.
+/// What becomes of a task whose attempt is lost: another is made, unless its work is to be kept as it is, or too many are
+/// lost.
 fn lost(state: &SessionState, task: usize, outcome: AttemptOutcome) -> (Vec<EventKind>, Vec<Action>) {
     let record = &state.tasks[task];
     let id = record.id.clone();
@@ -233,6 +236,16 @@ fn lost(state: &SessionState, task: usize, outcome: AttemptOutcome) -> (Vec<Even
             verdict: Verdict::Stopped,
             ..outcome
         };
+        return (
+            vec![EventKind::AttemptEnded { task: id, outcome }],
+            vec![Action::Settle { task }],
+        );
+    }
+    if record.lost + 1 >= retry::MOST_LOST {
+        let error = format!("{} attempts were cut off one after the other", record.lost + 1);
+        let reason = FailureReason::Lost;
+        let verdict = Verdict::Failed { reason, error };
+        let outcome = AttemptOutcome { verdict, ..outcome };
         return (
             vec![EventKind::AttemptEnded { task: id, outcome }],
             vec![Action::Settle { task }],
@@ -313,8 +326,8 @@ pub(super) fn finish(state: &SessionState) -> Option<EventKind> {
 }
 
 /// What to say when this end of an attempt takes the cost above the limit, and tasks are left that would have started.
-fn limit_reached(state: &SessionState, outcome: &AttemptOutcome) -> Option<EventKind> {
-    let cost = state.cost_with(outcome)?;
+fn limit_reached(state: &SessionState, task: usize, outcome: &AttemptOutcome) -> Option<EventKind> {
+    let cost = state.cost_with(task, outcome)?;
     let limit = state.limit_below(Some(cost))?;
     let left = state.unstarted();
     if pool::is_closed(state) || left == 0 {
@@ -337,7 +350,7 @@ fn without_worktree(
 ) -> (Vec<EventKind>, Vec<Action>) {
     let id = spec.tasks[task].id.clone();
     let error = match error {
-        NoWorktree::Taken(_) if stopping::is_unwanted(state, task) => {
+        NoWorktree::Taken(_) if is_unwanted(state, task) => {
             return (vec![EventKind::TaskReleased { task: id }], vec![]);
         }
         NoWorktree::Short(_) => return (vec![EventKind::TaskReleased { task: id }], vec![]),

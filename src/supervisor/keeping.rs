@@ -143,7 +143,8 @@ impl Shared {
             .collect()
     }
 
-    fn of_task(&self, task: usize) -> MutexGuard<'_, Keeping> {
+    /// As long as it is held, no snapshot of this task is made.
+    pub(super) fn of_task(&self, task: usize) -> MutexGuard<'_, Keeping> {
         locked(&self.keeping[task])
     }
 }

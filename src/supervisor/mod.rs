@@ -22,7 +22,10 @@ mod record;
 mod recover;
 mod request;
 mod runner_request;
+mod setting_up;
 mod takeover;
+mod told;
+mod waits;
 
 use std::fs;
 use std::io::{self, Write};
@@ -41,16 +44,18 @@ pub use request::{GoOn, Stop, ask_to_go_on, ask_to_stop, left_behind};
 pub use runner_request::{Beginning, runner_request};
 
 use act::Hands;
-use decide::{Action, Input, decide, finish, go_on, never_started, schedule, stop_before};
+use decide::{Action, Input, decide, finish, go_on, instead_of_settling, never_started, schedule, stop_before};
 use gate::Gate;
 use record::Recorder;
 use recover::recover;
 use request::TakingUp;
+use waits::Waits;
 
 use crate::git::{self, Drivers, Git, GitError};
 use crate::process::{ProcessIdentity, become_subreaper, reap_orphans, take_stdin};
 use crate::session::{EventKind, SessionEnd, SessionError, TaskState};
 use crate::store::lock::Lock;
+use crate::store::now_ms;
 use crate::store::paths::SessionPaths;
 use crate::worktree::{self, Workshop, WorktreeError};
 
@@ -206,12 +211,13 @@ async fn supervise(paths: &SessionPaths, begun: Begun, signals: [Signal; 2]) -> 
     };
     let mut hands = Hands::new(paths.clone(), recorder.spec.clone(), shop, sender.clone());
     let mut gate = Gate::new(&recorder.spec, &recorder.state, paths.dir());
+    let mut waits = Waits::default();
     hands.empty_trash();
     let mut batch: Vec<Input> = Vec::new();
     if before.is_none() {
         hands.look_at_checkout();
     } else {
-        batch = go_on_from(&mut hands, &recorder, paths, before.as_ref());
+        batch = go_on_from(&mut hands, &mut recorder, paths, before.as_ref())?;
     }
     // Before any task starts: one of them may be to start none.
     let mut requests = TakingUp::new(paths, sender.clone());
@@ -225,7 +231,8 @@ async fn supervise(paths: &SessionPaths, begun: Begun, signals: [Signal; 2]) -> 
     forward_signals(signals, sender);
     let mut held: Vec<Action> = Vec::new();
     loop {
-        held.extend(take_in(&mut recorder, &mut gate, &mut hands, batch.drain(..))?);
+        let timers = (&mut gate, &mut waits);
+        held.extend(take_in(&mut recorder, timers, &mut hands, batch.drain(..))?);
         let committed = recorder.commit()?;
         for action in may_be_done(&mut held, committed) {
             hands.act(action, &recorder.state);
@@ -234,9 +241,13 @@ async fn supervise(paths: &SessionPaths, begun: Begun, signals: [Signal; 2]) -> 
         if recorder.state.end.is_some() {
             return write_the_end(&mut recorder, &mut inputs).await;
         }
-        // The gate is not asked while nothing can be begun: its time would be over, again and again.
-        let gate_due = gate.due().filter(|_| !recorder.is_stuck());
-        let due = recorder.due().into_iter().chain(gate_due).min();
+        // They are not asked while nothing can be begun: their time would be over, again and again.
+        let timers = gate.due().into_iter().chain(waits.due());
+        let due = recorder
+            .due()
+            .into_iter()
+            .chain(timers.filter(|_| !recorder.is_stuck()))
+            .min();
         tokio::select! {
             input = inputs.recv() => batch.extend(input),
             () = sleep_until(due.unwrap_or_else(far)), if due.is_some() => {}
@@ -250,19 +261,21 @@ async fn supervise(paths: &SessionPaths, begun: Begun, signals: [Signal; 2]) -> 
 /// Takes over what an earlier supervisor has left, and gives what has happened meanwhile.
 fn go_on_from(
     hands: &mut Hands,
-    recorder: &Recorder,
+    recorder: &mut Recorder,
     paths: &SessionPaths,
     before: Option<&ProcessIdentity>,
-) -> Vec<Input> {
+) -> Result<Vec<Input>, SupervisorError> {
     let (happened, actions) = recover(&recorder.spec, &recorder.state, |task, attempt| {
         let id = &recorder.spec.tasks[task].id;
         takeover::look(&paths.attempt(id.as_ref(), attempt.number), before)
     });
     // They rely on what the earlier one has made durable.
     for action in actions {
-        hands.act(action, &recorder.state);
+        if let Some(action) = or_wait(recorder, action)? {
+            hands.act(action, &recorder.state);
+        }
     }
-    happened
+    Ok(happened)
 }
 
 /// Nothing is left to do but to write that down. Without room for it there is somebody who waits for it; a signal ends
@@ -303,10 +316,21 @@ fn may_be_done(held: &mut Vec<Action>, committed: bool) -> Vec<Action> {
     held.extract_if(.., ends).collect()
 }
 
+/// An action, unless it is to settle a task that waits for another attempt instead: that is recorded then.
+fn or_wait(recorder: &mut Recorder, action: Action) -> Result<Option<Action>, SupervisorError> {
+    let waits = match &action {
+        Action::Settle { task } => instead_of_settling(&recorder.spec, &recorder.state, *task),
+        _ => None,
+    };
+    let Some(waits) = waits else { return Ok(Some(action)) };
+    recorder.add(waits)?;
+    Ok(None)
+}
+
 /// Turns inputs into events in memory, and gives the actions to carry out once these are durable.
 fn take_in(
     recorder: &mut Recorder,
-    gate: &mut Gate,
+    (gate, waits): (&mut Gate, &mut Waits),
     hands: &mut Hands,
     inputs: impl Iterator<Item = Input>,
 ) -> Result<Vec<Action>, SupervisorError> {
@@ -318,7 +342,9 @@ fn take_in(
         for event in events {
             recorder.add(event)?;
         }
-        actions.extend(then);
+        for action in then {
+            actions.extend(or_wait(recorder, action)?);
+        }
     }
     // Without room for what has happened nothing more is begun.
     if recorder.is_stuck() {
@@ -326,10 +352,14 @@ fn take_in(
     }
     let again = gate.settle_again(&recorder.state, now);
     actions.extend(again.into_iter().map(|task| Action::Settle { task }));
-    let (events, then) = never_started(&recorder.state);
-    actions.extend(then);
-    for event in events {
-        recorder.add(event)?;
+    for (events, then) in [
+        never_started(&recorder.state),
+        waits.look(&recorder.state, now, now_ms()),
+    ] {
+        actions.extend(then);
+        for event in events {
+            recorder.add(event)?;
+        }
     }
     if let Some(event) = gate.look(&recorder.spec, &recorder.state, now) {
         recorder.add(event)?;

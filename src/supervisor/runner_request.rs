@@ -8,11 +8,12 @@ use std::path::Path;
 
 use uuid::Uuid;
 
-use crate::agent::claude;
+use super::told::{Told, told};
+use crate::agent::claude::{self, Conversation};
 use crate::agent::command::{self, Given, Invocation};
 use crate::git::LOCAL_VARIABLES;
 use crate::runner::{PathVariable, RunnerRequest, StepRequest};
-use crate::session::{SessionSpec, Site};
+use crate::session::{SessionSpec, Site, WentWrong};
 use crate::store::paths::SessionPaths;
 use crate::task::{AgentKind, AgentSpec, SuccessBy, TaskId, TaskSpec};
 
@@ -44,8 +45,10 @@ pub struct Beginning<'a> {
     pub conversation: Uuid,
     /// Whether that was begun in an earlier attempt.
     pub resumes: bool,
-    /// What went wrong in the attempt before, in words.
-    pub went_wrong: Option<&'a str>,
+    /// Whether the worktree is as it was at the base, although there was an attempt before.
+    pub from_base: bool,
+    /// What went wrong in the attempt before.
+    pub went_wrong: Option<&'a WentWrong>,
     /// What the attempts before it cost together, in US dollars.
     pub cost_usd: Option<f64>,
     /// Whether the worktree is to be set up.
@@ -86,6 +89,8 @@ pub fn runner_request(spec: &SessionSpec, index: usize, begins: &Beginning<'_>) 
         program: agent.program.clone(),
         args,
         directory: directory.clone(),
+        conversation: Some(begins.conversation),
+        resumes: begins.resumes,
         stdin,
         environment,
         environment_paths,
@@ -111,11 +116,11 @@ pub fn runner_request(spec: &SessionSpec, index: usize, begins: &Beginning<'_>) 
 
 /// How the agent is started: Claude Code and what takes its arguments, or as the configuration says.
 fn invoked(agent: &AgentSpec, task: &TaskSpec, begins: &Beginning<'_>, paths: &SessionPaths) -> Invocation {
-    let prompt = &task.prompt;
+    let Told { prompt, note } = told(&task.prompt, agent, begins);
     if let Some(command) = &agent.command {
         let file = paths.attempt(task.id.as_ref(), begins.number).prompt();
         let given = Given {
-            prompt,
+            prompt: &prompt,
             // The runner starts nothing where the path is not exactly this.
             prompt_file: &file.to_string_lossy(),
             conversation: begins.conversation,
@@ -124,10 +129,17 @@ fn invoked(agent: &AgentSpec, task: &TaskSpec, begins: &Beginning<'_>, paths: &S
         };
         return command::invocation(agent, command, &given);
     }
-    let (branch, shared) = (begins.site.map(|s| s.branch.as_str()), paths.shared());
+    let shared = paths.shared();
+    let conversation = Conversation {
+        id: begins.conversation,
+        resumes: begins.resumes,
+        branch: begins.site.map(|s| s.branch.as_str()),
+        shared: shared.to_str(),
+        note: note.as_deref(),
+    };
     Invocation {
-        args: claude::arguments(agent, begins.conversation, branch, shared.to_str()),
-        stdin: claude::standard_input(prompt),
+        args: claude::arguments(agent, &conversation),
+        stdin: claude::standard_input(&prompt),
         prompt_file: None,
     }
 }

@@ -120,6 +120,7 @@ pub(super) async fn wait_for_end(
     // What it has cost is spent, whatever came of it.
     if let Ok(live) = read_json::<Live>(&paths.live()) {
         (lost.turns, lost.cost_usd, lost.output_bytes) = (live.turns, live.cost_usd, live.output_bytes);
+        lost.conversation_seen = live.conversation_seen;
     }
     Ended::Lost(lost)
 }

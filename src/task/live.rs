@@ -21,6 +21,9 @@ pub struct Live {
     /// The limit that the service refuses it for now, while it tries again by itself.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub limited: Option<UsageLimit>,
+    /// Whether the agent has said that its conversation is there.
+    #[serde(default)]
+    pub conversation_seen: bool,
     /// The agent's process.
     pub agent_pid: Option<i32>,
     /// The last sign of life of an attempt that is not at work any more, in Unix milliseconds: whoever finds that out

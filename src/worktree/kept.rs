@@ -7,7 +7,7 @@ use uuid::Uuid;
 
 use super::again::REMADE;
 use super::moved::MOVED;
-use super::pins::{CLEANED, DROPPED, SNAPSHOT, numbered};
+use super::pins::{ATTEMPT, CLEANED, DROPPED, SNAPSHOT, numbered};
 use super::{MADE, base_pin};
 use crate::git::{Changes, GitError, changes_between};
 
@@ -18,6 +18,8 @@ pub enum KeptKind {
     Head,
     /// What was in a worktree while its agent worked.
     Snapshot,
+    /// What an attempt had left before the next one started from the base.
+    Attempt,
     /// A commit that the agent had dropped.
     Dropped,
     /// What was kept before its worktree or branch went.
@@ -97,7 +99,8 @@ pub fn kept(repository: &Repository, session: Uuid) -> Result<(Vec<Kept>, Vec<St
             continue;
         };
         let parent = commit.parent(0).ok();
-        let clean = (kind == KeptKind::Snapshot)
+        let of_files = matches!(kind, KeptKind::Snapshot | KeptKind::Attempt);
+        let clean = of_files
             .then(|| parent.filter(|p| p.tree_id() == commit.tree_id()))
             .flatten();
         let of = clean.as_ref().unwrap_or(&commit).id();
@@ -106,7 +109,7 @@ pub fn kept(repository: &Repository, session: Uuid) -> Result<(Vec<Kept>, Vec<St
             commit: of,
             time: commit.time().seconds(),
             number: numbered(&name).map_or(0, |(_, number)| number),
-            uncommitted: kind == KeptKind::Snapshot && clean.is_none(),
+            uncommitted: of_files && clean.is_none(),
             changes: *changes.entry(of).or_insert_with(|| base.and_then(against)),
             on_branch: false,
             task,
@@ -135,6 +138,7 @@ fn parts(name: &str) -> Option<(Option<String>, String, KeptKind)> {
     let kind = match numbered(name) {
         Some((SNAPSHOT, _)) => KeptKind::Snapshot,
         Some((DROPPED, _)) => KeptKind::Dropped,
+        Some((ATTEMPT, _)) => KeptKind::Attempt,
         _ if name == "head" => KeptKind::Head,
         _ if name.starts_with(CLEANED) => KeptKind::Cleaned,
         _ if [MADE, REMADE].contains(&name) => KeptKind::Begun,
@@ -174,6 +178,7 @@ mod tests {
             ("a/head", Some(("a", "head", KeptKind::Head))),
             ("a/snap/3", Some(("a", "snap/3", KeptKind::Snapshot))),
             ("a/left/1", Some(("a", "left/1", KeptKind::Dropped))),
+            ("a/attempt/2", Some(("a", "attempt/2", KeptKind::Attempt))),
             ("a/cleaned/1", Some(("a", "cleaned/1", KeptKind::Cleaned))),
             ("a/made", Some(("a", "made", KeptKind::Begun))),
             ("a/remade", Some(("a", "remade", KeptKind::Begun))),

@@ -1,7 +1,8 @@
 //! What is kept of a task under `refs/pleach/<session>/<task>/`.
 //!
-//! `head` is its work as it was settled last, and moves with it. What has a number, `snap/<n>` and `left/<n>`, never
-//! moves and is never written over: what such a ref names stays kept until somebody deletes the ref.
+//! `head` is its work as it was settled last, and moves with it. What has a number, `snap/<n>`, `left/<n>` and
+//! `attempt/<n>`, never moves and is never written over: what such a ref names stays kept until somebody deletes the
+//! ref.
 
 use git2::{ErrorCode, Oid, Repository};
 
@@ -14,6 +15,8 @@ use crate::task::TaskId;
 pub(super) const SNAPSHOT: &str = "snap";
 /// Commits that the agent had and has no longer.
 pub(super) const DROPPED: &str = "left";
+/// What an attempt had left before the next one started from the base.
+pub(super) const ATTEMPT: &str = "attempt";
 /// What was kept before a worktree or a branch went.
 pub(super) const CLEANED: &str = "cleaned";
 
@@ -74,6 +77,14 @@ impl<'r> Pins<'r> {
             .map(|(.., commit)| *commit)
     }
 
+    /// All of one kind: ref and commit.
+    pub(super) fn of(&self, kind: &str) -> Vec<(String, Oid)> {
+        let of_kind = self.found.iter().filter(|(found, ..)| *found == kind);
+        of_kind
+            .map(|(kind, number, commit)| (format!("{}{kind}/{number}", self.prefix), *commit))
+            .collect()
+    }
+
     /// Those of `commits` that are kept by no numbered ref and are not before `known`.
     pub(super) fn without(&self, commits: &[Oid], known: &[Oid]) -> Result<Vec<Oid>, git2::Error> {
         if commits.iter().all(|commit| known.contains(commit)) {
@@ -93,9 +104,13 @@ impl<'r> Pins<'r> {
     /// Keeps a commit as the next of its kind; gives the name of the ref.
     pub(super) fn keep(&mut self, kind: &'static str, commit: Oid) -> Result<String, GitError> {
         let last = self.found.iter().filter(|(k, ..)| *k == kind).map(|(_, n, _)| *n).max();
-        let mut number = last.unwrap_or(0);
+        self.keep_from(kind, last.unwrap_or(0).saturating_add(1), commit)
+    }
+
+    /// Keeps a commit under this number, or the next one that is free; gives the name of the ref.
+    pub(super) fn keep_from(&mut self, kind: &'static str, first: u32, commit: Oid) -> Result<String, GitError> {
+        let mut number = first;
         loop {
-            number = number.saturating_add(1);
             let name = format!("{}{kind}/{number}", self.prefix);
             match patiently(|| self.repository.reference(&name, commit, false, "pleach: kept")) {
                 Ok(_) => {
@@ -104,7 +119,7 @@ impl<'r> Pins<'r> {
                     return Ok(name);
                 }
                 // By somebody else at this moment, or unreadable.
-                Err(e) if e.code() == ErrorCode::Exists && number < u32::MAX => {}
+                Err(e) if e.code() == ErrorCode::Exists && number < u32::MAX => number += 1,
                 Err(e) => return Err(GitError::libgit2(format!("cannot write {name}"))(e)),
             }
         }
@@ -133,10 +148,10 @@ impl<'r> Pins<'r> {
     }
 }
 
-/// Reads `snap/3` or `left/3`.
+/// Reads `snap/3`, `left/3` or `attempt/3`.
 pub(super) fn numbered(name: &str) -> Option<(&'static str, u32)> {
     let (kind, number) = name.split_once('/')?;
-    let kind = [SNAPSHOT, DROPPED].into_iter().find(|known| *known == kind)?;
+    let kind = [SNAPSHOT, DROPPED, ATTEMPT].into_iter().find(|known| *known == kind)?;
     Some((kind, number.parse().ok()?))
 }
 
@@ -149,6 +164,7 @@ mod tests {
         for (name, expected) in [
             ("snap/3", Some(("snap", 3))),
             ("left/12", Some(("left", 12))),
+            ("attempt/2", Some(("attempt", 2))),
             ("head", None),
             ("snap/x", None),
             ("snap/99999999999", None),

@@ -15,6 +15,7 @@ use std::time::{Duration, SystemTime};
 use git2::{ErrorCode, Repository};
 use uuid::Uuid;
 
+use super::bring;
 use super::inspect::{is_real_dir, path_of, small_file};
 use super::provision::registered_as;
 use super::remove::{admin_to_trash, move_to_trash};
@@ -72,6 +73,7 @@ fn discard_now(shop: &Workshop, site: &Site, task: &TaskId) -> Result<(), Worktr
             _ => {}
         }
     }
+    bring::forget(shop, &site.worktree)?;
     drop_branch(shop, &repository, site)?;
     drop_claim(shop, &repository, task);
     Ok(())
@@ -139,7 +141,7 @@ pub(super) fn drop_branch(shop: &Workshop, repository: &Repository, site: &Site)
 }
 
 /// Whether HEAD of the repository or of one of its worktrees is this branch.
-fn is_checked_out(place: &Place, branch: &str) -> bool {
+pub(super) fn is_checked_out(place: &Place, branch: &str) -> bool {
     let worktrees = fs::read_dir(place.common_dir.join("worktrees"));
     let admins = worktrees.into_iter().flatten().flatten().map(|entry| entry.path());
     [place.common_dir.clone()].into_iter().chain(admins).any(|dir| {

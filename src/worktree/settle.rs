@@ -6,21 +6,24 @@
 
 use std::fs;
 use std::io::Write;
+use std::os::unix::ffi::OsStrExt;
 use std::path::Path;
 
 use git2::{Oid, ReferenceType, Repository, Signature};
 
 use super::again::put_unfinished_away;
+use super::bring::Brought;
 use super::history::{self, leads_to};
 use super::inspect::{self, Head, Uncommitted};
-use super::pins::Pins;
+use super::pins::{ATTEMPT, Pins};
 use super::recover::drop_claim;
 use super::view::{LONGEST, View};
 use super::{Workshop, WorktreeError};
-use crate::git::{self, Changes, GitError, changes_between, patiently};
+use crate::git::{self, Changes, GitError, changes_between, files_between, patiently};
 use crate::session::Site;
 use crate::store::{Shortage, failpoint};
 use crate::task::{TaskId, TaskSpec};
+use crate::words::few;
 
 /// A task's work, committed.
 #[derive(Debug)]
@@ -92,6 +95,22 @@ pub fn settle(shop: &Workshop, site: &Site, task: &TaskSpec) -> Result<Settled, 
             shop.pin(&task.id, "head")
         ));
         report.keep("its last commit is not on its branch");
+    }
+    let brought = Brought::of(shop, &site.worktree)?;
+    if !brought.is_empty() {
+        let of_agent = files_between(&repository, base, last)?
+            .into_iter()
+            .map(|file| file.path);
+        let of_agent: Vec<_> = of_agent
+            .filter(|path| brought.has(path.as_os_str().as_bytes()))
+            .collect();
+        if !of_agent.is_empty() {
+            let names: Vec<_> = of_agent.iter().map(|path| path.display()).collect();
+            report.note(format!(
+                "the agent has committed what was brought into its worktree from the checkout: {}",
+                few(&names)
+            ));
+        }
     }
     // From here on the branch is known by what is pinned.
     drop_claim(shop, &repository, &task.id);
@@ -202,10 +221,17 @@ pub(super) fn commit_leftovers(
     }
     let found = view.uncommitted()?;
     flag_repositories(&found, &view, report);
+    let changed = view.brought.changed(&site.worktree);
+    if !changed.is_empty() {
+        report.note(format!(
+            "the agent has written to what was copied into its worktree, which is not committed: {}",
+            few(&changed)
+        ));
+    }
     if found.changed.is_empty() {
         return Ok(None);
     }
-    let unreadable = view.stage(&found.nested)?;
+    let unreadable = view.stage(&found)?;
     if !unreadable.is_empty() {
         let names = inspect::names(&unreadable).join(", ");
         report.note(format!("not committed, because git cannot read it: {names}"));
@@ -289,7 +315,16 @@ pub(super) fn pin_left(
 ) -> Result<(), WorktreeError> {
     let doing = || GitError::libgit2("cannot compare the commits of a task");
     let mut pins = Pins::read(shop, repository, task).map_err(doing())?;
+    // What an attempt before had left is kept under its number.
+    let of_attempts: Vec<Oid> = pins.of(ATTEMPT).into_iter().map(|(_, commit)| commit).collect();
     for commit in commits {
+        let mut is_kept = false;
+        for kept in &of_attempts {
+            is_kept = is_kept || leads_to(repository, *kept, *commit).map_err(doing())?;
+        }
+        if is_kept {
+            continue;
+        }
         let name = pins.keep_dropped(*commit)?;
         if history::is_on_no_branch(repository, *commit).map_err(doing())? {
             report.note(format!(

@@ -13,7 +13,7 @@ use std::time::Duration;
 use git2::{ErrorCode, Oid, Repository, Signature};
 
 use super::inspect::{self, is_real_dir};
-use super::pins::{Pins, SNAPSHOT};
+use super::pins::{ATTEMPT, Pins, SNAPSHOT};
 use super::view::View;
 use super::{Workshop, WorktreeError, history};
 use crate::git::{self, Git, GitError, patiently};
@@ -40,6 +40,74 @@ pub struct Snapshot {
 pub fn keep(shop: &Workshop, site: &Site, task: &TaskId) -> Result<Option<Snapshot>, WorktreeError> {
     let repository = shop.repository()?;
     let doing = || GitError::libgit2("cannot keep what is in a worktree");
+    let (mut pins, seen) = look(shop, &repository, site, task)?;
+    let same = |last: Oid| seen.is(&repository, last);
+    let is_known = match pins.last_snapshot() {
+        Some(last) if same(last).map_err(doing())? => true,
+        _ => seen.tree == seen.own && pins.without(&[seen.start], &[seen.base]).map_err(doing())?.is_empty(),
+    };
+    if is_known {
+        return Ok(None);
+    }
+    let commit = patiently(|| commit(shop, &repository, task, seen.tree, seen.start)).map_err(doing())?;
+    let name = pins.keep(SNAPSHOT, commit)?;
+    whole(shop, &repository, &name, commit)?;
+    Ok(Some(Snapshot { name, commit }))
+}
+
+/// Keeps what the attempt with this number has left in the worktree at `site`, under its number. `None` when there is
+/// nothing but the base. What has that number already is not written over: if it is something else, this gets the next
+/// number that is free.
+pub fn keep_attempt(
+    shop: &Workshop,
+    site: &Site,
+    task: &TaskId,
+    number: u32,
+) -> Result<Option<Snapshot>, WorktreeError> {
+    let repository = shop.repository()?;
+    let doing = || GitError::libgit2("cannot keep what an attempt has left");
+    let (mut pins, seen) = look(shop, &repository, site, task)?;
+    if (seen.start, seen.tree) == (seen.base, seen.own) {
+        return Ok(None);
+    }
+    for (name, commit) in pins.of(ATTEMPT) {
+        if seen.is(&repository, commit).map_err(doing())? {
+            return Ok(Some(Snapshot { name, commit }));
+        }
+    }
+    let commit = patiently(|| commit(shop, &repository, task, seen.tree, seen.start)).map_err(doing())?;
+    let name = pins.keep_from(ATTEMPT, number, commit)?;
+    whole(shop, &repository, &name, commit)?;
+    Ok(Some(Snapshot { name, commit }))
+}
+
+/// What a worktree holds at one moment.
+struct Seen {
+    base: Oid,
+    /// The commit that HEAD is at.
+    start: Oid,
+    /// The tree of that.
+    own: Oid,
+    /// What is in the files.
+    tree: Oid,
+}
+
+impl Seen {
+    /// Whether a snapshot holds the same.
+    fn is(&self, repository: &Repository, snapshot: Oid) -> Result<bool, git2::Error> {
+        let snapshot = repository.find_commit(snapshot)?;
+        Ok(snapshot.tree_id() == self.tree && snapshot.parent_ids().eq([self.start]))
+    }
+}
+
+/// Looks at the worktree at `site`, and keeps what its agent has had before and has no longer.
+fn look<'r>(
+    shop: &Workshop,
+    repository: &'r Repository,
+    site: &Site,
+    task: &TaskId,
+) -> Result<(Pins<'r>, Seen), WorktreeError> {
+    let doing = || GitError::libgit2("cannot keep what is in a worktree");
     let base = Oid::from_str(&site.base).map_err(doing())?;
     let admin = shop.admin_dir(&site.worktree);
     let branch = format!("refs/heads/{}", site.branch);
@@ -47,49 +115,42 @@ pub fn keep(shop: &Workshop, site: &Site, task: &TaskId) -> Result<Option<Snapsh
     let head = || {
         let head = admin
             .as_ref()
-            .and_then(|admin| inspect::head(&repository, admin)?.commit);
-        history::start(&repository, admin.as_deref(), head.or_else(tip)).unwrap_or(base)
+            .and_then(|admin| inspect::head(repository, admin)?.commit);
+        history::start(repository, admin.as_deref(), head.or_else(tip)).unwrap_or(base)
     };
-    let look = |start| files(shop, &site.worktree, admin.as_deref(), start);
+    let files_after = |start| files(shop, &site.worktree, admin.as_deref(), start);
     let mut start = head();
-    let mut found = look(start);
+    let mut found = files_after(start);
     for _ in 0..TRIES {
         let before = std::mem::replace(&mut start, head());
         if before == start {
             break;
         }
         // The agent has committed meanwhile: what was seen may be of after that.
-        found = look(start);
+        found = files_after(start);
     }
-    drop_broken(shop, &repository, task)?;
-    let mut pins = Pins::read(shop, &repository, task).map_err(doing())?;
+    drop_broken(shop, repository, task)?;
+    let mut pins = Pins::read(shop, repository, task).map_err(doing())?;
     // What the agent has had before: git forgets it with the worktree.
-    let mut visited = history::visited(&repository, admin.as_deref(), &branch);
+    let mut visited = history::visited(repository, admin.as_deref(), &branch);
     visited.extend(tip());
     // When the files cannot be had the commits are kept all the same.
     visited.extend(found.is_err().then_some(start));
     pins.keep_visited(&visited, if found.is_err() { [base; 2] } else { [start, base] })?;
     let own = repository.find_commit(start).map_err(doing())?.tree_id();
     let tree = found?.unwrap_or(own);
-    let same = |last: Oid| -> Result<bool, git2::Error> {
-        let last = repository.find_commit(last)?;
-        Ok(last.tree_id() == tree && last.parent_ids().eq([start]))
-    };
-    let is_known = match pins.last_snapshot() {
-        Some(last) if same(last).map_err(doing())? => true,
-        _ => tree == own && pins.without(&[start], &[base]).map_err(doing())?.is_empty(),
-    };
-    if is_known {
-        return Ok(None);
-    }
-    let commit = patiently(|| commit(shop, &repository, task, tree, start)).map_err(doing())?;
-    let name = pins.keep(SNAPSHOT, commit)?;
-    if is_broken(shop, &repository, commit)? {
-        shop.drop_ref(&repository, &name)?;
+    let seen = Seen { base, start, own, tree };
+    Ok((pins, seen))
+}
+
+/// Sees that a snapshot that was just made is whole; else its ref goes.
+fn whole(shop: &Workshop, repository: &Repository, name: &str, commit: Oid) -> Result<(), WorktreeError> {
+    if is_broken(shop, repository, commit)? {
+        shop.drop_ref(repository, name)?;
         let why = std::io::Error::other("a git gc that lets nothing unnamed live has taken a part of it");
         return Err(GitError::io(format!("cannot keep {name}"))(why).into());
     }
-    Ok(Some(Snapshot { name, commit }))
+    Ok(())
 }
 
 /// What became of refs that somebody had deleted or moved.
@@ -170,7 +231,7 @@ fn staged(shop: &Workshop, worktree: &Path, admin: Option<&Path>, commit: Oid) -
         return Ok(None);
     }
     // What cannot be read is told when the task is settled; all else is kept.
-    view.stage(&found.nested)?;
+    view.stage(&found)?;
     let tree = view.tree()?;
     let read = Oid::from_str(&tree).map_err(GitError::libgit2(format!("{tree:?} is not the id of a tree")));
     Ok(Some(read?))

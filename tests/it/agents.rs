@@ -370,12 +370,19 @@ fn an_agent_on_a_terminal_ends_like_any_other() {
 #[test]
 fn a_dry_run_shows_how_it_would_be_started() {
     let project = Project::new();
-    describe_as(&project, "[\"sh\", \"{title}\", \"read {prompt_file}\"]", "prompt = \"file\"\n");
+    describe_as(
+        &project,
+        "[\"sh\", \"{title}\", \"read {prompt_file}\"]",
+        "prompt = \"file\"\n",
+    );
     let file = project.tasks(&[("one", "do 'it'")]);
     let shown = project.run(&["run", "--dry-run", "--agent", "other", &file]);
     assert_eq!(shown.code(), 0, "{shown:?}");
     let shown = shown.out();
-    assert!(shown.contains("/sh \"do 'it'\" 'read ") || shown.contains("/sh 'do '"), "{shown}");
+    assert!(
+        shown.contains("/sh \"do 'it'\" 'read ") || shown.contains("/sh 'do '"),
+        "{shown}"
+    );
     assert!(shown.contains("/attempts/one.1/prompt.md"), "{shown}");
     assert!(!shown.contains("standard input"), "{shown}");
 }

@@ -104,7 +104,7 @@ fn the_status_has_exactly_its_documented_names() {
                            start_time successful supervisor tasks total waiting_for warnings";
     const TASK: &str = "activity attempts base branch commits cost_usd cpu_percent cpu_seconds deletions duration \
                         error exit_code files_changed head insertions last_activity memory_bytes notes outcome pid \
-                        reason status stopping success task_num title transaction_id turns worktree";
+                        reason status stopping success task_num title transaction_id turns waiting_until worktree";
     let project = Project::new();
     let tasks = [("a", WAITS), ("b", "@exit 3"), ("c", WAITS)];
     let session = project.start(&tasks, &["--max-parallel", "1"]);

@@ -364,7 +364,7 @@ const LEAVE_A_PROCESS: &str =
 /// A project whose agent is the real CLI, with a stub of its own.
 pub struct ClaudeProject {
     pub project: Project,
-    claude: String,
+    pub claude: String,
     pub stub: ClaudeStub,
 }
 

@@ -1,7 +1,8 @@
 //! The conversations of the scripted agent, each a file, so that a later run can go on with one.
 //!
 //! They lie in `$XDG_STATE_HOME/pleach/scripted` (`~/.local/state` when unset) and hold how many turns there were
-//! and what they cost. A conversation is on disk before its first event is printed, and after every turn: it can be
+//! and what they cost, and how far its last prompt with directives was followed: whoever resumes it without any goes on
+//! from there, as a model would that is told to finish what it was asked. A conversation is on disk before its first event is printed, and after every turn: it can be
 //! resumed after the agent was killed. Without a home nothing is kept.
 
 use std::fs::DirBuilder;
@@ -22,7 +23,17 @@ pub struct Conversation {
     turns: u64,
     /// What it costs besides its turns, in millionths of a dollar.
     extra: u64,
+    script: Script,
     dir: Option<PathBuf>,
+}
+
+/// A prompt with directives, and how many of these are done.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Script {
+    /// The prompt.
+    pub prompt: String,
+    /// From its beginning.
+    pub done: usize,
 }
 
 impl Conversation {
@@ -36,16 +47,22 @@ impl Conversation {
             let made = DirBuilder::new().recursive(true).mode(0o700).create(dir);
             made.map_err(|e| format!("Error: {} cannot be created: {e}", dir.display()))?;
         }
-        let (mut turns, mut extra) = (0, 0);
+        let mut conversation = Self {
+            id: options.session_id.unwrap_or_else(Uuid::new_v4),
+            turns: 0,
+            extra: 0,
+            script: Script::default(),
+            dir: dir.clone(),
+        };
         if let Some(wanted) = &options.resume {
-            let id;
-            (id, turns, extra) = find(dir.as_deref(), wanted)?;
+            let found = find(dir, wanted)?;
             if !options.fork {
-                return Ok(Self { id, turns, extra, dir });
+                return Ok(found);
             }
+            let id = conversation.id;
+            conversation = Self { id, ..found };
         }
-        let id = options.session_id.unwrap_or_else(Uuid::new_v4);
-        let conversation = Self { id, turns, extra, dir };
+        let id = conversation.id;
         match conversation.save(NamedTempFile::persist_noclobber) {
             Ok(()) => Ok(conversation),
             Err(e) if e.kind() == io::ErrorKind::AlreadyExists => {
@@ -72,6 +89,23 @@ impl Conversation {
         self.save(NamedTempFile::persist).map_err(|e| not_saved(self.id, &e))
     }
 
+    /// What is left of the last prompt that had directives.
+    pub fn script(&self) -> &Script {
+        &self.script
+    }
+
+    /// This prompt is followed from here on, which is on disk afterwards.
+    pub fn follow(&mut self, script: Script) -> Result<(), String> {
+        self.script = script;
+        self.save(NamedTempFile::persist).map_err(|e| not_saved(self.id, &e))
+    }
+
+    /// So many of its directives are done, which is on disk afterwards.
+    pub fn passed(&mut self, done: usize) -> Result<(), String> {
+        self.script.done = done;
+        self.save(NamedTempFile::persist).map_err(|e| not_saved(self.id, &e))
+    }
+
     /// One more turn, which is on disk afterwards.
     pub fn add_turn(&mut self) -> Result<(), String> {
         self.turns += 1;
@@ -85,6 +119,8 @@ impl Conversation {
             "turns": self.turns,
             "extra": self.extra,
             "total_cost_usd": self.cost_usd(),
+            "prompt": self.script.prompt,
+            "done": self.script.done,
         });
         let mut file = tempfile::Builder::new().prefix(".new-").tempfile_in(dir)?;
         writeln!(file, "{content}")?;
@@ -101,11 +137,11 @@ fn path(dir: &Path, id: Uuid) -> PathBuf {
     dir.join(format!("{id}.json"))
 }
 
-/// A conversation on disk: its id, its turns so far, and what it costs besides them.
-fn find(dir: Option<&Path>, wanted: &str) -> Result<(Uuid, u64, u64), String> {
+/// A conversation on disk.
+fn find(dir: Option<PathBuf>, wanted: &str) -> Result<Conversation, String> {
     let unknown = || format!("No conversation found with session ID: {wanted}");
     let id = options::uuid(wanted).ok_or_else(unknown)?;
-    let path = path(dir.ok_or_else(unknown)?, id);
+    let path = path(dir.as_deref().ok_or_else(unknown)?, id);
     let text = match std::fs::read(&path) {
         Ok(text) => text,
         Err(e) if e.kind() == io::ErrorKind::NotFound => return Err(unknown()),
@@ -114,8 +150,18 @@ fn find(dir: Option<&Path>, wanted: &str) -> Result<(Uuid, u64, u64), String> {
     let content: Option<Value> = serde_json::from_slice(&text).ok();
     let number = |name: &str| content.as_ref()?.get(name)?.as_u64();
     let turns = number("turns").ok_or_else(|| format!("Error: {} is damaged", path.display()))?;
-    // Earlier versions wrote none.
-    Ok((id, turns, number("extra").unwrap_or(0)))
+    // Earlier versions wrote no more than that.
+    let prompt = content.as_ref().and_then(|content| content.get("prompt")?.as_str());
+    Ok(Conversation {
+        id,
+        turns,
+        extra: number("extra").unwrap_or(0),
+        script: Script {
+            prompt: prompt.unwrap_or_default().to_owned(),
+            done: number("done").and_then(|n| usize::try_from(n).ok()).unwrap_or(0),
+        },
+        dir,
+    })
 }
 
 /// Where conversations lie; a relative path counts as none, as the XDG rules have it.
@@ -151,6 +197,18 @@ mod tests {
         let mut second = open(&resume(first.id())).unwrap();
         second.add_turn().unwrap();
         second.add_cost(750_000).unwrap();
+        let script = Script {
+            prompt: "@say hi".into(),
+            done: 1,
+        };
+        second
+            .follow(Script {
+                done: 0,
+                ..script.clone()
+            })
+            .unwrap();
+        second.passed(1).unwrap();
+        assert_eq!(open(&resume(first.id())).unwrap().script(), &script);
         assert_eq!(second.id(), first.id());
         let fork = Options {
             fork: true,

@@ -7,6 +7,7 @@
 //! ```
 //!
 //! A directive is a line of the prompt that starts with `@`; `directive.rs` lists them. Every other line is ignored.
+//! One that resumes a conversation without any goes on with what was asked there before.
 
 mod conversation;
 mod directive;
@@ -20,9 +21,9 @@ use std::io::{Read, Seek, SeekFrom, Write};
 use std::os::unix::process::CommandExt;
 use std::process::{Command, Stdio};
 
-use conversation::Conversation;
+use conversation::{Conversation, Script};
 use directive::Directive;
-use options::{Format, Request};
+use options::{Format, Options, Request};
 use performance::Performance;
 use speaker::{Speaker, Voice};
 
@@ -69,11 +70,22 @@ fn answer(args: Vec<OsString>) -> Result<u8, String> {
         );
     }
     let slash = text.starts_with('/');
-    let directives = if slash {
-        Vec::new()
-    } else {
-        directive::parse(&text).map_err(|e| format!("error: {e}"))?
+    let parse = |prompt: &str| directive::parse(prompt).map_err(|e| format!("error: {e}"));
+    let mut directives = if slash { Vec::new() } else { parse(&text)? };
+    let mut script = Script {
+        prompt: text.clone().into_owned(),
+        done: 0,
     };
+    if options.resume.is_some() && directives.is_empty() && !slash {
+        script = Conversation::open(&Options {
+            fork: false,
+            resume: options.resume.clone(),
+            ..Options::default()
+        })?
+        .script()
+        .clone();
+        directives = parse(&script.prompt)?;
+    }
     if directives.contains(&Directive::IgnoreSigterm) && !ignores_sigterm() {
         return Err(start_again_without_sigterm(from_stdin.then_some(&prompt)));
     }
@@ -84,16 +96,20 @@ fn answer(args: Vec<OsString>) -> Result<u8, String> {
         Format::StreamJson => Voice::Stream,
     };
     let cwd = std::env::current_dir().map_err(|e| format!("Error: the working directory cannot be read: {e}"))?;
-    let conversation = Conversation::open(&options)?;
+    let mut conversation = Conversation::open(&options)?;
+    let done = script.done;
+    if !directives.is_empty() {
+        conversation.follow(script)?;
+    }
     let speaker = Speaker::new(voice, conversation.id());
     let mut performance = Performance::new(&options, speaker, conversation, cwd, prompt.len());
     if slash {
         return performance.slash_command();
     }
     if directives.is_empty() {
-        return performance.follow(&[Directive::Say(NO_DIRECTIVE.into())]);
+        return performance.follow(&[Directive::Say(NO_DIRECTIVE.into())], 0);
     }
-    performance.follow(&directives)
+    performance.follow(&directives, done)
 }
 
 fn stdout_failed(error: std::io::Error) -> String {

@@ -75,11 +75,16 @@ impl<'a> Performance<'a> {
         Ok(0)
     }
 
-    /// Follows the directives to the end of the run.
-    pub fn follow(&mut self, directives: &[Directive]) -> Result<u8, String> {
+    /// Follows the directives to the end of the run, but for those that are done.
+    pub fn follow(&mut self, directives: &[Directive], done: usize) -> Result<u8, String> {
         self.init()?;
-        for directive in directives {
-            if let Some(code) = self.step(directive)? {
+        for (directive, number) in directives.iter().zip(1..).skip(done) {
+            let code = self.step(directive)?;
+            // A tool that the last turn was over for was not used.
+            if code.is_none() || !matches!(directive, Directive::Tool(_)) {
+                self.conversation.passed(number)?;
+            }
+            if let Some(code) = code {
                 return Ok(code);
             }
         }

@@ -33,6 +33,7 @@ fn session(activity: &str) -> StatusDocument {
         output_bytes: 10,
         last_output_ms: Some((NOW - 312) * 1000),
         limited: None,
+        conversation_seen: false,
         agent_pid: Some(4242),
         ended_ms: None,
     };

@@ -18,6 +18,7 @@ fn live() -> Live {
         output_bytes: 10,
         last_output_ms: Some(MADE + 2_500),
         limited: None,
+        conversation_seen: false,
         agent_pid: Some(77),
         ended_ms: None,
     }
@@ -237,7 +238,7 @@ fn names_stay_what_scripts_know() {
                    successful supervisor tasks total waiting_for warnings";
     let task = "activity attempts base branch commits cost_usd cpu_percent cpu_seconds deletions duration error \
                 exit_code files_changed head insertions last_activity memory_bytes notes outcome pid reason status \
-                stopping success task_num title transaction_id turns worktree";
+                stopping success task_num title transaction_id turns waiting_until worktree";
     assert_eq!(keys(&value), words(session));
     assert_eq!(keys(&value["tasks"][0]), words(task));
     assert_eq!(keys(&value["supervisor"]), ["alive", "pid"]);

@@ -2,6 +2,8 @@
 
 use std::collections::BTreeMap;
 
+use uuid::Uuid;
+
 use super::*;
 use crate::session::fixture::{
     MADE, bad_attempt, ended, good_attempt, good_settlement, kept, lost, preparing, released, removed, retried,
@@ -177,6 +179,47 @@ fn a_task_that_is_tried_again_goes_on_where_it_was_and_costs_count_together() {
     without.push(retried("a"));
     let record = &state_after(&one_task(), &without).tasks[0];
     assert_eq!(record.state, TaskState::Pending { site: None });
+}
+
+#[test]
+fn of_a_conversation_that_goes_on_only_what_is_new_counts() {
+    const NEW: u128 = 9;
+    // The conversation of each attempt, what its agent says, and what it cost, the attempt and all of them.
+    let table = [
+        (1, Some(0.5), Some(0.5), Some(0.5)),
+        (1, Some(0.75), Some(0.25), Some(0.75)),
+        (1, None, None, Some(0.75)),
+        (1, Some(1.0), Some(0.25), Some(1.0)),
+        // It could not begin, which tells nothing of the conversation.
+        (1, Some(0.0), Some(0.0), Some(1.0)),
+        (1, Some(1.25), Some(0.25), Some(1.25)),
+        // It counts from the beginning again.
+        (1, Some(0.25), Some(0.25), Some(1.5)),
+        (1, Some(0.5), Some(0.25), Some(1.75)),
+        (NEW, Some(2.0), Some(2.0), Some(3.75)),
+    ];
+    let mut state = state_after(&one_task(), &[session_started()]);
+    for ((conversation, said, spent, sum), number) in table.into_iter().zip(1..) {
+        let outcome = AttemptOutcome {
+            cost_usd: said,
+            ..bad_attempt()
+        };
+        let begun = EventKind::AttemptStarted {
+            task: task_id("a"),
+            number,
+            attempt: Uuid::nil(),
+            conversation: Uuid::from_u128(conversation),
+            runner_pid: 7,
+            resumes: number > 1,
+        };
+        for kind in [preparing("a"), begun] {
+            apply(&mut state, &at(MADE, kind)).unwrap();
+        }
+        assert_eq!(state.tasks[0].spent(said), spent, "{number}");
+        assert_eq!(state.cost_with(0, &outcome), sum, "{number}");
+        apply(&mut state, &at(MADE, lost("a", outcome))).unwrap();
+        assert_eq!((state.cost_usd, state.tasks[0].cost_usd), (sum, sum), "{number}");
+    }
 }
 
 #[test]

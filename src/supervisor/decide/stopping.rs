@@ -10,8 +10,8 @@ use crate::runner::Ending;
 use crate::session::{EventKind, SessionSpec, SessionState, Settlement, TaskRecord, TaskState};
 use crate::supervisor::request::Stop;
 
-/// Whether a task that is being prepared is not to start after all.
-pub(super) fn is_unwanted(state: &SessionState, task: usize) -> bool {
+/// Whether a task that is being prepared, or waits for another attempt, is not to start after all.
+pub(in crate::supervisor) fn is_unwanted(state: &SessionState, task: usize) -> bool {
     pool::is_closed(state) || state.tasks[task].stop_asked.is_some()
 }
 

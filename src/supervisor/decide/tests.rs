@@ -14,6 +14,7 @@ use crate::session::{Event, TaskState, apply};
 mod again;
 mod cost;
 mod refused;
+mod retry;
 mod short;
 mod stop;
 
@@ -43,6 +44,7 @@ fn attempt() -> NewAttempt {
         number: 1,
         id: Uuid::from_u128(1),
         conversation: Uuid::from_u128(101),
+        resumes: false,
         runner_pid: 70,
     }
 }

@@ -205,6 +205,7 @@ fn two_starts_are_as_far_apart_as_the_user_wants() {
         "it has not started yet"
     );
     let attempt = NewAttempt {
+        resumes: false,
         number: 1,
         id: Uuid::nil(),
         conversation: Uuid::nil(),
