@@ -3,22 +3,16 @@
 
 use std::fs;
 
-use serde_json::{Value, json};
+use serde_json::json;
 
 use crate::claude::ClaudeProject;
 use crate::resume::{kill, pid};
-use crate::retry::{conversations, waits};
+use crate::retry::{assert_cost, assert_went_on, conversations, waits};
 
 /// What the attempts said that they cost, or rather their conversation until then.
 fn said(project: &ClaudeProject) -> Vec<Option<f64>> {
     let ended = project.events("attempt_ended").into_iter();
     ended.map(|event| event["outcome"]["cost_usd"].as_f64()).collect()
-}
-
-#[track_caller]
-fn assert_cost(value: &Value, expected: f64) {
-    let cost = value["cost_usd"].as_f64().expect("a cost");
-    assert!((cost - expected).abs() < 1e-9, "{cost} is not {expected}");
 }
 
 #[test]
@@ -32,8 +26,7 @@ fn an_agent_that_failed_of_the_api_goes_on_and_its_cost_counts_once() {
     ended.assert_succeeded("goes-on");
     let task = ended.task("goes-on");
     assert_eq!(task["attempts"], 2, "{task:#}");
-    let conversations = conversations(&project, "goes-on");
-    assert_eq!((&conversations[0].0, true), (&conversations[1].0, conversations[1].1));
+    assert_went_on(&project, "goes-on");
     assert_eq!(project.changed_in("main-task-goes-on"), "a.txt\nb.txt\n");
     // The CLI counts on: what it said last is what all of it cost.
     let said = said(&project);
@@ -68,8 +61,7 @@ fn an_agent_that_was_killed_goes_on_in_its_conversation() {
     ended.assert_succeeded("killed");
     assert_eq!(ended.task("killed")["attempts"], 2);
     assert_eq!(ended.result("killed")["answer"], "all done");
-    let conversations = conversations(&project, "killed");
-    assert_eq!((&conversations[0].0, true), (&conversations[1].0, conversations[1].1));
+    assert_went_on(&project, "killed");
     assert_eq!(project.changed_in("main-task-killed"), "a.txt\nb.txt\n");
     let wait = &project.events("task_waits")[0]["wait"];
     assert_eq!(wait["next"], "resume", "{wait:#}");
@@ -118,8 +110,7 @@ fn what_did_not_pass_is_told_in_the_conversation() {
     ended.assert_succeeded("mends");
     assert_eq!(ended.task("mends")["attempts"], 2);
     assert_eq!(project.show("main-task-mends:a.txt"), "good\n");
-    let conversations = conversations(&project, "mends");
-    assert_eq!((&conversations[0].0, true), (&conversations[1].0, conversations[1].1));
+    assert_went_on(&project, "mends");
     assert_eq!(
         project.events("task_waits")[0]["wait"]["why"]
             .as_str()

@@ -57,8 +57,15 @@ pub fn waits(project: &Project, id: &str) -> Value {
     })
 }
 
+/// The second attempt went on in the conversation of the first.
 #[track_caller]
-fn assert_cost(value: &Value, expected: f64) {
+pub fn assert_went_on(project: &Project, id: &str) {
+    let conversations = conversations(project, id);
+    assert_eq!((&conversations[0].0, true), (&conversations[1].0, conversations[1].1));
+}
+
+#[track_caller]
+pub fn assert_cost(value: &Value, expected: f64) {
     let cost = value["cost_usd"].as_f64().expect("a cost");
     assert!((cost - expected).abs() < 1e-6, "{cost} is not {expected}");
 }
@@ -334,8 +341,7 @@ fn an_attempt_whose_runner_was_lost_goes_on_in_its_conversation() {
         (&json!("succeeded"), &json!(2)),
         "{task:#}"
     );
-    let conversations = conversations(&project, "a");
-    assert_eq!((&conversations[0].0, true), (&conversations[1].0, conversations[1].1));
+    assert_went_on(&project, "a");
     let told = request(&project, "a", 2)["stdin"].clone();
     assert!(
         told.as_str()
@@ -387,8 +393,7 @@ fn what_did_not_pass_is_told_with_the_end_of_its_output_and_mended() {
     let ended = project.ended(&run);
     ended.assert_exit(0);
     ended.assert_succeeded("a");
-    let conversations = conversations(&project, "a");
-    assert_eq!((&conversations[0].0, true), (&conversations[1].0, conversations[1].1));
+    assert_went_on(&project, "a");
     let told = request(&project, "a", 2)["stdin"].clone();
     let told = told.as_str().expect("a prompt");
     assert!(
