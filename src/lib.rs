@@ -16,6 +16,7 @@ pub mod agent;
 pub mod clean;
 pub mod cli;
 pub mod commands;
+pub mod config;
 pub mod doctor;
 pub mod error;
 pub mod git;

@@ -89,6 +89,10 @@ pub enum Command {
     Clean(CleanArgs),
     /// Check what pleach needs here, and say what to do about it; changes nothing
     Doctor(DoctorArgs),
+    /// Show each setting that is in effect here, and where it comes from
+    Config(ConfigArgs),
+    /// Show what this repository's pleach.toml has run, and approve it
+    Trust(TrustArgs),
     /// Show it all on a small repository in a temporary directory
     Demo,
     /// The supervisor of a session
@@ -177,6 +181,29 @@ pub struct DoctorArgs {
     /// Print JSON
     #[arg(long)]
     pub json: bool,
+}
+
+/// `pleach config`
+#[derive(Debug, Args)]
+#[command(
+    after_help = "Settings come from the environment, pleach.toml in the checkout, and pleach/config.toml in \
+    ~/.config.\nWhat each means: docs/configuration.md"
+)]
+pub struct ConfigArgs {
+    /// Print JSON
+    #[arg(long)]
+    pub json: bool,
+}
+
+/// `pleach trust`
+#[derive(Debug, Args)]
+pub struct TrustArgs {
+    /// Approve it without being asked
+    #[arg(short, long)]
+    pub yes: bool,
+    /// Forget all that was approved of this repository
+    #[arg(long, conflicts_with = "yes")]
+    pub remove: bool,
 }
 
 /// `pleach wait`

@@ -23,7 +23,8 @@ pub enum Format {
 /// `pleach run`
 #[derive(Debug, Default, Args)]
 #[command(
-    after_help = "With PLEACH_MAX_AGENTS=N no more than N agents run at once in all sessions on this machine \
+    after_help = "Options that are left out are taken from the environment, the repository's pleach.toml and your \
+config.toml: pleach config\n\nWith PLEACH_MAX_AGENTS=N no more than N agents run at once in all sessions on this machine \
 that were started so."
 )]
 pub struct RunArgs {
@@ -72,8 +73,8 @@ pub struct RunArgs {
     /// At least so long between the starts of two agents
     #[arg(long, value_name = "TIME", value_parser = parse_duration)]
     pub stagger: Option<Duration>,
-    /// Time between asking an agent to end and killing it
-    #[arg(long, value_name = "TIME", value_parser = parse_duration, default_value = "10s")]
+    /// Time between asking an agent to end and killing it [default: 10s]
+    #[arg(long, value_name = "TIME", value_parser = parse_duration)]
     pub grace: Option<Duration>,
     /// Start no more tasks once the session has cost more than this, in US dollars [default: no limit]
     #[arg(long, value_name = "USD", value_parser = parse_cost)]
@@ -81,11 +82,11 @@ pub struct RunArgs {
     /// The most turns of the model in an attempt
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..))]
     pub max_turns: Option<u32>,
-    /// How much output of a task is kept (such as 512K, 64M, 1G)
-    #[arg(long, value_name = "SIZE", value_parser = parse_size, default_value = "64M")]
+    /// How much output of a task is kept (such as 512K, 64M, 1G) [default: 64M]
+    #[arg(long, value_name = "SIZE", value_parser = parse_size)]
     pub max_output: Option<u64>,
-    /// How often the work of running agents is kept, uncommitted changes too; 0 is never
-    #[arg(long, value_name = "TIME", value_parser = parse_duration, default_value = "5m")]
+    /// How often the work of running agents is kept, uncommitted changes too; 0 is never [default: 5m]
+    #[arg(long, value_name = "TIME", value_parser = parse_duration)]
     pub snapshot_every: Option<Duration>,
     /// Start no task while less disk is free [env: PLEACH_MIN_FREE_DISK] [default: 1G]
     #[arg(long, value_name = "SIZE", value_parser = parse_size)]

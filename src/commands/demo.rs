@@ -8,6 +8,7 @@ use std::path::{Path, PathBuf};
 use git2::{IndexAddOption, Repository, RepositoryInitOptions};
 
 use super::run::{start, watch};
+use super::settings::environment;
 use super::{Context, output};
 use crate::cli::{Parallel, RunArgs};
 use crate::error::{Error, exit};
@@ -76,7 +77,9 @@ pub(super) fn run(user: &Context) -> Result<u8, Error> {
         max_parallel: Some(Parallel::Most(3)),
         ..RunArgs::default()
     };
-    let session = start(&context, &args, tasks()?)?;
+    // It is the same for everybody: nothing else is run, and by nobody else.
+    let settings = environment(&context)?.idle();
+    let session = start(&context, &args, &settings, tasks()?)?;
     let name = short(session.spec.session_id);
     report::note("");
     // From where the user is: so the plan says where to go.

@@ -1,7 +1,9 @@
 //! One verb per file: reads its arguments, calls the domain, prints through `report`.
 
+mod agents;
 mod attend;
 mod clean;
+mod config;
 mod confirm;
 mod demo;
 mod diff;
@@ -23,9 +25,11 @@ mod recover;
 mod results;
 mod resume;
 mod run;
+mod settings;
 mod signals;
 mod status;
 mod stop;
+mod trust;
 mod undo;
 mod usage;
 mod verify;
@@ -74,6 +78,8 @@ pub fn dispatch(cli: Cli) -> Result<u8, Error> {
         Command::Open(args) => open::run(&context, &args),
         Command::Clean(args) => clean::run(&context, &args),
         Command::Doctor(args) => doctor::run(&context, &args),
+        Command::Config(args) => config::run(&context, &args),
+        Command::Trust(args) => trust::run(&context, &args),
         Command::Demo => demo::run(&context),
         Command::Supervisor { dir, again } => Ok(supervisor::main(&dir, again).map(|()| exit::DONE)?),
         Command::Runner { dir, place } => {

@@ -6,6 +6,7 @@ use git2::Repository;
 use uuid::Uuid;
 
 use super::Context;
+use super::settings::results_named;
 use crate::error::Error;
 use crate::git::{self, GitError, Place};
 use crate::report::program;
@@ -27,10 +28,27 @@ pub(super) fn set_path(variable: &str) -> Option<PathBuf> {
 
 /// Where the sessions are: where the user says, else in the git directory, else in the user's state directory.
 pub(super) fn results_dir(context: &Context, repository: Option<&Place>) -> Result<PathBuf, Error> {
-    if let Some(dir) = &context.results_dir {
+    let configured = match context.results_dir {
+        Some(_) => None,
+        None => results_named(repository)?,
+    };
+    Ok(results_wanted(context, configured.as_deref(), repository)?.0)
+}
+
+/// The same, with what the configuration says of it; and whether anybody has named it.
+pub(super) fn results_wanted(
+    context: &Context,
+    configured: Option<&Path>,
+    repository: Option<&Place>,
+) -> Result<(PathBuf, bool), Error> {
+    match context.results_dir.as_deref().or(configured) {
         // Without `.` and the like in it: it is shown, and given to commands.
-        return Ok(context.directory.join(dir).components().collect());
+        Some(dir) => Ok((context.directory.join(dir).components().collect(), true)),
+        None => Ok((usual_results_dir(context, repository)?, false)),
     }
+}
+
+fn usual_results_dir(context: &Context, repository: Option<&Place>) -> Result<PathBuf, Error> {
     if let Some(place) = repository {
         return Ok(place.common_dir.join("pleach/results"));
     }
@@ -50,7 +68,7 @@ pub(super) fn results_dir(context: &Context, repository: Option<&Place>) -> Resu
 }
 
 /// Where the user's programs keep what outlives them. Never the directory for temporary files.
-fn state_dir() -> Option<PathBuf> {
+pub(super) fn state_dir() -> Option<PathBuf> {
     let absolute = |name: &str| set_path(name).filter(|p| p.is_absolute());
     absolute("XDG_STATE_HOME").or_else(|| Some(absolute("HOME")?.join(".local/state")))
 }

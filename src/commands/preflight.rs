@@ -2,6 +2,7 @@
 
 use std::path::{Path, PathBuf};
 use std::thread;
+use std::time::Duration;
 
 use git2::Repository;
 use rustix::fs::{Access, access};
@@ -9,20 +10,22 @@ use rustix::io::Errno;
 use uuid::Uuid;
 
 use super::Context;
-use super::place::{agents_dir, ports_dir, results_dir, set_path};
+use super::agents::{Agents, agents};
+use super::place::{agents_dir, ports_dir, results_wanted};
 use crate::agent::claude::LONGEST_PROMPT;
 use crate::agent::obeyed;
-use crate::cli::{Parallel, RunArgs, parse_most, parse_parallel, parse_size};
+use crate::cli::{Parallel, RunArgs};
+use crate::config::{Settings, milliseconds};
 use crate::error::Error;
 use crate::git::{self, Base, OLDEST_TO_PLAN, OLDEST_TO_RUN, Place};
 use crate::pool;
 use crate::process::available_memory;
 use crate::session::{
     Places, RepositorySpec, SessionError, SessionOptions, SessionSpec, TaskPlace, USUAL_FREE_DISK, USUAL_FREE_MEMORY,
-    USUAL_OUTPUT, USUAL_RETRY_DELAY_MS, USUAL_SNAPSHOT_EVERY_MS,
+    USUAL_GRACE_MS, USUAL_OUTPUT, USUAL_RETRY_DELAY_MS, USUAL_SNAPSHOT_EVERY_MS,
 };
 use crate::store::now_ms;
-use crate::task::{AgentKind, AgentSpec, Permissions, TaskSpec};
+use crate::task::{AgentKind, TaskSpec};
 use crate::worktree::naming;
 
 /// A session that can be started.
@@ -31,17 +34,24 @@ pub(super) struct Prepared {
     pub spec: SessionSpec,
     /// Where sessions are kept.
     pub results: PathBuf,
+    /// Whether the user has named that place.
+    pub results_named: bool,
     /// What the user should know, a line each.
     pub warnings: Vec<String>,
 }
 
-/// Checks what can be checked at once.
-pub(super) fn prepare(context: &Context, args: &RunArgs, tasks: Vec<TaskSpec>) -> Result<Prepared, Error> {
+/// Checks what can be checked at once. The tasks have all that was said of them.
+pub(super) fn prepare(
+    context: &Context,
+    args: &RunArgs,
+    settings: &Settings,
+    mut tasks: Vec<TaskSpec>,
+) -> Result<Prepared, Error> {
     // A process of its own: it runs while the rest is looked at.
     let git_version = (!args.no_worktree).then(|| thread::spawn(git::version));
     let opened = git::open(&context.directory).map_err(Error::unusable)?;
     let place = opened.as_ref().map(git::place_of);
-    let results = results_dir(context, place.as_ref())?;
+    let (results, results_named) = results_wanted(context, settings.path("results_dir"), place.as_ref())?;
     let session_id = Uuid::new_v4();
     let mut warnings = Vec::new();
     let mut repository = None;
@@ -51,14 +61,18 @@ pub(super) fn prepare(context: &Context, args: &RunArgs, tasks: Vec<TaskSpec>) -
         let (opened, place) = here.ok_or_else(|| Error::NoRepository {
             directory: context.directory.clone(),
         })?;
-        let found = repository_spec(context, args, opened, place)?;
+        let found = repository_spec(context, worktrees_asked(args, settings), opened, place)?;
         let exists = |branch: &str| opened.find_reference(&format!("refs/heads/{branch}")).is_ok();
         places = naming::places(&found.base, &found.worktrees, session_id, &tasks, exists);
         warnings = renamed(&found.base, &tasks, &places);
         repository = Some(found);
     }
-    let agent = agent_spec(context, args)?;
-    if agent.kind == AgentKind::Claude {
+    let Agents { usual, others } = agents(context, args, settings, &mut tasks)?;
+    if others
+        .iter()
+        .chain([&usual])
+        .any(|agent| agent.kind == AgentKind::Claude)
+    {
         warnings.extend(obeyed(|file| match (&repository, &opened) {
             (Some(spec), Some(opened)) => git::file_in(opened, &spec.base.commit, file),
             _ => std::fs::read(context.directory.join(file)).ok(),
@@ -86,15 +100,16 @@ pub(super) fn prepare(context: &Context, args: &RunArgs, tasks: Vec<TaskSpec>) -
         created_ms: now_ms(),
         directory: context.directory.clone(),
         repository,
-        agent,
-        other_agents: Vec::new(),
-        options: options(context, args)?,
+        agent: usual,
+        other_agents: others,
+        options: options(context, args, settings)?,
         tasks,
         places,
     };
     Ok(Prepared {
         spec,
         results,
+        results_named,
         warnings,
     })
 }
@@ -108,14 +123,19 @@ fn renamed(base: &Base, tasks: &[TaskSpec], places: &[TaskPlace]) -> Vec<String>
         .collect()
 }
 
+/// Where the user wants worktrees, if not where they usually are.
+fn worktrees_asked<'a>(args: &'a RunArgs, settings: &'a Settings) -> Option<&'a Path> {
+    args.worktree_dir.as_deref().or(settings.path("worktree.dir"))
+}
+
 fn repository_spec(
     context: &Context,
-    args: &RunArgs,
+    asked: Option<&Path>,
     opened: &Repository,
     place: Place,
 ) -> Result<RepositorySpec, Error> {
     let base = git::base_of(opened)?.ok_or(Error::NoCommit)?;
-    let worktrees = match &args.worktree_dir {
+    let worktrees = match asked {
         Some(dir) => context.directory.join(dir),
         None => naming::worktrees_dir(&place),
     };
@@ -171,115 +191,12 @@ pub(super) fn check_writable(worktrees: &Path) -> Result<(), Error> {
     })
 }
 
-fn agent_spec(context: &Context, args: &RunArgs) -> Result<AgentSpec, Error> {
-    let name = args.agent.as_deref().unwrap_or("claude");
-    let (kind, program) = match name {
-        "claude" => (AgentKind::Claude, claude_program(context, args.claude.as_deref())?),
-        "scripted" => {
-            let own = std::env::current_exe().map_err(Error::ProgramNotFound)?;
-            (AgentKind::Scripted, own)
-        }
-        other => {
-            return Err(Error::AgentUnusable {
-                program: other.into(),
-                named_by: "--agent",
-                problem: "is not there",
-            });
-        }
-    };
-    let agent = AgentSpec {
-        name: name.into(),
-        kind,
-        ..agent_as_asked(args, program)
-    };
-    refuse_root(&agent)?;
-    Ok(agent)
-}
-
-/// Claude Code, started as the options say.
-pub(super) fn agent_as_asked(args: &RunArgs, program: PathBuf) -> AgentSpec {
-    AgentSpec {
-        name: "claude".into(),
-        command: None,
-        kind: AgentKind::Claude,
-        program,
-        permissions: match &args.permission_mode {
-            Some(mode) => Permissions::Mode(mode.clone()),
-            None => Permissions::Skip,
-        },
-        model: args.model.clone(),
-        args: args.agent_args.clone(),
-    }
-}
-
-/// The program of Claude Code that is meant, and by what: `--claude`, else `CLAUDE_CLI_PATH`, else nothing, and then
-/// it is `claude` in PATH.
-pub(super) fn claude_asked(option: Option<&Path>) -> (PathBuf, &'static str) {
-    match (option, set_path("CLAUDE_CLI_PATH")) {
-        (Some(path), _) => (path.to_owned(), "--claude"),
-        (None, Some(path)) => (path, "CLAUDE_CLI_PATH"),
-        (None, None) => ("claude".into(), ""),
-    }
-}
-
-/// Finds that program.
-pub(super) fn claude_program(context: &Context, option: Option<&Path>) -> Result<PathBuf, Error> {
-    let (asked, named_by) = claude_asked(option);
-    let found = which::which_in(&asked, std::env::var_os("PATH"), &context.directory);
-    found.map_err(|_| {
-        let path = context.directory.join(&asked);
-        if named_by.is_empty() {
-            return Error::AgentNotInstalled;
-        }
-        Error::AgentUnusable {
-            program: asked,
-            named_by,
-            problem: problem_of(&path),
-        }
-    })
-}
-
-/// Why a program cannot be started.
-pub(super) fn problem_of(program: &Path) -> &'static str {
-    if program.is_dir() {
-        "is a directory"
-    } else if program.exists() {
-        "is not executable"
-    } else {
-        "is not there"
-    }
-}
-
-/// Claude Code refuses to skip permissions for root, unless told that this is a sandbox (measured on 2.1.329: by these
-/// values alone). Only the user can say that.
-pub(super) fn refuse_root(agent: &AgentSpec) -> Result<(), Error> {
-    let real = agent.kind == AgentKind::Claude && is_claude_code(&agent.program);
-    let is = |name: &str, values: &[&str]| std::env::var(name).is_ok_and(|v| values.contains(&v.as_str()));
-    let sandbox = is("IS_SANDBOX", &["1"]) || is("CLAUDE_CODE_BUBBLEWRAP", &["1", "true"]);
-    let skips = match &agent.permissions {
-        Permissions::Skip => true,
-        Permissions::Mode(mode) => mode == "bypassPermissions",
-    };
-    if !(real && skips && rustix::process::geteuid().is_root()) || sandbox {
-        return Ok(());
-    }
-    Err(Error::RootNeedsPermissions)
-}
-
-/// Whether a program is Claude Code itself, by its name or where it is installed. What wraps it is not known: there
-/// the refusal comes from Claude Code.
-pub(super) fn is_claude_code(program: &Path) -> bool {
-    let real = program.canonicalize().unwrap_or_else(|_| program.to_owned());
-    let named = |path: &Path| path.file_name().is_some_and(|n| n == "claude");
-    let packaged = real
-        .components()
-        .any(|c| c.as_os_str().to_string_lossy().starts_with("claude-code"));
-    named(program) || named(&real) || packaged
-}
-
-pub(super) fn options(context: &Context, args: &RunArgs) -> Result<SessionOptions, Error> {
-    let milliseconds = |d: std::time::Duration| u64::try_from(d.as_millis()).unwrap_or(u64::MAX);
-    let max_parallel = match parallel(args)? {
+/// The limits of a session, and what to keep of it.
+pub(super) fn options(context: &Context, args: &RunArgs, settings: &Settings) -> Result<SessionOptions, Error> {
+    let time = |option: Option<Duration>, key| option.or(settings.time(key)).map(milliseconds);
+    let bytes = |option: Option<u64>, key, usual| option.or(settings.bytes(key)).unwrap_or(usual);
+    let parallel = args.max_parallel.or(settings.parallel("max_parallel"));
+    let max_parallel = match parallel.unwrap_or(Parallel::Auto) {
         Parallel::Most(most) => Some(most),
         Parallel::Unlimited => None,
         Parallel::Auto => {
@@ -287,60 +204,37 @@ pub(super) fn options(context: &Context, args: &RunArgs) -> Result<SessionOption
             Some(pool::automatic(cores, available_memory()))
         }
     };
+    let log_dir = args.log_dir.as_deref().or(settings.path("log_dir"));
+    let on_done = args.on_done.as_deref().or(settings.text("on_done"));
     Ok(SessionOptions {
         max_parallel,
-        timeout_ms: args.timeout.map(milliseconds),
-        grace_ms: args.grace.map_or(10_000, milliseconds),
-        max_output_bytes: args.max_output.unwrap_or(USUAL_OUTPUT),
-        keep_worktrees: args.keep_worktrees,
-        max_cost_usd: args.max_cost,
-        snapshot_every_ms: match args.snapshot_every.map(milliseconds) {
+        timeout_ms: time(args.timeout, "timeout"),
+        grace_ms: time(args.grace, "grace").unwrap_or(USUAL_GRACE_MS),
+        max_output_bytes: bytes(args.max_output, "max_output", USUAL_OUTPUT),
+        keep_worktrees: args.keep_worktrees || settings.flag("keep_worktrees"),
+        max_cost_usd: args.max_cost.or(settings.usd("max_cost")),
+        snapshot_every_ms: match time(args.snapshot_every, "snapshot_every") {
             None => Some(USUAL_SNAPSHOT_EVERY_MS),
             Some(0) => None,
             every => every,
         },
-        min_free_disk_bytes: match args.min_free_disk {
-            Some(least) => least,
-            None => of_environment("PLEACH_MIN_FREE_DISK", parse_size)?.unwrap_or(USUAL_FREE_DISK),
-        },
-        min_free_memory_bytes: match args.min_free_memory {
-            Some(least) => least,
-            None => of_environment("PLEACH_MIN_FREE_MEMORY", parse_size)?.unwrap_or(USUAL_FREE_MEMORY),
-        },
+        min_free_disk_bytes: bytes(args.min_free_disk, "min_free_disk", USUAL_FREE_DISK),
+        min_free_memory_bytes: bytes(args.min_free_memory, "min_free_memory", USUAL_FREE_MEMORY),
         ports: ports_dir(),
-        fail_fast: args.fail_fast,
-        retry_delay_ms: args.retry_delay.map_or(USUAL_RETRY_DELAY_MS, milliseconds),
-        retry_fresh: args.retry_fresh,
-        stagger_ms: args.stagger.map_or(0, milliseconds),
-        copy: Vec::new(),
-        link: Vec::new(),
-        on_done: args.on_done.clone(),
-        log_dir: args.log_dir.as_ref().map(|dir| context.directory.join(dir)),
-        agents_of_all: match of_environment("PLEACH_MAX_AGENTS", parse_most)? {
+        fail_fast: !args.keep_going && (args.fail_fast || settings.flag("fail_fast")),
+        retry_delay_ms: time(args.retry_delay, "retry_delay").unwrap_or(USUAL_RETRY_DELAY_MS),
+        retry_fresh: args.retry_fresh || settings.flag("retry_fresh"),
+        stagger_ms: time(args.stagger, "stagger").unwrap_or(0),
+        copy: settings.list("worktree.copy").to_vec(),
+        link: settings.list("worktree.link").to_vec(),
+        on_done: on_done.map(str::to_owned),
+        log_dir: log_dir.map(|dir| context.directory.join(dir)),
+        agents_of_all: match settings.count("max_agents") {
             Some(most) => Some(Places {
-                most,
+                most: usize::try_from(most).unwrap_or(usize::MAX),
                 directory: agents_dir()?,
             }),
             None => None,
         },
     })
-}
-
-fn parallel(args: &RunArgs) -> Result<Parallel, Error> {
-    match args.max_parallel {
-        Some(parallel) => Ok(parallel),
-        None => Ok(of_environment("MAX_CLAUDE_WORKERS", parse_parallel)?.unwrap_or(Parallel::Auto)),
-    }
-}
-
-/// What a variable says; one that is empty is not set.
-fn of_environment<T>(name: &'static str, parse: fn(&str) -> Result<T, String>) -> Result<Option<T>, Error> {
-    let value = match std::env::var_os(name) {
-        Some(value) if !value.to_string_lossy().trim().is_empty() => value.to_string_lossy().into_owned(),
-        _ => return Ok(None),
-    };
-    let parsed = parse(&value);
-    parsed
-        .map(Some)
-        .map_err(|problem| Error::VariableInvalid { name, value, problem })
 }

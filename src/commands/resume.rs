@@ -7,8 +7,9 @@ use std::time::{Duration, Instant};
 use git2::{Oid, Repository};
 
 use super::Context;
+use super::agents::{problem_of, refuse_root};
 use super::place::session;
-use super::preflight::{check_writable, problem_of, refuse_root};
+use super::preflight::check_writable;
 use super::run::{Session, announce, watch};
 use super::signals::Signals;
 use crate::cli::ResumeArgs;
@@ -205,12 +206,15 @@ fn check_repository(opened: &Repository, spec: &SessionSpec, repository: &Reposi
 }
 
 fn check_agent(spec: &SessionSpec) -> Result<(), Error> {
-    let program = &spec.agent.program;
-    if which::which(program).is_err() {
-        return Err(Error::AgentGone {
-            program: program.clone(),
-            problem: problem_of(program),
-        });
+    for agent in spec.other_agents.iter().chain([&spec.agent]) {
+        let program = &agent.program;
+        if which::which(program).is_err() {
+            return Err(Error::AgentGone {
+                program: program.clone(),
+                problem: problem_of(program),
+            });
+        }
+        refuse_root(agent)?;
     }
-    refuse_root(&spec.agent)
+    Ok(())
 }

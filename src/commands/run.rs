@@ -11,11 +11,13 @@ use super::attend::{Attendance, Attended};
 use super::follow::exit_code;
 use super::place::make_results_dir;
 use super::preflight::{Prepared, prepare};
+use super::settings::{approved, config};
 use super::signals::{Caught, Signals};
 use super::stop::ask;
 use super::watch::{Reader, Watched, show_end};
 use super::{Context, dry_run, output};
 use crate::cli::RunArgs;
+use crate::config::{Settings, milliseconds};
 use crate::error::{Error, exit};
 use crate::git::{self, Git};
 use crate::report::{self, Left, Started};
@@ -29,14 +31,17 @@ use crate::task::{TaskOptions, TaskSpec, input};
 const FOR_WARNINGS: Duration = Duration::from_millis(30);
 
 pub(super) fn run(context: &Context, args: &RunArgs) -> Result<u8, Error> {
-    let tasks = tasks(args)?;
+    let listed = listed(args)?;
+    let (config, place) = config(context)?;
+    approved(&config, place.as_ref(), args.yes, !args.dry_run)?;
+    let tasks = complete(listed, args, &config.settings);
     if args.dry_run {
-        let prepared = prepare(context, args, tasks)?;
+        let prepared = prepare(context, args, &config.settings, tasks)?;
         // Here there is time to wait for it.
         let dirty = look_at_checkout(&prepared.spec).recv().ok();
         return dry_run::show(&prepared, dirty, args.json);
     }
-    let session = start(context, args, tasks)?;
+    let session = start(context, args, &config.settings, tasks)?;
     if args.sync {
         watch(context, session)
     } else {
@@ -52,24 +57,30 @@ pub(super) struct Session {
     pub signals: Option<Signals>,
 }
 
-fn tasks(args: &RunArgs) -> Result<Vec<TaskSpec>, Error> {
+fn listed(args: &RunArgs) -> Result<Vec<ListedTask>, Error> {
     let mut files = args.files.clone();
     if files.is_empty() && args.prompts.is_empty() && !io::stdin().is_terminal() {
         files.push(PathBuf::from("-"));
     }
-    let listed = input::read(&files, &args.prompts, &mut io::stdin().lock())?;
-    let flags = task_flags(args);
+    Ok(input::read(&files, &args.prompts, &mut io::stdin().lock())?)
+}
+
+/// The tasks with all that is said of them, wherever that is: what counts more comes first.
+fn complete(listed: Vec<ListedTask>, args: &RunArgs, settings: &Settings) -> Vec<TaskSpec> {
+    let (flags, configured) = (task_flags(args), settings.task_options());
     let complete = |ListedTask { mut task, defaults }| {
-        task.options = task.options.or(&flags).or(&defaults);
+        task.options = task.options.or(&flags).or(&defaults).or(&configured);
         task
     };
-    Ok(listed.into_iter().map(complete).collect())
+    listed.into_iter().map(complete).collect()
 }
 
 /// What the command line says of every task.
 fn task_flags(args: &RunArgs) -> TaskOptions {
     TaskOptions {
+        model: args.model.clone(),
         agent: args.agent.clone(),
+        agent_args: args.agent_args.clone(),
         env: args.env.iter().cloned().collect(),
         timeout_ms: args.timeout.map(milliseconds),
         idle_timeout_ms: args.idle_timeout.map(milliseconds),
@@ -82,22 +93,24 @@ fn task_flags(args: &RunArgs) -> TaskOptions {
     }
 }
 
-fn milliseconds(time: Duration) -> u64 {
-    u64::try_from(time.as_millis()).unwrap_or(u64::MAX)
-}
-
 /// Starts the session and says so.
-pub(super) fn start(context: &Context, args: &RunArgs, tasks: Vec<TaskSpec>) -> Result<Session, Error> {
+pub(super) fn start(
+    context: &Context,
+    args: &RunArgs,
+    settings: &Settings,
+    tasks: Vec<TaskSpec>,
+) -> Result<Session, Error> {
     let began = Instant::now();
     let Prepared {
         spec,
         results,
+        results_named,
         warnings,
-    } = prepare(context, args, tasks)?;
+    } = prepare(context, args, settings, tasks)?;
     let dirty = look_at_checkout(&spec);
     // Before there is a session: one that comes while it starts is for the session too.
     let signals = args.sync.then(Signals::catch).transpose()?;
-    if context.results_dir.is_some() {
+    if results_named {
         make_results_dir(&results)?;
     }
     if let Some(places) = &spec.options.agents_of_all {

@@ -7,6 +7,7 @@
 
 mod agent;
 mod checkout;
+mod config;
 mod git;
 mod leftovers;
 mod locks;
@@ -23,6 +24,8 @@ use std::path::PathBuf;
 use git2::Repository;
 use schemars::JsonSchema;
 use serde::Serialize;
+
+pub use config::Configuration;
 
 use crate::error::Error;
 use crate::words::count;
@@ -49,6 +52,8 @@ pub enum Check {
     Git,
     /// The repository: whether it can be used, what kind it is, whose name is on commits.
     Repository,
+    /// The configuration.
+    Config,
     /// How files come into a worktree.
     Checkout,
     /// Locks of git that nobody holds any more, and worktrees that are registered and gone.
@@ -83,6 +88,7 @@ impl Check {
         match self {
             Self::Git => "git",
             Self::Repository => "repository",
+            Self::Config => "config",
             Self::Checkout => "checkout",
             Self::Locks => "locks",
             Self::Agent => "agent",
@@ -175,6 +181,8 @@ pub struct Subject {
     pub keeps: Result<(), Error>,
     /// The agent.
     pub agent: Agent,
+    /// The configuration.
+    pub configuration: Configuration,
     /// How many agents would run at once; none is no limit.
     pub max_parallel: Result<Option<usize>, Error>,
     /// No task starts while less disk is free, in bytes.
@@ -212,6 +220,7 @@ pub fn examine(subject: &Subject) -> Vec<Finding> {
         checkout::look(seen, &mut found);
         locks::look(&seen.place, &mut found);
     }
+    config::look(&subject.configuration, &mut found);
     agent::look(subject, seen.as_ref(), &mut found);
     machine::look(subject, seen.as_ref(), &mut found);
     let sessions = sessions::look(subject, &mut found);

@@ -11,6 +11,7 @@ use rustix::io::Errno;
 
 use super::Kind;
 use crate::agent::claude::LONGEST_PROMPT;
+use crate::config::ConfigError;
 use crate::git::{GitError, OLDEST_TO_RUN, Version};
 use crate::landing::LandingError;
 use crate::landing::verify::Ending;
@@ -122,6 +123,9 @@ pub enum Error {
         value: String,
         problem: String,
     },
+    /// Everything about the files and what of them was approved; what there is stands in `config`.
+    #[error("{0}")]
+    Config(ConfigError),
     /// Neither a repository nor a home.
     #[error("there is no place for the results: this is no git repository, and HOME is not set")]
     NoPlaceForResults,
@@ -364,6 +368,7 @@ impl Error {
             Self::RootNeedsPermissions => refused(
                 "run as another user, give a --permission-mode, or, if this machine is a sandbox: export IS_SANDBOX=1",
             ),
+            Self::Config(e) => super::config::remedy(e),
             Self::VariableInvalid { name, .. } => refused(format!("set it to such a value, or: unset {name}")),
             Self::NoPlaceForResults => refused("name one: --results-dir DIR"),
             Self::NoPlaceForAgents => refused("name a directory for state: export XDG_STATE_HOME=DIR"),

@@ -11,6 +11,7 @@ use strum::IntoEnumIterator;
 use super::catalog::Name;
 use super::{Error, exit, samples};
 use crate::cli::Cli;
+use crate::config::ConfigErrorName;
 use crate::landing::LandingErrorName;
 use crate::task::input::problem::Name as ProblemName;
 use crate::worktree::WorktreeErrorName;
@@ -46,6 +47,7 @@ impl From<&Error> for Row {
         let name = match e {
             Error::Input(e) => format!("input-{}", e.name()),
             Error::Landing(e) => format!("landing-{}", <&str>::from(LandingErrorName::from(e))),
+            Error::Config(e) => format!("config-{}", <&str>::from(ConfigErrorName::from(e))),
             _ => <&str>::from(Name::from(e)).into(),
         };
         Self {
@@ -143,9 +145,21 @@ fn every_error_has_a_sample() {
     // It is told as git's own.
     all.remove("git");
     assert_eq!(names(landings), all);
+    let configs: Vec<&str> = samples
+        .iter()
+        .filter_map(|e| match e {
+            Error::Config(e) => Some(ConfigErrorName::from(e).into()),
+            _ => None,
+        })
+        .collect();
+    let mut all: BTreeSet<&str> = ConfigErrorName::iter().map(<&str>::from).collect();
+    // It is told as that of a variable.
+    all.remove("variable");
+    assert_eq!(names(configs), all);
+    const GROUPS: [&str; 3] = ["input", "landing", "config"];
     let mut others: Vec<&str> = samples.iter().map(|e| Name::from(e).into()).collect();
-    others.retain(|name| !["input", "landing"].contains(name));
-    others.extend(["input", "landing"]);
+    others.retain(|name| !GROUPS.contains(name));
+    others.extend(GROUPS);
     assert_eq!(names(others), Name::iter().map(<&str>::from).collect());
     let worktrees = samples::worktrees();
     let worktrees = worktrees.iter().map(|e| WorktreeErrorName::from(e).into()).collect();

@@ -4,6 +4,7 @@
 //! type of its own; here each of its cases is turned into one of the list. Rendered by `main` and nowhere else.
 
 mod catalog;
+mod config;
 #[cfg(test)]
 mod docs;
 mod landing;

@@ -1,5 +1,6 @@
 //! One of each error, with values as a user could meet them, by what the user was doing. The documentation shows them.
 
+mod config;
 mod landing;
 
 use std::io::{self, Read};
@@ -27,6 +28,7 @@ pub(super) fn all() -> Vec<(&'static str, Vec<Error>)> {
     vec![
         ("Any command", any()),
         ("Reading the tasks", tasks()),
+        ("Reading the configuration", config::all()),
         ("Using the repository", repository()),
         ("Starting a session", start()),
         ("Asking about a session", ask()),

@@ -5,8 +5,8 @@
 use schemars::{Schema, schema_for};
 
 use super::{
-    CleanDocument, Diagnosis, DiffDocument, DryRun, ListDocument, LogsDocument, MergeDocument, Overview, PlanDocument,
-    RecoverDocument, ResultsDocument, UndoDocument,
+    CleanDocument, ConfigDocument, Diagnosis, DiffDocument, DryRun, ListDocument, LogsDocument, MergeDocument,
+    Overview, PlanDocument, RecoverDocument, ResultsDocument, UndoDocument,
 };
 use crate::session::StatusDocument;
 
@@ -25,6 +25,7 @@ pub fn schemas() -> Vec<(&'static str, Schema)> {
         ("overview", schema_for!(Overview)),
         ("doctor", schema_for!(Diagnosis)),
         ("clean", schema_for!(CleanDocument)),
+        ("config", schema_for!(ConfigDocument)),
         ("dry-run", schema_for!(DryRun)),
     ]
 }

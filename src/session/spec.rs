@@ -79,6 +79,8 @@ pub struct Site {
 pub const USUAL_OUTPUT: u64 = 64 << 20;
 /// How often the work of running agents is kept, in milliseconds, when the user does not say.
 pub const USUAL_SNAPSHOT_EVERY_MS: u64 = 5 * 60 * 1000;
+/// How long an agent has to end by itself, in milliseconds, when the user does not say.
+pub const USUAL_GRACE_MS: u64 = 10_000;
 /// How much disk has to be free for another task, in bytes, when the user does not say.
 pub const USUAL_FREE_DISK: u64 = 1 << 30;
 /// How much memory has to be available for another task, in bytes, when the user does not say.

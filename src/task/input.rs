@@ -19,7 +19,7 @@ use crate::task::title::{clean_title, is_blank, is_hidden, quoted, title_of};
 
 pub(crate) mod problem;
 
-pub(crate) use problem::{Fault, Kind, Position, Problem};
+pub(crate) use problem::{Fault, Kind, Position, Problem, nearest};
 
 /// The most bytes that are read from one file.
 const LARGEST: u64 = 64 * 1024 * 1024;

@@ -54,6 +54,7 @@ mod plan_shown;
 mod plan_states;
 mod preflight;
 mod processes;
+mod provisioning;
 mod recording;
 mod recover;
 mod resources;

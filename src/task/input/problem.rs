@@ -202,7 +202,7 @@ impl Problem {
 }
 
 /// The known key that is meant by a misspelt one: at most a third of it is wrong, case aside.
-fn nearest(key: &str, known: &[&'static str]) -> Option<&'static str> {
+pub(crate) fn nearest(key: &str, known: &[&'static str]) -> Option<&'static str> {
     // Nobody misspells a key at this length, and the distance takes time that grows with it.
     if key.len() > 32 {
         return None;

@@ -21,7 +21,9 @@ use crate::git::{Git, GitError};
 #[derive(Debug)]
 pub(super) struct Patterns {
     matcher: Gitignore,
-    /// The components of those that name a path, and not only a name.
+    /// Only those that name a path, and not only a name; and those that take something back.
+    of_paths: Gitignore,
+    /// The components of those that name a path.
     paths: Vec<Vec<String>>,
 }
 
@@ -29,19 +31,35 @@ impl Patterns {
     /// Of these lines, with notes of those that cannot be understood; nothing when no line says anything.
     pub(super) fn of<'l>(lines: impl Iterator<Item = &'l str>, notes: &mut Notes) -> Option<Self> {
         let mut builder = GitignoreBuilder::new("");
+        let mut of_paths = GitignoreBuilder::new("");
         let mut paths = Vec::new();
         for line in lines {
             if let Err(e) = builder.add_line(None, line) {
                 notes.add("patterns that cannot be understood", format!("{line} ({e})"));
             }
-            paths.extend(components(line));
+            let named = components(line);
+            if named.is_some() || line.starts_with('!') {
+                // It was said above what is wrong with it.
+                let _ = of_paths.add_line(None, line);
+            }
+            paths.extend(named);
         }
         let matcher = builder.build().ok().filter(|matcher| !matcher.is_empty())?;
-        Some(Self { matcher, paths })
+        let of_paths = of_paths.build().ok()?;
+        Some(Self {
+            matcher,
+            of_paths,
+            paths,
+        })
     }
 
     fn mean(&self, path: &Path, is_dir: bool) -> bool {
         self.matcher.matched_path_or_any_parents(path, is_dir).is_ignore()
+    }
+
+    /// The same in a directory that git ignores as a whole.
+    fn name(&self, path: &Path, is_dir: bool) -> bool {
+        self.of_paths.matched_path_or_any_parents(path, is_dir).is_ignore()
     }
 
     /// Whether one of them names a path below a directory.
@@ -102,7 +120,7 @@ pub(super) fn chosen(
             (false, false) => {}
             (true, true) => below(checkout, &path, |_, _| true, &mut found, notes),
             (true, false) if patterns.reach_into(&path) => {
-                let meant = |path: &Path, is_dir| patterns.mean(path, is_dir) || is_dir && patterns.reach_into(path);
+                let meant = |path: &Path, is_dir| patterns.name(path, is_dir) || is_dir && patterns.reach_into(path);
                 below(checkout, &path, meant, &mut found, notes);
             }
             (true, false) => {}

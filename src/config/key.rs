@@ -1,0 +1,567 @@
+//! The table of all keys: what each is called, what it takes, what it means, and how else it can be said.
+//!
+//! It is the only list of them. Files and environment are read by it, `pleach config` shows it, `docs/configuration.md`
+//! is written from it, and it says what in the repository's file has to be approved. Plain data.
+
+use std::path::Path;
+
+use super::value::Value;
+use crate::cli::{parse_cost, parse_duration, parse_most, parse_parallel, parse_size, parse_time_limit};
+
+/// What a key takes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Kind {
+    /// How many agents at once.
+    Parallel,
+    /// A length of time.
+    Time,
+    /// The same, longer than nothing.
+    TimeLimit,
+    /// A number from 0.
+    Count,
+    /// A number from 1.
+    CountFromOne,
+    /// An amount of US dollars above 0.
+    Usd,
+    /// A size in bytes.
+    Size,
+    /// Yes or no.
+    Flag,
+    /// A file or directory; from a file relative to the directory of that.
+    Path,
+    /// A program: a path if there is a slash in it, else a name in PATH.
+    Program,
+    /// Any text.
+    Text,
+    /// A line for the shell.
+    Shell,
+    /// Several.
+    Shells,
+    /// Arguments as they are.
+    Words,
+    /// Patterns or paths below the main checkout.
+    Inside,
+    /// A table of variables.
+    Variables,
+}
+
+impl Kind {
+    /// What it takes, with an article and an example.
+    pub fn wanted(self) -> &'static str {
+        match self {
+            Self::Parallel => "a number from 1, \"auto\" or \"unlimited\"",
+            Self::Time | Self::TimeLimit => "a time such as \"90s\", \"10m\" or \"2h\"",
+            Self::Count => "a number",
+            Self::CountFromOne => "a number from 1",
+            Self::Usd => "an amount of US dollars such as 2.50",
+            Self::Size => "a size such as \"512K\", \"64M\" or \"1G\"",
+            Self::Flag => "true or false",
+            Self::Path => "a path in quotes",
+            Self::Program => "a program in quotes",
+            Self::Text => "a text in quotes",
+            Self::Shell => "a command in quotes",
+            Self::Shells => "a list such as [\"npm ci\"]",
+            Self::Words => "a list such as [\"--effort\", \"low\"]",
+            Self::Inside => "a list such as [\".env\"]",
+            Self::Variables => "a table such as { CI = \"1\" }",
+        }
+    }
+
+    /// Reads one value of this kind; relative paths are below `base`. A refusal is a clause: what it must be.
+    pub fn parse(self, text: &str, base: &Path) -> Result<Value, String> {
+        if text.contains('\0') {
+            return Err("must have no NUL in it".into());
+        }
+        let said = || match text.trim().is_empty() {
+            true => Err("must not be empty".to_owned()),
+            false => Ok(text.to_owned()),
+        };
+        Ok(match self {
+            Self::Parallel => Value::Parallel(parse_parallel(text)?),
+            Self::Time => Value::Time(parse_duration(text)?),
+            Self::TimeLimit => Value::Time(parse_time_limit(text)?),
+            Self::Count => Value::Count(text.trim().parse().map_err(|_| "must be a number from 0")?),
+            Self::CountFromOne => {
+                let number = parse_most(text)?;
+                Value::Count(u32::try_from(number).map_err(|_| "must be a smaller number")?)
+            }
+            Self::Usd => Value::Usd(parse_cost(text)?),
+            Self::Size => Value::Bytes(parse_size(text)?),
+            Self::Flag => match text.trim().to_ascii_lowercase().as_str() {
+                "true" | "1" | "yes" => Value::Flag(true),
+                "false" | "0" | "no" => Value::Flag(false),
+                _ => return Err("must be true or false".into()),
+            },
+            Self::Path => Value::Path(base.join(without_tilde(&said()?)?)),
+            Self::Program => {
+                let program = without_tilde(&said()?)?.to_owned();
+                match program.contains('/') {
+                    true => Value::Path(base.join(program)),
+                    false => Value::Path(program.into()),
+                }
+            }
+            Self::Text | Self::Shell => Value::Text(said()?),
+            // One of several.
+            Self::Shells | Self::Words => Value::Text(said()?),
+            Self::Inside => {
+                let path = said()?;
+                let inner = path.trim_start_matches('!');
+                if inner.starts_with('~') || inner.split('/').any(|part| part == "..") {
+                    return Err("must be below the main checkout".into());
+                }
+                Value::Text(path)
+            }
+            Self::Variables => Value::Text(text.to_owned()),
+        })
+    }
+
+    /// Whether a file has it as a list.
+    pub fn is_list(self) -> bool {
+        matches!(self, Self::Shells | Self::Words | Self::Inside)
+    }
+}
+
+/// Nobody expands it here, and a directory of that name is not what is meant.
+fn without_tilde(path: &str) -> Result<&str, String> {
+    match path == "~" || path.starts_with("~/") {
+        true => Err("must be in full: ~ stands for nothing".into()),
+        false => Ok(path),
+    }
+}
+
+/// A key.
+#[derive(Clone, Copy, Debug)]
+pub struct Key {
+    /// As it is written; below a table with a dot.
+    pub name: &'static str,
+    /// What it takes.
+    pub kind: Kind,
+    /// What it is when nobody says anything: a value, or in words.
+    pub usual: &'static str,
+    /// What it means.
+    pub about: &'static str,
+    /// The variable of the environment that says the same.
+    pub variable: Option<&'static str>,
+    /// The option of `run`.
+    pub flag: Option<&'static str>,
+    /// Whether something is run by it, or written to where it says: in the repository's file that counts only when the
+    /// user has approved it.
+    pub acts: bool,
+}
+
+const fn key(name: &'static str, kind: Kind, usual: &'static str, about: &'static str) -> Key {
+    Key {
+        name,
+        kind,
+        usual,
+        about,
+        variable: None,
+        flag: None,
+        acts: false,
+    }
+}
+
+impl Key {
+    const fn variable(self, name: &'static str) -> Self {
+        Self {
+            variable: Some(name),
+            ..self
+        }
+    }
+
+    const fn flag(self, name: &'static str) -> Self {
+        Self {
+            flag: Some(name),
+            ..self
+        }
+    }
+
+    const fn acts(self) -> Self {
+        Self { acts: true, ..self }
+    }
+
+    /// The value that it has when nobody says anything; none if that is no value.
+    pub fn usual_value(&self) -> Option<Value> {
+        match self.kind {
+            _ if self.usual == NONE || self.usual.contains(' ') || self.kind.is_list() => None,
+            Kind::Variables | Kind::Path | Kind::Program => None,
+            kind => kind.parse(self.usual, Path::new("/")).ok(),
+        }
+    }
+}
+
+/// In place of a usual value.
+const NONE: &str = "none";
+
+/// All of them, in the order in which they are shown.
+pub const KEYS: [Key; 33] = [
+    key(
+        "max_parallel",
+        Kind::Parallel,
+        "auto",
+        "How many agents run at once in a session",
+    )
+    .variable("MAX_CLAUDE_WORKERS")
+    .flag("--max-parallel"),
+    key(
+        "max_agents",
+        Kind::CountFromOne,
+        NONE,
+        "How many agents run at once on this machine, in all sessions that have it",
+    )
+    .variable("PLEACH_MAX_AGENTS"),
+    key("timeout", Kind::TimeLimit, NONE, "An agent that runs longer is ended")
+        .variable("PLEACH_TIMEOUT")
+        .flag("--timeout"),
+    key(
+        "idle_timeout",
+        Kind::TimeLimit,
+        NONE,
+        "An agent that prints nothing for so long is ended",
+    )
+    .variable("PLEACH_IDLE_TIMEOUT")
+    .flag("--idle-timeout"),
+    key(
+        "grace",
+        Kind::Time,
+        "10s",
+        "Time between asking an agent to end and killing it",
+    )
+    .variable("PLEACH_GRACE")
+    .flag("--grace"),
+    key(
+        "retry",
+        Kind::Count,
+        "0",
+        "How many more times a task is tried that failed",
+    )
+    .variable("PLEACH_RETRY")
+    .flag("--retry"),
+    key(
+        "retry_delay",
+        Kind::Time,
+        "5s",
+        "How long the first retry waits; each further one twice as long, up to 5 minutes",
+    )
+    .variable("PLEACH_RETRY_DELAY")
+    .flag("--retry-delay"),
+    key(
+        "retry_fresh",
+        Kind::Flag,
+        "false",
+        "Each retry starts from the base again",
+    )
+    .variable("PLEACH_RETRY_FRESH")
+    .flag("--retry-fresh"),
+    key(
+        "fail_fast",
+        Kind::Flag,
+        "false",
+        "The session stops with the first task that fails",
+    )
+    .variable("PLEACH_FAIL_FAST")
+    .flag("--fail-fast, --keep-going"),
+    key(
+        "stagger",
+        Kind::Time,
+        "0s",
+        "At least so long between the starts of two agents",
+    )
+    .variable("PLEACH_STAGGER")
+    .flag("--stagger"),
+    key(
+        "max_cost",
+        Kind::Usd,
+        NONE,
+        "No more tasks start once the session has cost more, in US dollars",
+    )
+    .variable("PLEACH_MAX_COST")
+    .flag("--max-cost"),
+    key(
+        "max_cost_usd",
+        Kind::Usd,
+        NONE,
+        "What the attempts at one task may cost together, in US dollars",
+    )
+    .variable("PLEACH_MAX_COST_USD"),
+    key(
+        "max_turns",
+        Kind::CountFromOne,
+        NONE,
+        "The most turns of the model in an attempt",
+    )
+    .variable("PLEACH_MAX_TURNS")
+    .flag("--max-turns"),
+    key("max_output", Kind::Size, "64M", "How much output of a task is kept")
+        .variable("PLEACH_MAX_OUTPUT")
+        .flag("--max-output"),
+    key(
+        "snapshot_every",
+        Kind::Time,
+        "5m",
+        "How often the work of running agents is kept, uncommitted changes too; 0 is never",
+    )
+    .variable("PLEACH_SNAPSHOT_EVERY")
+    .flag("--snapshot-every"),
+    key(
+        "min_free_disk",
+        Kind::Size,
+        "1G",
+        "No task starts while less disk is free",
+    )
+    .variable("PLEACH_MIN_FREE_DISK")
+    .flag("--min-free-disk"),
+    key(
+        "min_free_memory",
+        Kind::Size,
+        "512M",
+        "No task starts while less memory is available",
+    )
+    .variable("PLEACH_MIN_FREE_MEMORY")
+    .flag("--min-free-memory"),
+    key(
+        "keep_worktrees",
+        Kind::Flag,
+        "false",
+        "The worktrees of succeeded tasks are kept too",
+    )
+    .variable("PLEACH_KEEP_WORKTREES")
+    .flag("--keep-worktrees"),
+    key(
+        "results_dir",
+        Kind::Path,
+        "in the git directory",
+        "Where sessions are kept",
+    )
+    .variable("PLEACH_RESULTS_DIR")
+    .flag("--results-dir")
+    .acts(),
+    key(
+        "log_dir",
+        Kind::Path,
+        NONE,
+        "Where a copy of the log of each attempt goes",
+    )
+    .variable("PLEACH_LOG_DIR")
+    .flag("--log-dir")
+    .acts(),
+    key(
+        "model",
+        Kind::Text,
+        NONE,
+        "The model; without it that of the agent's own settings",
+    )
+    .variable("PLEACH_MODEL")
+    .flag("--model"),
+    key(
+        "agent",
+        Kind::Text,
+        "claude",
+        "The agent: claude, scripted, or one that is described",
+    )
+    .variable("PLEACH_AGENT")
+    .flag("--agent")
+    .acts(),
+    key(
+        "agent_args",
+        Kind::Words,
+        NONE,
+        "Arguments that the agent gets besides its own",
+    )
+    .variable("PLEACH_AGENT_ARGS")
+    .flag("--agent-arg")
+    .acts(),
+    key(
+        "permission_mode",
+        Kind::Text,
+        NONE,
+        "What agents may do without asking; without it the checks are skipped",
+    )
+    .variable("PLEACH_PERMISSION_MODE")
+    .flag("--permission-mode")
+    .acts(),
+    key("claude", Kind::Program, "claude in PATH", "The program of Claude Code")
+        .variable("CLAUDE_CLI_PATH")
+        .flag("--claude")
+        .acts(),
+    key(
+        "env",
+        Kind::Variables,
+        NONE,
+        "Variables for agents and the commands around them, each by itself",
+    )
+    .flag("--env")
+    .acts(),
+    key(
+        "verify",
+        Kind::Shell,
+        NONE,
+        "A command that is run in the worktree after the agent; unless it exits with 0 the attempt has failed",
+    )
+    .variable("PLEACH_VERIFY")
+    .flag("--verify")
+    .acts(),
+    key(
+        "on_task_done",
+        Kind::Shell,
+        NONE,
+        "A command that is run when a task is settled",
+    )
+    .variable("PLEACH_ON_TASK_DONE")
+    .flag("--on-task-done")
+    .acts(),
+    key(
+        "on_done",
+        Kind::Shell,
+        NONE,
+        "A command that is run when the session has ended",
+    )
+    .variable("PLEACH_ON_DONE")
+    .flag("--on-done")
+    .acts(),
+    key(
+        "worktree.dir",
+        Kind::Path,
+        "../<repository>.pleach",
+        "Where worktrees are made",
+    )
+    .variable("PLEACH_WORKTREE_DIR")
+    .flag("--worktree-dir")
+    .acts(),
+    key(
+        "worktree.copy",
+        Kind::Inside,
+        NONE,
+        "Files of the main checkout that each worktree gets a copy of: patterns as in .gitignore",
+    ),
+    key(
+        "worktree.link",
+        Kind::Inside,
+        NONE,
+        "Files and directories of the main checkout that each worktree gets a link to",
+    ),
+    key(
+        "worktree.setup",
+        Kind::Shells,
+        NONE,
+        "Commands that are run in each new worktree before the agent",
+    )
+    .flag("--setup")
+    .acts(),
+];
+
+/// A key of the description of an agent, what it takes, and what it means.
+pub const AGENT_KEYS: [(&str, &str, &str); 5] = [
+    (
+        "command",
+        "a list such as [\"codex\", \"exec\"]",
+        "The program and its arguments; `{prompt}`, `{prompt_file}` and the like in them are filled in",
+    ),
+    (
+        "prompt",
+        "\"stdin\", \"arg\" or \"file\"",
+        "How it gets the prompt: on standard input (usual), as its last argument, or in a file that this names",
+    ),
+    (
+        "success",
+        "\"exit\", \"stream-json\", \"status-file\" or \"output\"",
+        "What is success: it exits with 0; its stream of Claude Code says so; a line with `COMPLETED:` in its status \
+         file; a stream if it prints one, else its exit code (usual)",
+    ),
+    ("pty", "true or false", "Whether it runs on a terminal (usually not)"),
+    (
+        "resume",
+        "a list of arguments",
+        "The arguments that go on with a conversation; without them each attempt is a new one",
+    ),
+];
+
+/// The key of this name.
+pub fn find(name: &str) -> Option<&'static Key> {
+    static ALL: [Key; KEYS.len()] = KEYS;
+    ALL.iter().find(|key| key.name == name)
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeSet;
+    use std::path::PathBuf;
+    use std::time::Duration;
+
+    use clap::CommandFactory;
+
+    use super::*;
+    use crate::cli::{Cli, Parallel};
+
+    #[test]
+    fn every_key_is_there_once_and_its_option_exists() {
+        let names: BTreeSet<&str> = KEYS.iter().map(|key| key.name).collect();
+        let variables: Vec<&str> = KEYS.iter().filter_map(|key| key.variable).collect();
+        assert_eq!(names.len(), KEYS.len());
+        assert_eq!(variables.iter().collect::<BTreeSet<_>>().len(), variables.len());
+        let cli = Cli::command();
+        let run = cli.find_subcommand("run").unwrap();
+        let known = |long: &str| {
+            let all = run.get_arguments().chain(cli.get_arguments());
+            all.into_iter().any(|a| a.get_long() == Some(long))
+        };
+        for flag in KEYS
+            .iter()
+            .filter_map(|key| key.flag)
+            .flat_map(|flags| flags.split(", "))
+        {
+            assert!(known(flag.trim_start_matches("--")), "{flag}");
+        }
+    }
+
+    #[test]
+    fn a_usual_value_is_of_its_kind_or_in_words() {
+        for key in &KEYS {
+            let words = key.usual == NONE || key.usual.contains([' ', '<']);
+            assert!(words || key.usual_value().is_some(), "{}", key.name);
+        }
+        assert_eq!(
+            find("grace").unwrap().usual_value(),
+            Some(Value::Time(Duration::from_secs(10)))
+        );
+        assert_eq!(
+            find("max_parallel").unwrap().usual_value(),
+            Some(Value::Parallel(Parallel::Auto))
+        );
+        assert_eq!(find("claude").unwrap().usual_value(), None);
+    }
+
+    #[test]
+    fn each_kind_takes_what_it_says_and_nothing_else() {
+        let base = Path::new("/base");
+        let parse = |kind: Kind, text: &str| kind.parse(text, base);
+        let path = |text: &str| Ok(Value::Path(PathBuf::from(text)));
+        assert_eq!(parse(Kind::Path, "logs"), path("/base/logs"));
+        assert_eq!(parse(Kind::Path, "/logs"), path("/logs"));
+        assert_eq!(parse(Kind::Program, "tools/agent"), path("/base/tools/agent"));
+        assert_eq!(parse(Kind::Program, "agent"), path("agent"));
+        assert_eq!(parse(Kind::Flag, "Yes"), Ok(Value::Flag(true)));
+        assert_eq!(parse(Kind::Inside, "*.env"), Ok(Value::Text("*.env".into())));
+        for (kind, text) in [
+            (Kind::Path, ""),
+            (Kind::Path, "~/logs"),
+            (Kind::Program, "~/agent"),
+            (Kind::Flag, "maybe"),
+            (Kind::Count, "-1"),
+            (Kind::Count, "4294967296"),
+            (Kind::CountFromOne, "0"),
+            (Kind::CountFromOne, "4294967296"),
+            (Kind::TimeLimit, "0s"),
+            (Kind::Usd, "0"),
+            (Kind::Size, "1P"),
+            (Kind::Shell, " \n"),
+            (Kind::Shell, "a\0b"),
+            (Kind::Inside, "../secret"),
+            (Kind::Inside, "a/../../secret"),
+            (Kind::Inside, "!../secret"),
+            (Kind::Inside, "~/secret"),
+        ] {
+            assert!(parse(kind, text).is_err(), "{kind:?} {text:?}");
+        }
+    }
+}
