@@ -34,13 +34,14 @@ impl Patterns {
         let mut of_paths = GitignoreBuilder::new("");
         let mut paths = Vec::new();
         for line in lines {
-            if let Err(e) = builder.add_line(None, line) {
+            let as_git = without_alternatives(line);
+            if let Err(e) = builder.add_line(None, &as_git) {
                 notes.add("patterns that cannot be understood", format!("{line} ({e})"));
             }
             let named = components(line);
             if named.is_some() || line.starts_with('!') {
                 // It was said above what is wrong with it.
-                let _ = of_paths.add_line(None, line);
+                let _ = of_paths.add_line(None, &as_git);
             }
             paths.extend(named);
         }
@@ -77,6 +78,20 @@ impl Patterns {
             path.len() > dir.len()
         })
     }
+}
+
+/// A pattern in which braces mean themselves, as they do to git.
+fn without_alternatives(line: &str) -> String {
+    let mut text = String::with_capacity(line.len());
+    let mut is_escaped = false;
+    for c in line.chars() {
+        if matches!(c, '{' | '}') && !is_escaped {
+            text.push('\\');
+        }
+        is_escaped = c == '\\' && !is_escaped;
+        text.push(c);
+    }
+    text
 }
 
 /// The components of a pattern with more than one.
@@ -176,7 +191,7 @@ mod tests {
 
     #[test]
     fn patterns_are_those_of_gitignore() {
-        let patterns = patterns("# secrets\n.env\n*.local\n!keep.local\n/top.txt\ncache/\nconfig/dev/*.yml\n");
+        let patterns = patterns("# secrets\n.env\n*.local\n!keep.local\n/top.txt\ncache/\nconfig/dev/*.yml\n{a,b}\n");
         for (path, is_dir, meant) in [
             (".env", false, true),
             ("packages/a/.env", false, true),
@@ -189,6 +204,8 @@ mod tests {
             ("cache/in/it", false, true),
             ("config/dev/a.yml", false, true),
             ("config/prod/a.yml", false, false),
+            ("{a,b}", false, true),
+            ("a", false, false),
         ] {
             assert_eq!(patterns.mean(Path::new(path), is_dir), meant, "{path}");
         }
@@ -216,11 +233,11 @@ mod tests {
     #[test]
     fn what_cannot_be_understood_is_a_note() {
         let mut notes = Notes::default();
-        let patterns = Patterns::of(["a[", ".env"].into_iter(), &mut notes).unwrap();
+        let patterns = Patterns::of(["[z-a]", ".env"].into_iter(), &mut notes).unwrap();
         assert!(patterns.mean(Path::new(".env"), false));
         let notes = notes.into_lines();
         assert!(
-            notes.len() == 1 && notes[0].contains("cannot be understood: a["),
+            notes.len() == 1 && notes[0].contains("cannot be understood: [z-a]"),
             "{notes:?}"
         );
     }
