@@ -13,7 +13,7 @@ use super::attempt::{self, Word};
 use super::decide::{Action, Input, NewAttempt, NoWorktree, Short, resumes};
 use super::files::Files;
 use super::keeping::Keeping;
-use super::runner_request::{Beginning, runner_request};
+use super::runner_request::{Beginning, exclude, runner_request};
 use super::setting_up;
 use super::takeover::{self, Ended};
 use crate::clean;
@@ -303,7 +303,12 @@ impl Shared {
                 || setting_up::is_due(&record, number, |n| self.paths.attempt(record.id.as_ref(), n)),
             answers: &BTreeMap::new(),
         };
-        let request = runner_request(&self.spec, task, &begins);
+        let mut request = runner_request(&self.spec, task, &begins);
+        if let Some((shop, site)) = self.shop.as_ref().zip(record.site())
+            && let Some(excludes) = worktree::excludes(shop, &site.worktree)
+        {
+            exclude(&mut request, excludes);
+        }
         let started = match self.publish_log(&record, &paths) {
             Ok(()) => attempt::start(&paths, &request, attempt, place).await,
             Err(e) => Err(e.into()),

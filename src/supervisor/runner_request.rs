@@ -4,7 +4,7 @@
 //! it: so what is shown is what would run. Pure.
 
 use std::collections::BTreeMap;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use uuid::Uuid;
 
@@ -144,6 +144,22 @@ fn invoked(agent: &AgentSpec, task: &TaskSpec, begins: &Beginning<'_>, paths: &S
     }
 }
 
+/// Has git of the agent read a file with patterns in the place of the user's, of which that has a copy: by git's own
+/// variables for such a setting, behind those that the user gives the task.
+pub(super) fn exclude(request: &mut RunnerRequest, excludes: PathBuf) {
+    const COUNT: &str = "GIT_CONFIG_COUNT";
+    let variables = &mut request.environment;
+    let given = variables.iter().find(|(name, _)| name == COUNT);
+    let number = given
+        .and_then(|(_, count)| count.parse::<u32>().ok())
+        .unwrap_or_default();
+    variables.retain(|(name, _)| name != COUNT);
+    variables.push((COUNT.into(), (number + 1).to_string()));
+    variables.push((format!("GIT_CONFIG_KEY_{number}"), "core.excludesFile".into()));
+    let name = format!("GIT_CONFIG_VALUE_{number}");
+    request.environment_paths.push(PathVariable { name, path: excludes });
+}
+
 /// The variables of an attempt, and those of them that are paths. What the user has set comes before git's identity,
 /// and never in the place of what says where an agent is.
 fn environment(
@@ -197,4 +213,75 @@ fn answers(spec: &SessionSpec, index: usize, answers: &BTreeMap<TaskId, String>)
         }
     }
     text
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::session::fixture::{site, spec, task_id};
+
+    fn request(spec: &SessionSpec, site: Option<&Site>, sets_up: bool) -> RunnerRequest {
+        let answers = [("b", "yes"), ("c", "no\n"), ("d", "not asked")];
+        let answers = answers.map(|(id, answer)| (task_id(id), answer.to_owned())).into();
+        let begins = Beginning {
+            site,
+            session: Path::new("/session"),
+            attempt: Uuid::nil(),
+            conversation: Uuid::nil(),
+            resumes: false,
+            went_wrong: None,
+            sets_up,
+            answers: &answers,
+        };
+        runner_request(spec, 0, &begins)
+    }
+
+    #[test]
+    fn commands_around_an_agent_are_asked_for_where_they_are_due() {
+        let mut spec = spec(&["a"]);
+        let options = &mut spec.tasks[0].options;
+        options.run_if = Some("grep yes".into());
+        options.depends_on = vec![task_id("c"), task_id("b")];
+        options.setup = Some(vec!["one".into(), "two".into()]);
+        options.verify = Some("check".into());
+        let of = |sets_up| {
+            let request = request(&spec, None, sets_up);
+            let setup: Vec<String> = request.setup.into_iter().map(|step| step.command).collect();
+            (
+                request.run_if.unwrap().stdin,
+                setup.join(" "),
+                request.verify.unwrap().command,
+            )
+        };
+        assert_eq!(of(true), ("no\nyes\n".into(), "one two".into(), "check".into()));
+        assert_eq!(of(false).1, "");
+    }
+
+    #[test]
+    fn what_the_user_sets_is_set_but_for_what_says_where_an_agent_is() {
+        let mut spec = spec(&["a"]);
+        for (name, value) in [
+            ("PLEACH_TASK_ID", "b"),
+            ("PLEACH_PORT", "1"),
+            ("GIT_CONFIG_COUNT", "2"),
+            ("A", "a"),
+        ] {
+            spec.tasks[0].options.env.insert(name.into(), value.into());
+        }
+        let mut request = request(&spec, Some(&site("a")), true);
+        let value = |request: &RunnerRequest, name: &str| {
+            let found = request.environment.iter().find(|(n, _)| n == name);
+            found.map(|(_, value)| value.clone()).unwrap_or_default()
+        };
+        let values = ["PLEACH_TASK_ID", "PLEACH_PORT", "A"].map(|name| value(&request, name));
+        assert_eq!(values, ["a", "", "a"]);
+        exclude(&mut request, "/excludes".into());
+        assert_eq!(value(&request, "GIT_CONFIG_COUNT"), "3");
+        assert_eq!(value(&request, "GIT_CONFIG_KEY_2"), "core.excludesFile");
+        let last = request.environment_paths.last().unwrap();
+        assert_eq!(
+            (last.name.as_str(), last.path.as_path()),
+            ("GIT_CONFIG_VALUE_2", Path::new("/excludes"))
+        );
+    }
 }

@@ -43,6 +43,7 @@ mod tests {
         for n in 3..6 {
             assert!(is_due(&record, n, paths), "{n}");
         }
+        atomic::private_dir(paths(5).dir()).unwrap();
         atomic::write_json(&paths(5).outcome(), &good_attempt(), Durability::Fast).unwrap();
         assert!(!is_due(&record, 6, paths));
     }

@@ -25,6 +25,7 @@ use uuid::Uuid;
 use self::choose::{Patterns, chosen};
 use self::put::{Put, Way};
 use super::inspect::{self, is_real_dir, small_file};
+use super::view::{LONGEST, View};
 use super::{Workshop, WorktreeError};
 use crate::git::{Git, GitError, Place, without_foreign};
 use crate::store::atomic::{self, Durability};
@@ -124,8 +125,59 @@ pub(super) fn bring(shop: &Workshop, worktree: &Path, commit: Oid) -> Result<Vec
         let brought = put(checkout, worktree, &wanted, links.len(), &mut notes)?;
         failpoint::passed("brought");
         write(shop, worktree, brought)?;
+        write_excludes(shop, worktree, commit)?;
     }
     Ok(notes.into_lines())
+}
+
+/// Writes down for the agent's git what was brought and what it does not ignore: a link is none of the directories that
+/// `node_modules/` means, and `git add -A` would take it in.
+fn write_excludes(shop: &Workshop, worktree: &Path, commit: Oid) -> Result<(), WorktreeError> {
+    let admin = shop.admin_dir(worktree);
+    let view = View::open(shop, worktree, admin.as_deref(), commit, LONGEST)?;
+    let found = view.uncommitted()?.brought;
+    // What the user ignores everywhere goes on to be ignored: git reads one such file.
+    let mut text = match found.is_empty() {
+        true => return Ok(()),
+        false => user_excludes(&looking(shop, worktree)?)?,
+    };
+    // No pattern can have a line break in it.
+    for path in found.iter().filter(|path| !path.contains(&b'\n')) {
+        text.extend_from_slice(b"\n/");
+        for &byte in path {
+            if b"\\*?[ ".contains(&byte) {
+                text.push(b'\\');
+            }
+            text.push(byte);
+        }
+    }
+    text.push(b'\n');
+    let path = excludes_of(&shop.place, worktree);
+    atomic::write(&path, &text, Durability::Synced).map_err(WorktreeError::io("write", &path))
+}
+
+/// What stands in the file of the user's with patterns for all repositories.
+fn user_excludes(git: &Git) -> Result<Vec<u8>, GitError> {
+    let args = ["config", "--null", "--type=path", "--get", "core.excludesFile"];
+    let (code, path) = git.ask(&args, &[0, 1])?;
+    let set = |name: &str| std::env::var_os(name).filter(|v| !v.is_empty()).map(PathBuf::from);
+    let path = match code {
+        0 => Some(PathBuf::from(OsStr::from_bytes(
+            path.strip_suffix(b"\0").unwrap_or(&path),
+        ))),
+        _ => set("XDG_CONFIG_HOME")
+            .or_else(|| Some(set("HOME")?.join(".config")))
+            .map(|dir| dir.join("git/ignore")),
+    };
+    // A link to it is as good.
+    let path = path.and_then(|path| path.canonicalize().ok());
+    Ok(path.and_then(|path| small_file(&path)).unwrap_or_default())
+}
+
+/// The file with what an agent's git has to be told to ignore in a worktree, and the user's own patterns; none where
+/// there is nothing to tell.
+pub fn excludes(shop: &Workshop, worktree: &Path) -> Option<PathBuf> {
+    Some(excludes_of(&shop.place, worktree)).filter(|path| path.is_file())
 }
 
 /// Puts the paths into the worktree, of which the first so many become links.
@@ -167,7 +219,7 @@ fn looking(shop: &Workshop, checkout: &Path) -> Result<Git, GitError> {
         .with_variable("GIT_COMMON_DIR", &shop.place.common_dir)
         .with_variable("GIT_NO_LAZY_FETCH", "1")
         .with_variable("GIT_ALLOW_PROTOCOL", "none")
-        .with_limit(super::view::LONGEST);
+        .with_limit(LONGEST);
     Ok(without_foreign(git, &shop.drivers)?.0)
 }
 
@@ -263,6 +315,10 @@ fn record_of(place: &Place, worktree: &Path) -> PathBuf {
     records(place).join(format!("{name}.json"))
 }
 
+fn excludes_of(place: &Place, worktree: &Path) -> PathBuf {
+    record_of(place, worktree).with_extension("exclude")
+}
+
 fn records(place: &Place) -> PathBuf {
     place.common_dir.join("pleach/brought")
 }
@@ -282,13 +338,15 @@ fn write(shop: &Workshop, worktree: &Path, brought: Vec<Item>) -> Result<(), Wor
 
 /// Forgets what was brought into a worktree: that is gone, or another is about to be made.
 pub(super) fn forget(shop: &Workshop, worktree: &Path) -> Result<(), WorktreeError> {
-    let path = record_of(&shop.place, worktree);
-    match fs::remove_file(&path) {
-        Err(e) if !matches!(e.kind(), ErrorKind::NotFound | ErrorKind::NotADirectory) => {
-            Err(WorktreeError::io("remove", &path)(e))
+    for path in [excludes_of(&shop.place, worktree), record_of(&shop.place, worktree)] {
+        match fs::remove_file(&path) {
+            Err(e) if !matches!(e.kind(), ErrorKind::NotFound | ErrorKind::NotADirectory) => {
+                return Err(WorktreeError::io("remove", &path)(e));
+            }
+            _ => {}
         }
-        _ => Ok(()),
     }
+    Ok(())
 }
 
 /// Forgets it of all worktrees that somebody else has removed.
@@ -298,6 +356,7 @@ pub fn forget_removed(place: &Place) {
         let record: Option<Record> = record.and_then(|text| serde_json::from_slice(&text).ok());
         // It is made after its worktree. What cannot be read is told by whoever needs it.
         if record.is_some_and(|r| fs::symlink_metadata(&r.worktree).is_err_and(|e| e.kind() == ErrorKind::NotFound)) {
+            let _ = fs::remove_file(entry.path().with_extension("exclude"));
             let _ = fs::remove_file(entry.path());
         }
     }
@@ -325,6 +384,44 @@ mod tests {
         ] {
             assert_eq!(brought.accounts_for(ignored.as_bytes()), accounted, "{ignored}");
         }
+    }
+
+    #[test]
+    fn only_paths_in_the_checkout_are_linked() {
+        let dir = tempfile::tempdir().unwrap();
+        for path in ["a/b", "c", "in-commit", ".git"] {
+            fs::create_dir_all(dir.path().join(path)).unwrap();
+        }
+        let repository = git2::Repository::init(dir.path().join("c")).unwrap();
+        let blob = repository.blob(b"").unwrap();
+        let mut builder = repository.treebuilder(None).unwrap();
+        builder.insert("in-commit", blob, 0o100_644).unwrap();
+        let tree = repository.find_tree(builder.write().unwrap()).unwrap();
+        let wanted = [
+            "./a/b/",
+            "a/b/c",
+            "c",
+            "..",
+            "../c",
+            "a/../c",
+            "/etc",
+            ".git",
+            "",
+            "gone",
+            "in-commit",
+            "a",
+        ];
+        let mut notes = Notes::default();
+        let links = links(&wanted.map(String::from), dir.path(), &tree, &mut notes);
+        assert_eq!(links, [Path::new("c"), Path::new("a")]);
+        assert_eq!(
+            notes.into_lines(),
+            [
+                "not linked, because it is in the commit: in-commit",
+                "not linked, because it is no path in the checkout: .., ../c, a/../c and 3 more",
+                "not linked, because it is not in the checkout: a/b/c, gone",
+            ]
+        );
     }
 
     #[test]

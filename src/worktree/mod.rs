@@ -35,7 +35,7 @@ use uuid::Uuid;
 
 pub use afresh::afresh;
 pub use again::{Again, again};
-pub use bring::{Wanted, forget_removed};
+pub use bring::{Wanted, excludes, forget_removed};
 pub use clear::{Clear, Standing, branch_at, clear, keep, keep_branch, leads_on, standing, users_of_branch};
 pub use history::unfinished;
 pub use kept::{Kept, KeptKind, kept, kept_base, kept_sessions};

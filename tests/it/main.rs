@@ -58,6 +58,7 @@ mod plan_shown;
 mod plan_states;
 mod preflight;
 mod processes;
+mod provisioning;
 mod rate_limits;
 mod recording;
 mod recover;

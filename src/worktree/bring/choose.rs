@@ -21,7 +21,9 @@ use crate::git::{Git, GitError};
 #[derive(Debug)]
 pub(super) struct Patterns {
     matcher: Gitignore,
-    /// The components of those that name a path, and not only a name.
+    /// Only those that name a path, and not only a name; and those that take something back.
+    of_paths: Gitignore,
+    /// The components of those that name a path.
     paths: Vec<Vec<String>>,
 }
 
@@ -29,19 +31,36 @@ impl Patterns {
     /// Of these lines, with notes of those that cannot be understood; nothing when no line says anything.
     pub(super) fn of<'l>(lines: impl Iterator<Item = &'l str>, notes: &mut Notes) -> Option<Self> {
         let mut builder = GitignoreBuilder::new("");
+        let mut of_paths = GitignoreBuilder::new("");
         let mut paths = Vec::new();
         for line in lines {
-            if let Err(e) = builder.add_line(None, line) {
+            let as_git = without_alternatives(line);
+            if let Err(e) = builder.add_line(None, &as_git) {
                 notes.add("patterns that cannot be understood", format!("{line} ({e})"));
             }
-            paths.extend(components(line));
+            let named = components(line);
+            if named.is_some() || line.starts_with('!') {
+                // It was said above what is wrong with it.
+                let _ = of_paths.add_line(None, &as_git);
+            }
+            paths.extend(named);
         }
         let matcher = builder.build().ok().filter(|matcher| !matcher.is_empty())?;
-        Some(Self { matcher, paths })
+        let of_paths = of_paths.build().ok()?;
+        Some(Self {
+            matcher,
+            of_paths,
+            paths,
+        })
     }
 
     fn mean(&self, path: &Path, is_dir: bool) -> bool {
         self.matcher.matched_path_or_any_parents(path, is_dir).is_ignore()
+    }
+
+    /// The same in a directory that git ignores as a whole.
+    fn name(&self, path: &Path, is_dir: bool) -> bool {
+        self.of_paths.matched_path_or_any_parents(path, is_dir).is_ignore()
     }
 
     /// Whether one of them names a path below a directory.
@@ -59,6 +78,20 @@ impl Patterns {
             path.len() > dir.len()
         })
     }
+}
+
+/// A pattern in which braces mean themselves, as they do to git.
+fn without_alternatives(line: &str) -> String {
+    let mut text = String::with_capacity(line.len());
+    let mut is_escaped = false;
+    for c in line.chars() {
+        if matches!(c, '{' | '}') && !is_escaped {
+            text.push('\\');
+        }
+        is_escaped = c == '\\' && !is_escaped;
+        text.push(c);
+    }
+    text
 }
 
 /// The components of a pattern with more than one.
@@ -102,7 +135,7 @@ pub(super) fn chosen(
             (false, false) => {}
             (true, true) => below(checkout, &path, |_, _| true, &mut found, notes),
             (true, false) if patterns.reach_into(&path) => {
-                let meant = |path: &Path, is_dir| patterns.mean(path, is_dir) || is_dir && patterns.reach_into(path);
+                let meant = |path: &Path, is_dir| patterns.name(path, is_dir) || is_dir && patterns.reach_into(path);
                 below(checkout, &path, meant, &mut found, notes);
             }
             (true, false) => {}
@@ -158,7 +191,7 @@ mod tests {
 
     #[test]
     fn patterns_are_those_of_gitignore() {
-        let patterns = patterns("# secrets\n.env\n*.local\n!keep.local\n/top.txt\ncache/\nconfig/dev/*.yml\n");
+        let patterns = patterns("# secrets\n.env\n*.local\n!keep.local\n/top.txt\ncache/\nconfig/dev/*.yml\n{a,b}\n");
         for (path, is_dir, meant) in [
             (".env", false, true),
             ("packages/a/.env", false, true),
@@ -171,6 +204,8 @@ mod tests {
             ("cache/in/it", false, true),
             ("config/dev/a.yml", false, true),
             ("config/prod/a.yml", false, false),
+            ("{a,b}", false, true),
+            ("a", false, false),
         ] {
             assert_eq!(patterns.mean(Path::new(path), is_dir), meant, "{path}");
         }
@@ -198,11 +233,11 @@ mod tests {
     #[test]
     fn what_cannot_be_understood_is_a_note() {
         let mut notes = Notes::default();
-        let patterns = Patterns::of(["a[", ".env"].into_iter(), &mut notes).unwrap();
+        let patterns = Patterns::of(["[z-a]", ".env"].into_iter(), &mut notes).unwrap();
         assert!(patterns.mean(Path::new(".env"), false));
         let notes = notes.into_lines();
         assert!(
-            notes.len() == 1 && notes[0].contains("cannot be understood: a["),
+            notes.len() == 1 && notes[0].contains("cannot be understood: [z-a]"),
             "{notes:?}"
         );
     }
