@@ -26,7 +26,8 @@ pub(super) fn run(context: &Context, args: &TrustArgs) -> Result<u8, Error> {
     };
     let trust = trust(&place)?;
     let already = trust.is_approved(&acting.text)?;
-    if !already && !args.yes && !(stdin().is_terminal() && stderr().is_terminal()) {
+    let asks = !already && !args.yes;
+    if asks && !(stdin().is_terminal() && stderr().is_terminal()) {
         return Err(Error::Config(ConfigError::NobodyToApprove));
     }
     report::out(&report::acting(&acting)).map_err(output)?;
@@ -34,7 +35,7 @@ pub(super) fn run(context: &Context, args: &TrustArgs) -> Result<u8, Error> {
         report::note("that is approved already");
         return Ok(exit::DONE);
     }
-    if !args.yes && !confirm("Approve that?")? {
+    if asks && !confirm("Approve that?")? {
         report::note("nothing was approved");
         return Ok(exit::DONE);
     }

@@ -46,8 +46,7 @@ pub(super) fn all() -> Vec<Error> {
         },
         ConfigError::BadValue {
             spot: spot(),
-            key: "log_dir".into(),
-            value: "~/logs".into(),
+            what: "\"log_dir\" is \"~/logs\"".into(),
             wanted: "a path in quotes",
             problem: "must be in full: ~ stands for nothing".into(),
         },
