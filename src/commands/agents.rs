@@ -219,3 +219,75 @@ pub(super) fn is_claude_code(program: &Path) -> bool {
         .any(|c| c.as_os_str().to_string_lossy().starts_with("claude-code"));
     named(program) || named(&real) || packaged
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::task::{PromptBy, SuccessBy, TaskId, TaskOptions};
+
+    fn task(id: &str, agent: Option<&str>) -> TaskSpec {
+        TaskSpec {
+            id: TaskId::parse(id).unwrap(),
+            title: id.into(),
+            prompt: id.into(),
+            options: TaskOptions {
+                agent: agent.map(str::to_owned),
+                ..TaskOptions::default()
+            },
+        }
+    }
+
+    /// The names of the session's agent and of the others, and the agent that each task names then.
+    type Found = (String, Vec<String>, Vec<Option<String>>);
+
+    fn found(asked: Option<&str>, named: &[Option<&str>]) -> Result<Found, String> {
+        let mut settings = Settings::default();
+        for (name, program) in [("shell", "/bin/sh"), ("missing", "/no/such/program")] {
+            let described = Described {
+                program: program.into(),
+                args: Vec::new(),
+                prompt: PromptBy::default(),
+                success: SuccessBy::default(),
+                pty: false,
+                resume: None,
+                origin: Origin::File(Layer::User, "/a.toml".into(), 1),
+            };
+            settings.agents.insert(name.into(), described);
+        }
+        let context = Context {
+            directory: "/".into(),
+            results_dir: None,
+        };
+        let args = RunArgs {
+            agent: asked.map(str::to_owned),
+            ..RunArgs::default()
+        };
+        let mut tasks: Vec<TaskSpec> = named.iter().zip(["a", "b", "c"]).map(|(n, id)| task(id, *n)).collect();
+        let agents = agents(&context, &args, &settings, &mut tasks).map_err(|e| e.to_string())?;
+        let others = agents.others.into_iter().map(|agent| agent.name).collect();
+        let of_tasks = tasks.into_iter().map(|task| task.options.agent).collect();
+        Ok((agents.usual.name, others, of_tasks))
+    }
+
+    #[test]
+    fn those_that_tasks_name_are_found_and_no_others() {
+        let (usual, others, of_tasks) = found(Some("scripted"), &[None, Some("shell"), Some("scripted")]).unwrap();
+        assert_eq!((usual.as_str(), others), ("scripted", vec!["shell".to_owned()]));
+        assert_eq!(of_tasks, [None, Some("shell".to_owned()), None]);
+        // What nobody is done by need not be there: here Claude Code, and a program that is missing.
+        let (usual, others, of_tasks) = found(None, &[Some("shell"), Some("scripted"), Some("shell")]).unwrap();
+        assert_eq!((usual.as_str(), others), ("shell", vec!["scripted".to_owned()]));
+        assert_eq!(of_tasks, [None, Some("scripted".to_owned()), None]);
+        assert!(found(Some("missing"), &[Some("shell")]).is_ok());
+        let error = found(None, &[Some("shell"), Some("missing")]).unwrap_err();
+        assert_eq!(error, "the program /no/such/program of the agent missing is not there");
+    }
+
+    #[test]
+    fn an_unknown_one_is_refused_with_who_names_it() {
+        let error = found(None, &[Some("shell"), Some("shel")]).unwrap_err();
+        assert_eq!(error, "there is no agent \"shel\" (task 2, b)");
+        let error = found(Some("shel"), &[Some("shell")]).unwrap_err();
+        assert_eq!(error, "there is no agent \"shel\" (--agent)");
+    }
+}

@@ -25,19 +25,19 @@ pub(super) fn run(context: &Context, args: &TrustArgs) -> Result<u8, Error> {
         return Ok(exit::DONE);
     };
     let trust = trust(&place)?;
+    let already = trust.is_approved(&acting.text)?;
+    let asks = !already && !args.yes;
+    if asks && !(stdin().is_terminal() && stderr().is_terminal()) {
+        return Err(Error::Config(ConfigError::NobodyToApprove));
+    }
     report::out(&report::acting(&acting)).map_err(output)?;
-    if trust.is_approved(&acting.text)? {
+    if already {
         report::note("that is approved already");
         return Ok(exit::DONE);
     }
-    if !args.yes {
-        if !(stdin().is_terminal() && stderr().is_terminal()) {
-            return Err(Error::Config(ConfigError::NobodyToApprove));
-        }
-        if !confirm("approve that?")? {
-            report::note("nothing was approved");
-            return Ok(exit::UNSUCCESSFUL);
-        }
+    if asks && !confirm("Approve that?")? {
+        report::note("nothing was approved");
+        return Ok(exit::DONE);
     }
     trust.approve(&acting.text)?;
     report::note("approved");

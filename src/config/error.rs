@@ -69,11 +69,10 @@ pub enum ConfigError {
         wanted: &'static str,
     },
     /// Of the right type.
-    #[error("{spot}: {} is {}: it {problem}", quoted(key), quoted(value))]
+    #[error("{spot}: {what}: it {problem}")]
     BadValue {
         spot: Spot,
-        key: String,
-        value: String,
+        what: String,
         wanted: &'static str,
         problem: String,
     },
@@ -116,9 +115,9 @@ pub enum ConfigError {
     #[error("there is no place for what was approved: HOME is not set")]
     NoPlaceForApprovals,
     /// What is remembered.
-    #[error("what was approved cannot be read: {}: {source}", path.display())]
+    #[error("cannot read the approval {}: {source}", path.display())]
     ApprovalUnreadable { path: PathBuf, source: io::Error },
     /// The disk is full, most of all.
-    #[error("what was approved cannot be written: {}: {source}", path.display())]
+    #[error("cannot write the approval {}: {source}", path.display())]
     ApprovalUnwritable { path: PathBuf, source: io::Error },
 }

@@ -15,6 +15,7 @@ use super::key::{AGENT_KEYS, KEYS, Key, Kind, find};
 use super::settings::{Described, ENV, Layer, Origin, Setting, Settings};
 use super::value::Value;
 use crate::task::input::{Position, nearest};
+use crate::task::title::quoted;
 use crate::task::{PromptBy, SuccessBy};
 
 /// The most bytes that a configuration may have.
@@ -201,26 +202,15 @@ impl Reader<'_> {
             _ => return Err(self.wrong(at, name, value, kind.wanted())),
         };
         let parsed = kind.parse(&text, self.base());
-        parsed.map_err(|problem| ConfigError::BadValue {
-            spot: self.spot_of(at),
-            key: name.into(),
-            value: text,
-            wanted: kind.wanted(),
-            problem,
-        })
+        parsed.map_err(|problem| self.bad(name, at, &text, kind.wanted(), problem))
     }
 
     fn variables(&mut self, table: &DeTable<'_>) -> Result<(), ConfigError> {
         for (name, value) in table {
             let dotted = format!("{ENV}{}", name.get_ref());
             if name.get_ref().is_empty() || name.get_ref().contains(['=', '\0']) {
-                return Err(ConfigError::BadValue {
-                    spot: self.spot_of(name),
-                    key: "env".into(),
-                    value: name.get_ref().to_string(),
-                    wanted: Kind::Variables.wanted(),
-                    problem: "cannot be the name of a variable".into(),
-                });
+                let (wanted, problem) = (Kind::Variables.wanted(), "cannot be the name of a variable");
+                return Err(self.bad("env", name, name.get_ref(), wanted, problem.into()));
             }
             let value = self.scalar(&dotted, Kind::Variables, name, value)?;
             self.say(&dotted, name, value);
@@ -325,8 +315,7 @@ impl Reader<'_> {
     fn bad<T>(&self, key: &str, at: &Spanned<T>, value: &str, wanted: &'static str, problem: String) -> ConfigError {
         ConfigError::BadValue {
             spot: self.spot_of(at),
-            key: key.into(),
-            value: value.into(),
+            what: format!("{} is {}", quoted(key), quoted(value)),
             wanted,
             problem,
         }

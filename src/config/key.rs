@@ -39,7 +39,9 @@ pub enum Kind {
     Shells,
     /// Arguments as they are.
     Words,
-    /// Patterns or paths below the main checkout.
+    /// Patterns of files below the main checkout; one may begin with a slash, as in `.gitignore`.
+    Patterns,
+    /// Paths below the main checkout.
     Inside,
     /// A table of variables.
     Variables,
@@ -62,7 +64,8 @@ impl Kind {
             Self::Shell => "a command in quotes",
             Self::Shells => "a list such as [\"npm ci\"]",
             Self::Words => "a list such as [\"--effort\", \"low\"]",
-            Self::Inside => "a list such as [\".env\"]",
+            Self::Patterns => "a list such as [\".env\"]",
+            Self::Inside => "a list such as [\"node_modules\"]",
             Self::Variables => "a table such as { CI = \"1\" }",
         }
     }
@@ -103,10 +106,10 @@ impl Kind {
             Self::Text | Self::Shell => Value::Text(said()?),
             // One of several.
             Self::Shells | Self::Words => Value::Text(said()?),
-            Self::Inside => {
+            Self::Patterns | Self::Inside => {
                 let path = said()?;
-                let inner = path.trim_start_matches('!');
-                if inner.starts_with('~') || inner.split('/').any(|part| part == "..") {
+                let outside = path.split('/').any(|part| part == "..") || path.starts_with('~');
+                if outside || self == Self::Inside && path.starts_with('/') {
                     return Err("must be below the main checkout".into());
                 }
                 Value::Text(path)
@@ -117,7 +120,7 @@ impl Kind {
 
     /// Whether a file has it as a list.
     pub fn is_list(self) -> bool {
-        matches!(self, Self::Shells | Self::Words | Self::Inside)
+        matches!(self, Self::Shells | Self::Words | Self::Patterns | Self::Inside)
     }
 }
 
@@ -430,7 +433,7 @@ pub const KEYS: [Key; 33] = [
     .acts(),
     key(
         "worktree.copy",
-        Kind::Inside,
+        Kind::Patterns,
         NONE,
         "Files of the main checkout that each worktree gets a copy of: patterns as in .gitignore",
     ),
@@ -541,7 +544,8 @@ mod tests {
         assert_eq!(parse(Kind::Program, "tools/agent"), path("/base/tools/agent"));
         assert_eq!(parse(Kind::Program, "agent"), path("agent"));
         assert_eq!(parse(Kind::Flag, "Yes"), Ok(Value::Flag(true)));
-        assert_eq!(parse(Kind::Inside, "*.env"), Ok(Value::Text("*.env".into())));
+        assert_eq!(parse(Kind::Patterns, "/*.env"), Ok(Value::Text("/*.env".into())));
+        assert_eq!(parse(Kind::Inside, "a/b"), Ok(Value::Text("a/b".into())));
         for (kind, text) in [
             (Kind::Path, ""),
             (Kind::Path, "~/logs"),
@@ -556,9 +560,10 @@ mod tests {
             (Kind::Size, "1P"),
             (Kind::Shell, " \n"),
             (Kind::Shell, "a\0b"),
-            (Kind::Inside, "../secret"),
+            (Kind::Patterns, "../secret"),
             (Kind::Inside, "a/../../secret"),
-            (Kind::Inside, "!../secret"),
+            (Kind::Inside, ".."),
+            (Kind::Inside, "/etc"),
             (Kind::Inside, "~/secret"),
         ] {
             assert!(parse(kind, text).is_err(), "{kind:?} {text:?}");

@@ -42,7 +42,7 @@ pub(super) fn remedy(e: &ConfigError) -> (Kind, String) {
             path.display()
         )),
         ConfigError::NotApproved { .. } => refused("look at it, and approve it if you want that: pleach trust"),
-        ConfigError::NobodyToApprove => refused("read what is shown, and if you want that: pleach trust -y"),
+        ConfigError::NobodyToApprove => refused("read it with pleach config, and if you want that: pleach trust -y"),
         ConfigError::NoPlaceForApprovals => refused("name a directory for state: export XDG_STATE_HOME=DIR"),
         ConfigError::ApprovalUnreadable { path, .. } => broken(format!(
             "get the right to read it, or remove it and approve again: rm {}",

@@ -226,6 +226,9 @@ mod tests {
         let begins = Beginning {
             site,
             session: Path::new("/session"),
+            number: 1,
+            cost_usd: None,
+            from_base: false,
             attempt: Uuid::nil(),
             conversation: Uuid::nil(),
             resumes: false,

@@ -361,7 +361,7 @@ fn limits_and_a_number_that_is_none() {
     project.set("MAX_CLAUDE_WORKERS", "many");
     assert_found(
         &doctor(&project, &[]),
-        "limits",
+        "config",
         "problem",
         &["MAX_CLAUDE_WORKERS", "many", "unset MAX_CLAUDE_WORKERS"],
     );

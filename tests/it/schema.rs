@@ -58,6 +58,9 @@ fn there_are_sessions_or_none() {
     hold(&project, "list", &["list"]);
     hold(&project, "overview", &["overview"]);
     hold(&project, "doctor", &["doctor"]);
+    hold(&project, "config", &["config"]);
+    project.write("pleach.toml", "env.A = \"1\"\nagent.a.command = [\"a\"]\n");
+    hold(&project, "config", &["config"]);
 }
 
 #[test]

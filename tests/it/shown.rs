@@ -283,6 +283,27 @@ fn a_session_that_cannot_be_read() {
 }
 
 #[test]
+fn what_is_configured() {
+    let project = Project::new();
+    shown(&project, "config_usual", &whole(&project.run(&["config"])));
+    project.write(
+        "pleach.toml",
+        "timeout = \"30m\"\nverify = \"cargo test\"\n[worktree]\nsetup = [\"npm ci\"]\n[env]\nCI = \"1\"\n\
+         [agent]\ndefault = \"codex\"\n[agent.codex]\ncommand = [\"codex\", \"exec\"]\nprompt = \"arg\"\n",
+    );
+    for (name, arguments) in [
+        ("config_not_approved", &["config"][..]),
+        ("config_run_refused", &["run", "-p", "hi"]),
+        ("trust", &["trust", "-y"]),
+        ("trust_again", &["trust"]),
+        ("config", &["config"]),
+        ("trust_remove", &["trust", "--remove"]),
+    ] {
+        shown(&project, name, &whole(&project.run(arguments)));
+    }
+}
+
+#[test]
 fn the_demo() {
     let project = Project::new();
     let ran = project.run(&["demo"]);
@@ -341,7 +362,7 @@ fn the_help_of_every_command() {
     shown(&project, "help", &whole(&project.run(&["--help"])));
     for command in [
         "run", "status", "results", "logs", "list", "merge", "overview", "watch", "wait", "stop", "resume", "recover",
-        "plan", "undo", "diff", "open", "clean", "doctor", "demo",
+        "plan", "undo", "diff", "open", "clean", "doctor", "config", "trust", "demo",
     ] {
         let name = format!("help_{command}");
         shown(&project, &name, &whole(&project.run(&[command, "--help"])));

@@ -8,7 +8,7 @@ use crate::error::Error;
 
 pub(super) fn all() -> Vec<Error> {
     let path = || PathBuf::from(format!("{REPOSITORY}/pleach.toml"));
-    let approval = || PathBuf::from("/home/you/.local/state/pleach/trust/5d41402abc4b2a76.json");
+    let approval = || PathBuf::from("/home/you/.local/state/pleach/trust/5d41402abc.json");
     let spot = || Spot {
         path: path(),
         line: 3,
@@ -46,8 +46,7 @@ pub(super) fn all() -> Vec<Error> {
         },
         ConfigError::BadValue {
             spot: spot(),
-            key: "log_dir".into(),
-            value: "~/logs".into(),
+            what: "\"log_dir\" is \"~/logs\"".into(),
             wanted: "a path in quotes",
             problem: "must be in full: ~ stands for nothing".into(),
         },
