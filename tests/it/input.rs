@@ -274,7 +274,7 @@ fn bad_texts_are_refused_before_anything_is_made() {
         ),
         (
             r#"{"prompts": [{"prompt": "a", "colour": 1}]}"#,
-            &["\"colour\"", "id, prompt, title"],
+            &["\"colour\"", "known keys: id, title, prompt, prompt_file, depends_on,"],
         ),
         ("", &["empty"]),
         (&deep, &["line 1, column 14", "entry 1"]),

@@ -139,8 +139,16 @@ fn validator(name: &str) -> Validator {
     jsonschema::validator_for(&schema).expect("a schema")
 }
 
-/// Every property has to be there, and no other: every document always has all of its names.
+/// Every property has to be there, and no other: every document always has all of its names, but for the options of a
+/// task, where silence means something.
 fn close(schema: &mut Value) {
+    let defs = schema.get_mut("$defs").and_then(Value::as_object_mut);
+    if let Some(mut options) = defs.and_then(|defs| defs.remove("TaskOptions")) {
+        close(schema);
+        options["additionalProperties"] = false.into();
+        schema["$defs"]["TaskOptions"] = options;
+        return;
+    }
     if let Some(names) = schema.get("properties").and_then(Value::as_object) {
         let names: Vec<Value> = names.keys().cloned().map(Value::String).collect();
         let object = schema.as_object_mut().expect("an object");
