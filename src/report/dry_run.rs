@@ -103,9 +103,10 @@ fn said_of(options: &TaskOptions) -> Vec<(&'static str, String)> {
     let TaskOptions {
         depends_on,
         run_if,
-        model,
-        agent,
-        agent_args: _, // In the command.
+        // These are in the command.
+        model: _,
+        agent: _,
+        agent_args: _,
         env,
         timeout_ms,
         idle_timeout_ms,
@@ -125,8 +126,6 @@ fn said_of(options: &TaskOptions) -> Vec<(&'static str, String)> {
     let all = [
         ("after", list(depends_on.iter().map(ToString::to_string).collect())),
         ("run if", text(run_if)),
-        ("model", text(model)),
-        ("agent", text(agent)),
         ("env", list(env.keys().map(|name| unbroken(name)).collect())),
         ("timeout", time(timeout_ms)),
         ("idle", time(idle_timeout_ms)),

@@ -8,19 +8,27 @@
 
 use std::collections::BTreeMap;
 
-use schemars::JsonSchema;
+use schemars::{JsonSchema, Schema};
 use serde::Deserialize;
-use serde_json::json;
+use serde_json::{Value, json};
 
 /// A time as it is written: at least one digit that is not zero.
 const TIME: &str = r"^\s*0*[1-9][0-9]*\s*(ms|s|m|h)?\s*$";
 /// Something that is not white space alone.
 const SEEN: &str = r"\S";
 
+/// A key that is not said is left out: it has no value that stands for that.
+fn only_said(schema: &mut Schema) {
+    let properties = schema.get_mut("properties").and_then(Value::as_object_mut);
+    for property in properties.into_iter().flat_map(|properties| properties.values_mut()) {
+        property.as_object_mut().map(|property| property.remove("default"));
+    }
+}
+
 /// Tasks for pleach run: a prompt each, or an object.
 #[derive(Default, JsonSchema, Deserialize)]
 #[serde(deny_unknown_fields, default)]
-#[schemars(title = "Tasks of pleach", extend("oneOf" = json!([{ "required": ["prompts"] }, { "required": ["tasks"] }])))]
+#[schemars(title = "Tasks of pleach", transform = only_said, extend("oneOf" = json!([{ "required": ["prompts"] }, { "required": ["tasks"] }])))]
 pub struct TaskFile {
     /// Where the schema of this file is; for editors.
     #[serde(rename = "$schema")]
@@ -78,7 +86,7 @@ macro_rules! forms {
         /// A task with what is special about it.
         #[derive(Default, JsonSchema, Deserialize)]
         #[serde(deny_unknown_fields, default)]
-        #[schemars(extend("oneOf" = json!([{ "required": ["prompt"] }, { "required": ["prompt_file"] }])))]
+        #[schemars(transform = only_said, extend("oneOf" = json!([{ "required": ["prompt"] }, { "required": ["prompt_file"] }])))]
         struct TaskForm {
             /// Names the task in commands, and its branch. It is unlike every other of the run, also when case is ignored.
             #[schemars(with = "String", length(max = 64), regex(pattern = r"^[A-Za-z0-9][A-Za-z0-9._-]*$"))]
@@ -104,6 +112,7 @@ macro_rules! forms {
         /// What holds for all tasks of a list.
         #[derive(Default, JsonSchema, Deserialize)]
         #[serde(deny_unknown_fields, default)]
+        #[schemars(transform = only_said)]
         struct DefaultsForm {
             $($(#[$about])* $name: Option<$form>,)*
         }
