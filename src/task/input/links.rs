@@ -154,8 +154,11 @@ mod tests {
     use serde_json::{Value, json};
     use std::path::Path;
 
-    /// The dependencies of each task by title, and its prompt; or what is said, with the hint.
-    fn read_tasks(tasks: &Value) -> Result<Vec<(Vec<String>, String)>, (String, String)> {
+    /// The dependencies of a task by title, and its prompt.
+    type Linked = (Vec<String>, String);
+
+    /// All tasks; or what is said, with the hint.
+    fn read_tasks(tasks: &Value) -> Result<Vec<Linked>, (String, String)> {
         let text = json!({ "tasks": tasks }).to_string();
         let files = ["-".into()];
         let given = Given {
@@ -169,7 +172,7 @@ mod tests {
         };
         let task = |listed: &crate::task::input::ListedTask| {
             let mut prompt = listed.task.prompt.clone();
-            for other in listed.task.options.depends_on.iter() {
+            for other in &listed.task.options.depends_on {
                 prompt = prompt.replace(other.as_str(), &format!("<{}>", title(other)));
             }
             (listed.task.options.depends_on.iter().map(title).collect(), prompt)

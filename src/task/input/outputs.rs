@@ -43,8 +43,7 @@ pub fn set_outputs(tasks: &mut [ListedTask], outputs: Outputs<'_>, directory: &P
         }
         if let Some(first) = writers.insert(real(&path), index) {
             return Err(InputError::general(Problem::OutputTwice {
-                one: tasks[first].task.title.clone(),
-                other: tasks[index].task.title.clone(),
+                tasks: Box::new([first, index].map(|index| tasks[index].task.title.clone())),
                 path: path.to_string_lossy().into_owned(),
             }));
         }
