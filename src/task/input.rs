@@ -121,6 +121,10 @@ pub fn read(given: &Given<'_>, stdin: &mut dyn Read) -> Result<Vec<ListedTask>, 
             .map_err(Fault::whole)
             .and_then(|bytes| parse(&source, given.format, &bytes))
             .map_err(|fault| InputError::new(&source, fault))?;
+        // Each task has all of the defaults.
+        if weight(&defaults).saturating_mul(entries.len()) as u64 > LARGEST {
+            return Err(InputError::new(&source, Fault::whole(Problem::TasksTooLarge)));
+        }
         let mut files = PromptFiles::of(&source, given.directory);
         let markdown = matches!(source.format(given.format, ""), Ok(Format::Markdown));
         let several = entries.len() > 1 || !markdown;
@@ -156,6 +160,11 @@ pub fn read(given: &Given<'_>, stdin: &mut dyn Read) -> Result<Vec<ListedTask>, 
     }
     links::resolve(&mut drafts)?;
     Ok(drafts.into_iter().map(|draft| draft.listed).collect())
+}
+
+/// About how many bytes options take.
+fn weight(options: &TaskOptions) -> usize {
+    serde_json::to_string(options).map_or(0, |text| text.len())
 }
 
 /// Reads the bytes of a source in its format.
@@ -282,7 +291,7 @@ impl PromptFiles {
             return Err(wrong(None, Problem::BlankPrompt));
         }
         let left = self.left.checked_sub(text.len() as u64);
-        self.left = left.ok_or(Problem::PromptsTooLarge)?;
+        self.left = left.ok_or(Problem::TasksTooLarge)?;
         Ok(text.to_owned())
     }
 }

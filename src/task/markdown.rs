@@ -31,7 +31,13 @@ pub(crate) fn parse(text: &str, stem: Option<&str>) -> Result<Vec<Entry>, Fault>
     let outline = Outline::of(body);
     let read = |scope| front_matter::read(yaml.unwrap_or_default(), scope);
     match outline.plan {
-        Some(heading) => tasks_of(body, start, heading, &outline.items, read(Scope::Specification)?),
+        Some(heading) => {
+            // Each has all of the text: a long one with many entries would not fit anywhere.
+            if text.len().saturating_mul(outline.items.len()) as u64 > LARGEST {
+                return Err(Fault::whole(Problem::TasksTooLarge));
+            }
+            tasks_of(body, start, heading, &outline.items, read(Scope::Specification)?)
+        }
         None => {
             let mut entry = read(Scope::FrontMatter)?;
             let named = stem.and_then(|stem| TaskId::parse(stem).ok());
@@ -51,10 +57,6 @@ fn tasks_of(body: &str, start: Position, heading: usize, items: &[Item], common:
     };
     if items.is_empty() {
         return Err(fault(heading, Problem::NoPlan));
-    }
-    // Each has all of the text: a long one with many entries would not fit anywhere.
-    if body.len().saturating_mul(items.len()) as u64 > LARGEST {
-        return Err(Fault::whole(Problem::PromptsTooLarge));
     }
     let mut entries = Vec::new();
     for (item, number) in items.iter().zip(1..) {
@@ -310,6 +312,6 @@ mod tests {
         }
         let text = format!("# Task Distribution Plan\n{}", "- Pane: a\n".repeat(100_000));
         let fault = parse(&text, None).unwrap_err();
-        assert!(matches!(fault.problem, Problem::PromptsTooLarge));
+        assert!(matches!(fault.problem, Problem::TasksTooLarge));
     }
 }

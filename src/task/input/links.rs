@@ -3,7 +3,7 @@
 //! Called by `input` when all tasks are known. Names become ids, each once; whatever cannot be done is refused here, before
 //! anything exists. A name is an id of the list, or else the title of exactly one of its tasks. Pure.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::ops::Range;
 
 use super::problem::nearest;
@@ -65,13 +65,14 @@ pub(super) fn resolve(drafts: &mut [Draft]) -> Result<(), InputError> {
     let mut depends: Vec<Vec<usize>> = Vec::new();
     for (index, draft) in drafts.iter().enumerate() {
         let mut before = Vec::new();
+        let mut seen = HashSet::new();
         for (at, name) in &draft.depends_on {
             let found = names.find(name, drafts).and_then(|found| match found == index {
                 true => Err(Problem::ItsOwn),
                 false => Ok(found),
             });
             let found = found.map_err(|problem| refused(draft, Some(*at), problem))?;
-            if !before.contains(&found) {
+            if seen.insert(found) {
                 before.push(found);
             }
         }
@@ -87,9 +88,11 @@ pub(super) fn resolve(drafts: &mut [Draft]) -> Result<(), InputError> {
     let ids: Vec<TaskId> = drafts.iter().map(|draft| draft.listed.task.id.clone()).collect();
     for index in 0..drafts.len() {
         let draft = &drafts[index];
+        let mut before: Option<HashSet<usize>> = None;
         let prompt = with_ids(&draft.listed.task.prompt, |name| {
             let found = names.find(name, drafts)?;
-            match all_before(&depends, index).contains(&found) {
+            let before = before.get_or_insert_with(|| all_before(&depends, index).into_iter().collect());
+            match before.contains(&found) {
                 true => Ok(ids[found].as_str()),
                 false => Err(Problem::NotBefore(drafts[found].called().to_owned())),
             }

@@ -205,8 +205,8 @@ pub(crate) enum Problem {
         at: Option<Position>,
         problem: Box<Self>,
     },
-    #[error("its prompts are together larger than {} MiB", super::LARGEST >> 20)]
-    PromptsTooLarge,
+    #[error("what its tasks are given is together larger than {} MiB", super::LARGEST >> 20)]
+    TasksTooLarge,
     #[error("the id {} is refused: {error}", quoted(id))]
     BadId { id: String, error: IdError },
     #[error("the id {} is that of {of}", quoted(id.as_str()))]
@@ -317,7 +317,7 @@ impl Problem {
                 Self::Empty | Self::BlankPrompt => "write into it what the agent shall do".into(),
                 ref other => other.hint(),
             },
-            Self::PromptsTooLarge => "shorten them, or make several sessions of them".into(),
+            Self::TasksTooLarge => "shorten it, or make several sessions of it".into(),
             other => other.hint_of_value(),
         }
     }

@@ -206,3 +206,19 @@ fn every_other_mistake_is_told_in_words() {
         assert!(!hint.is_empty() && !hint.contains('\n'), "{hint}");
     }
 }
+
+// Fault 38: what a list says of all its tasks is not multiplied without end.
+#[test]
+fn defaults_are_given_to_no_more_tasks_than_there_is_room_for() {
+    let long = "x".repeat(1 << 20);
+    let prompts = |count: usize| vec!["a"; count];
+    let list = |count| serde_json::json!({ "defaults": { "verify": &long }, "prompts": prompts(count) }).to_string();
+    let (said, hint) = refused(list(64).as_bytes());
+    assert_eq!(
+        said,
+        "standard input: what its tasks are given is together larger than 64 MiB"
+    );
+    assert_eq!(hint, "shorten it, or make several sessions of it");
+    let good = list(60);
+    assert_eq!(read(&["-".into()], &[], &mut good.as_bytes()).unwrap().len(), 60);
+}
