@@ -9,6 +9,7 @@ mod values;
 use std::path::PathBuf;
 use std::time::Duration;
 
+use clap::builder::PossibleValuesParser;
 use clap::error::{ContextKind, ContextValue};
 use clap::{Args, Parser, Subcommand};
 
@@ -93,6 +94,8 @@ pub enum Command {
     Config(ConfigArgs),
     /// Show what this repository's pleach.toml has run, and approve it
     Trust(TrustArgs),
+    /// Print the JSON Schema of task files, or of what a command prints with --json
+    Schema(SchemaArgs),
     /// Show it all on a small repository in a temporary directory
     Demo,
     /// The supervisor of a session
@@ -204,6 +207,20 @@ pub struct TrustArgs {
     /// Forget all that was approved of this repository
     #[arg(long, conflicts_with = "yes")]
     pub remove: bool,
+}
+
+/// What there are schemas of, as `report` has them.
+pub const SCHEMAS: [&str; 15] = [
+    "tasks", "status", "results", "list", "plan", "merge", "undo", "logs", "diff", "recover", "overview", "doctor",
+    "clean", "config", "dry-run",
+];
+
+/// `pleach schema`
+#[derive(Debug, Args)]
+pub struct SchemaArgs {
+    /// Of what [default: a list of the names]
+    #[arg(value_name = "NAME", value_parser = PossibleValuesParser::new(SCHEMAS))]
+    pub name: Option<String>,
 }
 
 /// `pleach wait`

@@ -26,6 +26,7 @@ mod results;
 mod resume;
 mod run;
 mod settings;
+mod schema;
 mod signals;
 mod status;
 mod stop;
@@ -80,6 +81,7 @@ pub fn dispatch(cli: Cli) -> Result<u8, Error> {
         Command::Doctor(args) => doctor::run(&context, &args),
         Command::Config(args) => config::run(&context, &args),
         Command::Trust(args) => trust::run(&context, &args),
+        Command::Schema(args) => schema::run(&args),
         Command::Demo => demo::run(&context),
         Command::Supervisor { dir, again } => Ok(supervisor::main(&dir, again).map(|()| exit::DONE)?),
         Command::Runner { dir, place } => {

@@ -16,7 +16,7 @@ use super::signals::{Caught, Signals};
 use super::stop::ask;
 use super::watch::{Reader, Watched, show_end};
 use super::{Context, dry_run, output};
-use crate::cli::RunArgs;
+use crate::cli::{self, RunArgs};
 use crate::config::{Settings, milliseconds};
 use crate::error::{Error, exit};
 use crate::git::{self, Git};
@@ -24,14 +24,14 @@ use crate::report::{self, Left, Started};
 use crate::session::{SessionSpec, create};
 use crate::store::paths::SessionPaths;
 use crate::supervisor::{Stop, check_places, launch};
-use crate::task::input::ListedTask;
+use crate::task::input::{Format, Given, ListedTask, Outputs, set_outputs};
 use crate::task::{TaskOptions, TaskSpec, input};
 
 /// How long after its beginning `run` still takes in whether the checkout is dirty. Later it is in the status.
 const FOR_WARNINGS: Duration = Duration::from_millis(30);
 
 pub(super) fn run(context: &Context, args: &RunArgs) -> Result<u8, Error> {
-    let listed = listed(args)?;
+    let listed = listed(context, args)?;
     let (config, place) = config(context)?;
     approved(&config, place.as_ref(), args.yes, !args.dry_run)?;
     let tasks = complete(listed, args, &config.settings);
@@ -57,19 +57,37 @@ pub(super) struct Session {
     pub signals: Option<Signals>,
 }
 
-fn listed(args: &RunArgs) -> Result<Vec<ListedTask>, Error> {
+fn listed(context: &Context, args: &RunArgs) -> Result<Vec<ListedTask>, Error> {
     let mut files = args.files.clone();
     if files.is_empty() && args.prompts.is_empty() && !io::stdin().is_terminal() {
         files.push(PathBuf::from("-"));
     }
-    Ok(input::read(&files, &args.prompts, &mut io::stdin().lock())?)
+    let given = Given {
+        files: &files,
+        prompts: &args.prompts,
+        format: args.format.map(|format| match format {
+            cli::Format::Json => Format::Json,
+            cli::Format::Text => Format::Text,
+            cli::Format::Markdown => Format::Markdown,
+        }),
+        directory: &context.directory,
+    };
+    let mut listed = input::read(&given, &mut io::stdin().lock())?;
+    let outputs = match (&args.output_dir, &args.output_file) {
+        (Some(dir), _) => Outputs::Directory(dir),
+        (None, Some(file)) => Outputs::File(file),
+        (None, None) => Outputs::Unsaid,
+    };
+    set_outputs(&mut listed, outputs, &context.directory)?;
+    Ok(listed)
 }
 
 /// The tasks with all that is said of them, wherever that is: what counts more comes first.
 fn complete(listed: Vec<ListedTask>, args: &RunArgs, settings: &Settings) -> Vec<TaskSpec> {
     let (flags, configured) = (task_flags(args), settings.task_options());
-    let complete = |ListedTask { mut task, defaults }| {
-        task.options = task.options.or(&flags).or(&defaults).or(&configured);
+    let complete = |listed: ListedTask| {
+        let mut task = listed.task;
+        task.options = task.options.or(&flags).or(&listed.defaults).or(&configured);
         task
     };
     listed.into_iter().map(complete).collect()
@@ -78,6 +96,7 @@ fn complete(listed: Vec<ListedTask>, args: &RunArgs, settings: &Settings) -> Vec
 /// What the command line says of every task.
 fn task_flags(args: &RunArgs) -> TaskOptions {
     TaskOptions {
+        // Also those of the session's own agent: they count more than what a list says of all its tasks.
         model: args.model.clone(),
         agent: args.agent.clone(),
         agent_args: args.agent_args.clone(),

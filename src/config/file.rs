@@ -356,7 +356,7 @@ impl Reader<'_> {
             spot: self.spot_of(name),
             key: name.get_ref().to_string(),
             table,
-            near: nearest(&meant, &known),
+            near: nearest(&meant, known.iter().copied()),
         }
     }
 }

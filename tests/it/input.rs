@@ -29,14 +29,14 @@ fn texts(status: &Value, key: &str) -> Vec<String> {
     tasks.iter().map(text).collect()
 }
 
-fn fixture(name: &str) -> String {
+pub fn fixture(name: &str) -> String {
     let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("fixtures/tasks").join(name);
     path.to_str().expect("a path in UTF-8").to_owned()
 }
 
 /// Nothing of a session is there, nor of what a session needs.
 #[track_caller]
-fn assert_nothing_made(project: &Project, of: &str) {
+pub fn assert_nothing_made(project: &Project, of: &str) {
     let git = project.repo().join(".git/pleach");
     let state = project.root().join("home/.local");
     let elsewhere = project.root().join("elsewhere");
@@ -186,7 +186,32 @@ fn bad_files_are_refused_before_anything_is_made() {
     let huge = project.root().join("huge.json");
     let file = std::fs::File::create(&huge).expect("make a file");
     file.set_len((64 << 20) + 1).expect("make it large");
-    let cases: [(&str, &[&str]); 13] = [
+    let cases: [(&str, &[&str]); 17] = [
+        (
+            "bomb.md",
+            &[
+                "line 2, column 8",
+                "an anchor, an alias or a tag",
+                "write the value out",
+            ],
+        ),
+        (
+            "unknown-front-matter.md",
+            &["line 3, column 1", "unknown key \"verfy\"", "did you mean \"verify\"?"],
+        ),
+        (
+            "unknown-default.json",
+            &["line 2, column 17", "unknown key \"modle\"", "did you mean \"model\"?"],
+        ),
+        (
+            "unknown-option.json",
+            &[
+                "line 3, column 34",
+                "entry 1",
+                "\"time_out\"",
+                "did you mean \"timeout\"?",
+            ],
+        ),
         ("utf16le.json", &["UTF-16", "save it as UTF-8"]),
         ("latin1.json", &["line 2, column 6", "not UTF-8"]),
         (
@@ -274,7 +299,7 @@ fn bad_texts_are_refused_before_anything_is_made() {
         ),
         (
             r#"{"prompts": [{"prompt": "a", "colour": 1}]}"#,
-            &["\"colour\"", "id, prompt, title"],
+            &["\"colour\"", "known keys: id, title, prompt, prompt_file, depends_on,"],
         ),
         ("", &["empty"]),
         (&deep, &["line 1, column 14", "entry 1"]),

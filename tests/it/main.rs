@@ -34,6 +34,7 @@ mod exact_git;
 mod exact_kinds;
 mod exact_random;
 mod formats;
+mod forms;
 mod hostile;
 mod input;
 mod leaving;
