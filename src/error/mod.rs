@@ -112,7 +112,7 @@ impl From<SessionError> for Error {
             }
             SessionError::Unwritable { .. } => Self::SessionUnwritable(e),
             SessionError::Schema { .. } | SessionError::Journal(JournalError::Schema { .. }) => Self::FormatUnknown(e),
-            SessionError::Json { .. } => Self::SessionDamaged(e),
+            SessionError::Json { .. } | SessionError::Dependencies { .. } => Self::SessionDamaged(e),
             SessionError::Journal(JournalError::Line { .. }) => Self::JournalDamaged(e),
             SessionError::Illegal { .. } => Self::JournalImpossible(e),
         }

@@ -1,11 +1,12 @@
 //! A session: one run of a list of tasks, as it is written down.
 //!
-//! `spec` is what the user asked for, `event` what happened, `state` the fold of the events, `transition` the only
+//! `spec` is what the user asked for, `graph` which task depends on which, `event` what happened, `state` the fold of the events, `transition` the only
 //! code that changes a state, `files` the directory of a session, `status` the document that scripts read. Nothing
 //! here starts a process or touches a repository.
 
 mod event;
 mod files;
+mod graph;
 #[cfg(test)]
 pub(crate) mod fixture;
 mod spec;
@@ -17,6 +18,7 @@ pub use event::{Event, EventKind, KEPT_ON_REQUEST, NextAttempt, SessionEnd, Sett
 pub use files::{
     Follower, NewSession, Recorded, SessionError, Stored, all, create, find, ids, is_held, read_json, recorded, stored,
 };
+pub use graph::{Graph, NoGraph};
 pub use spec::{
     Places, RepositorySpec, SessionOptions, SessionSpec, Site, TaskPlace, USUAL_FREE_DISK, USUAL_FREE_MEMORY,
     USUAL_OUTPUT, USUAL_RETRY_DELAY_MS, USUAL_SNAPSHOT_EVERY_MS, is_above,

@@ -9,7 +9,9 @@
 //! It is a subreaper, as its runners are: what one of them leaves behind when it is killed comes to this process.
 
 mod act;
+mod answers;
 mod attempt;
+mod combine;
 mod decide;
 mod files;
 mod gate;
@@ -40,7 +42,7 @@ pub use request::{GoOn, Stop, ask_to_go_on, ask_to_stop, left_behind};
 pub use runner_request::{Beginning, runner_request};
 
 use act::Hands;
-use decide::{Action, Input, decide, finish, go_on, never_started, schedule, stop_before};
+use decide::{Action, Input, decide, finish, go_on, never_started, schedule, skipped, stop_before};
 use gate::Gate;
 use record::Recorder;
 use recover::recover;
@@ -331,6 +333,9 @@ fn take_in(
     for event in events {
         recorder.add(event)?;
     }
+    for event in skipped(&recorder.state) {
+        recorder.add(event)?;
+    }
     if let Some(event) = gate.look(&recorder.spec, &recorder.state, now) {
         recorder.add(event)?;
     }
@@ -339,7 +344,7 @@ fn take_in(
     events.truncate(most);
     then.truncate(most);
     for action in &then {
-        if let Action::Provision { task, .. } | Action::Start { task, .. } = action
+        if let Action::Combine { task } | Action::Provision { task, .. } | Action::Start { task, .. } = action
             && let Some(place) = gate.places.pop()
         {
             hands.keep_place(*task, place);

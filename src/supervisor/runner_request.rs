@@ -8,6 +8,7 @@ use std::path::Path;
 
 use uuid::Uuid;
 
+use super::answers;
 use crate::agent::claude;
 use crate::git::LOCAL_VARIABLES;
 use crate::runner::RunnerRequest;
@@ -67,7 +68,7 @@ pub fn runner_request(spec: &SessionSpec, index: usize, begins: &Beginning<'_>) 
         program: agent.program.clone(),
         args: claude::arguments(&agent, conversation, site.map(|s| s.branch.as_str())),
         directory: directory.clone(),
-        stdin: claude::standard_input(&task.prompt),
+        stdin: claude::standard_input(&answers::filled(&task.prompt, begins.answers)),
         environment,
         // Those of an outer session go too: not every one of them is set anew.
         environment_removed: (LOCAL_VARIABLES.iter().chain(claude::SESSION_VARIABLES))
@@ -77,7 +78,8 @@ pub fn runner_request(spec: &SessionSpec, index: usize, begins: &Beginning<'_>) 
         timeout_ms: spec.timeout_ms(index),
         grace_ms: spec.options.grace_ms,
         max_output_bytes: spec.options.max_output_bytes,
-        run_if: None,
+        // Another attempt at work that was begun is not asked about.
+        run_if: answers::condition(task, begins.answers).filter(|_| begins.went_wrong.is_none() && !begins.resumes),
         setup: Vec::new(),
         verify: None,
         idle_timeout_ms: spec.tasks[index].options.idle_timeout_ms,
