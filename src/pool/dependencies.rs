@@ -33,7 +33,9 @@ pub fn in_vain(state: &SessionState) -> Vec<InVain> {
         let dependencies = state.graph.dependencies(task);
         let lost = || dependencies.iter().filter_map(|on| Some((*on, roots[*on]?)));
         // What failed counts more than what is not wanted.
-        let because = lost().find(|(_, root)| !is_by_condition(state, *root)).or_else(|| lost().next());
+        let because = lost()
+            .find(|(_, root)| !is_by_condition(state, *root))
+            .or_else(|| lost().next());
         let record = &state.tasks[task];
         roots[task] = match record.settlement().map(|settlement| settlement.outcome) {
             Some(Outcome::Succeeded) => None,
@@ -82,7 +84,10 @@ fn because_of(state: &SessionState, on: usize, root: usize) -> String {
     });
     match on == root {
         true => format!("it depends on {id}, which {what}{why}"),
-        false => format!("it depends on {}, and that, in the end, on {id}, which {what}{why}", state.tasks[on].id),
+        false => format!(
+            "it depends on {}, and that, in the end, on {id}, which {what}{why}",
+            state.tasks[on].id
+        ),
     }
 }
 
@@ -112,7 +117,13 @@ mod tests {
     /// `b` and `c` depend on `a`, `d` on both, `e` on `d`; `f` on nothing, and `g` on `f` and `a`.
     fn list() -> SessionSpec {
         let mut spec = spec(&["a", "b", "c", "d", "e", "f", "g"]);
-        for (task, on) in [(1, &["a"][..]), (2, &["a"]), (3, &["b", "c"]), (4, &["d"]), (6, &["f", "a"])] {
+        for (task, on) in [
+            (1, &["a"][..]),
+            (2, &["a"]),
+            (3, &["b", "c"]),
+            (4, &["d"]),
+            (6, &["f", "a"]),
+        ] {
             spec.tasks[task].options.depends_on = on.iter().map(|id| task_id(id)).collect();
         }
         spec
@@ -128,16 +139,27 @@ mod tests {
     }
 
     fn failed(id: &str) -> Vec<EventKind> {
-        vec![preparing(id), settled(id, Settlement::failed(FailureReason::Exit, "exited with code 3"))]
+        vec![
+            preparing(id),
+            settled(id, Settlement::failed(FailureReason::Exit, "exited with code 3")),
+        ]
     }
 
     /// Its condition did not hold.
     fn not_wanted(id: &str) -> Vec<EventKind> {
         let error = "grep -q yes exited with 1";
         let verdict = Verdict::Skipped { error: error.into() };
-        let outcome = AttemptOutcome { verdict, ..good_attempt() };
+        let outcome = AttemptOutcome {
+            verdict,
+            ..good_attempt()
+        };
         let settlement = with(Outcome::Skipped, Some(FailureReason::Condition), error);
-        vec![preparing(id), started(id, 1), ended(id, outcome), settled(id, settlement)]
+        vec![
+            preparing(id),
+            started(id, 1),
+            ended(id, outcome),
+            settled(id, settlement),
+        ]
     }
 
     /// What waits in vain after these events, with the first letter of the reason.
@@ -165,15 +187,24 @@ mod tests {
             let found = in_vain(&state_after(&spec, &events.concat()));
             found.into_iter().find(|v| v.task == task).map(|v| v.error).unwrap()
         };
-        assert_eq!(said(&[failed("a")], 1), "it depends on a, which failed: exited with code 3");
+        assert_eq!(
+            said(&[failed("a")], 1),
+            "it depends on a, which failed: exited with code 3"
+        );
         assert_eq!(
             said(&[failed("a")], 4),
             "it depends on d, and that, in the end, on a, which failed: exited with code 3"
         );
-        let stop = EventKind::TaskStopAsked { task: task_id("a"), now: false };
+        let stop = EventKind::TaskStopAsked {
+            task: task_id("a"),
+            now: false,
+        };
         let stopped = vec![stop, settled("a", Settlement::stopped())];
         assert_eq!(said(&[stopped], 2), "it depends on a, which was stopped");
-        let long = vec![preparing("a"), settled("a", Settlement::failed(FailureReason::Exit, "é".repeat(9_999)))];
+        let long = vec![
+            preparing("a"),
+            settled("a", Settlement::failed(FailureReason::Exit, "é".repeat(9_999))),
+        ];
         assert!(said(&[long], 1).chars().count() < 400);
         // The same when those in between are settled already.
         let skipped = with(Outcome::Skipped, Some(FailureReason::Dependency), "it depends on a");
@@ -192,7 +223,9 @@ mod tests {
     fn what_was_stopped_with_the_session_takes_nothing_with_it_before_somebody_goes_on() {
         let stop = vec![EventKind::StopAsked { now: false }];
         let stopped = vec![preparing("a"), settled("a", Settlement::stopped())];
-        let halted = vec![EventKind::SessionHalted { why: "task f failed (--fail-fast)".into() }];
+        let halted = vec![EventKind::SessionHalted {
+            why: "task f failed (--fail-fast)".into(),
+        }];
         for closed in [&stop, &halted] {
             assert_eq!(of(&[closed.clone(), stopped.clone()]), "");
             // What failed all the same did.

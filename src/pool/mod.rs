@@ -49,9 +49,20 @@ pub fn ready(state: &SessionState, options: &SessionOptions) -> Vec<usize> {
         let record = &state.tasks[*task];
         matches!(record.state, TaskState::Pending { .. })
             && record.stop_asked.is_none()
-            && state.graph.dependencies(*task).iter().all(|on| has_succeeded(state, *on))
+            && state
+                .graph
+                .dependencies(*task)
+                .iter()
+                .all(|on| has_succeeded(state, *on))
     };
-    state.graph.order().iter().copied().filter(is_ready).take(free).collect()
+    state
+        .graph
+        .order()
+        .iter()
+        .copied()
+        .filter(is_ready)
+        .take(free)
+        .collect()
 }
 
 fn has_succeeded(state: &SessionState, task: usize) -> bool {

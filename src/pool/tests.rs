@@ -33,7 +33,10 @@ fn a_task_is_ready_when_all_that_it_depends_on_has_succeeded() {
     // What becomes of its worktree does not matter.
     assert_eq!(ready_after(&success("a")[..4]), [1, 2, 4]);
     assert_eq!(ready_after(&[success("a"), success("c")].concat()), [1, 4]);
-    assert_eq!(ready_after(&[success("a"), success("c"), success("b")].concat()), [3, 4]);
+    assert_eq!(
+        ready_after(&[success("a"), success("c"), success("b")].concat()),
+        [3, 4]
+    );
     let failed = settled("a", Settlement::failed(FailureReason::Exit, "no"));
     assert_eq!(ready_after(&[preparing("a"), failed]), [4]);
 }

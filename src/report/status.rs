@@ -207,12 +207,15 @@ pub fn headline(doc: &StatusDocument) -> String {
     text
 }
 
-/// `2 successful, 1 failed, 1 stopped, $0.12`
+/// `2 successful, 1 failed, 1 stopped, 1 skipped, $0.12`
 fn summary(doc: &StatusDocument) -> String {
-    let stopped = doc.tasks.iter().filter(|t| t.outcome == Some(Outcome::Stopped)).count();
-    let mut text = format!("{} successful, {} failed", doc.successful, doc.failed - stopped);
-    if stopped > 0 {
-        let _ = write!(text, ", {stopped} stopped");
+    let came_to = |outcome| doc.tasks.iter().filter(|t| t.outcome == Some(outcome)).count();
+    let mut text = format!("{} successful, {} failed", doc.successful, came_to(Outcome::Failed));
+    for outcome in [Outcome::Stopped, Outcome::Skipped] {
+        match came_to(outcome) {
+            0 => {}
+            number => _ = write!(text, ", {number} {}", outcome.name()),
+        }
     }
     let cost = doc.cost_usd.filter(|usd| *usd > 0.0).map(dollars);
     match (cost, doc.max_cost_usd.map(dollars)) {
@@ -229,7 +232,7 @@ pub(super) fn word(task: &TaskStatus) -> String {
     let (word, style) = match (task.status, task.outcome) {
         (_, Some(outcome @ Outcome::Succeeded)) => (outcome.name(), Style::new().green()),
         (_, Some(outcome @ Outcome::Failed)) => (outcome.name(), Style::new().red()),
-        (_, Some(outcome @ Outcome::Stopped)) => (outcome.name(), Style::new().yellow()),
+        (_, Some(outcome @ (Outcome::Stopped | Outcome::Skipped))) => (outcome.name(), Style::new().yellow()),
         (TaskStatusName::Running, _) if task.stopping => ("stopping", Style::new().yellow()),
         (TaskStatusName::Running, _) => ("running", Style::new().cyan()),
         _ => ("pending", Style::new().dim()),

@@ -183,13 +183,16 @@ mod tests {
     #[test]
     fn what_makes_no_sense_is_named() {
         let said = |list: &[(&str, &[&str])]| Graph::of(&tasks(list)).unwrap_err().to_string();
-        assert_eq!(
-            said(&[("a", &["b"])]),
-            "task a depends on b, and there is no such task"
-        );
+        assert_eq!(said(&[("a", &["b"])]), "task a depends on b, and there is no such task");
         assert_eq!(said(&[("a", &["a"])]), "tasks depend on each other: a -> a");
         // The cycle, and not what only leads to it or away from it.
-        let found = said(&[("x", &["a"]), ("a", &["b"]), ("b", &["free", "c"]), ("c", &["a"]), ("free", &[])]);
+        let found = said(&[
+            ("x", &["a"]),
+            ("a", &["b"]),
+            ("b", &["free", "c"]),
+            ("c", &["a"]),
+            ("free", &[]),
+        ]);
         assert_eq!(found, "tasks depend on each other: a -> b -> c -> a");
     }
 

@@ -6,9 +6,9 @@
 
 mod event;
 mod files;
-mod graph;
 #[cfg(test)]
 pub(crate) mod fixture;
+mod graph;
 mod spec;
 mod state;
 mod status;

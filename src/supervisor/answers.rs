@@ -109,7 +109,9 @@ pub(super) fn gather(
                 return Err(too_long(what_it_reads, &of));
             }
             Err(e) if e.kind() == io::ErrorKind::NotFound => {
-                answers.notes.push(format!("task {id} has left no answer: in its place there is nothing"));
+                answers
+                    .notes
+                    .push(format!("task {id} has left no answer: in its place there is nothing"));
                 String::new()
             }
             Err(e) => {
@@ -122,7 +124,13 @@ pub(super) fn gather(
         left = left.saturating_sub(answer.len());
         answers.of.insert(id.clone(), answer);
     }
-    let length = |id: &str| answers.of.iter().find(|(known, _)| known.as_ref() == id).map_or(0, |(_, a)| a.len());
+    let length = |id: &str| {
+        answers
+            .of
+            .iter()
+            .find(|(known, _)| known.as_ref() == id)
+            .map_or(0, |(_, a)| a.len())
+    };
     let of: Vec<&TaskId> = answers.of.keys().collect();
     // An answer may be wanted in many places.
     if !of.is_empty() && task.prompt.len() + named.iter().map(|id| length(id)).sum::<usize>() >= LONGEST_PROMPT {
@@ -154,8 +162,12 @@ fn places(prompt: &str) -> Vec<(Range<usize>, &str)> {
             continue;
         };
         let inner = prompt[start + 2..end].trim();
-        let id = inner.strip_prefix("answer").filter(|rest| rest.starts_with(char::is_whitespace));
-        let id = id.map(str::trim).filter(|id| !id.is_empty() && !id.contains(char::is_whitespace));
+        let id = inner
+            .strip_prefix("answer")
+            .filter(|rest| rest.starts_with(char::is_whitespace));
+        let id = id
+            .map(str::trim)
+            .filter(|id| !id.is_empty() && !id.contains(char::is_whitespace));
         if let Some(id) = id {
             found.push((start..end + 2, id));
             from = end + 2;
@@ -173,7 +185,10 @@ mod tests {
     use crate::store::atomic;
 
     fn answers(pairs: &[(&str, &str)]) -> BTreeMap<TaskId, String> {
-        pairs.iter().map(|&(id, answer)| (task_id(id), answer.to_owned())).collect()
+        pairs
+            .iter()
+            .map(|&(id, answer)| (task_id(id), answer.to_owned()))
+            .collect()
     }
 
     #[test]
@@ -184,7 +199,10 @@ mod tests {
             ("x{{ answer  a }}y{{answer b}}z", "x1y{{answer a}}z"),
             ("é{{answer a}}é{{answer empty}}", "é1é"),
             // Nothing that names a task with an answer.
-            ("{{answer c}} {{answera}} {{answer}} {{answer a b}} {{a}}", "{{answer c}} {{answera}} {{answer}} {{answer a b}} {{a}}"),
+            (
+                "{{answer c}} {{answera}} {{answer}} {{answer a b}} {{a}}",
+                "{{answer c}} {{answera}} {{answer}} {{answer a b}} {{a}}",
+            ),
             ("{{answer a", "{{answer a"),
             ("{{{answer a}}}", "{1}"),
             ("{{ {{answer a}} }}", "{{ 1 }}"),
@@ -225,7 +243,10 @@ mod tests {
         spec.tasks[2].prompt = "{{answer a}} {{answer b}} {{answer other}}".into();
         let found = gathered(&spec).unwrap();
         assert_eq!(found.of, answers(&[("a", "one\u{fffd}"), ("b", "")]));
-        assert_eq!(found.notes, ["task b has left no answer: in its place there is nothing"]);
+        assert_eq!(
+            found.notes,
+            ["task b has left no answer: in its place there is nothing"]
+        );
         // The condition reads those of the direct ones.
         spec.tasks[2].prompt = "alone".into();
         spec.tasks[2].options.run_if = Some("true".into());
@@ -234,14 +255,25 @@ mod tests {
         spec.tasks[2].prompt = "{{answer a}} and {{answer a}}".into();
         put("a", "x".repeat(4_999_990).as_bytes());
         let said = gathered(&spec).unwrap_err();
-        assert_eq!(said.error, "with the answers of a its prompt is longer than the 10 MB that an agent takes");
+        assert_eq!(
+            said.error,
+            "with the answers of a its prompt is longer than the 10 MB that an agent takes"
+        );
         spec.tasks[2].prompt = "{{answer a}}".into();
         assert_eq!(ids(&gathered(&spec).unwrap()), ["a"]);
         put("a", &[0xff; 10_000_001]);
-        assert!(gathered(&spec).unwrap_err().error.contains("all that it reads is longer"));
+        assert!(
+            gathered(&spec)
+                .unwrap_err()
+                .error
+                .contains("all that it reads is longer")
+        );
         fs::remove_file(paths.answer("a")).unwrap();
         fs::create_dir(paths.answer("a")).unwrap();
         let said = gathered(&spec).unwrap_err();
-        assert!(said.error.starts_with("cannot read ") && said.shortage.is_none(), "{said:?}");
+        assert!(
+            said.error.starts_with("cannot read ") && said.shortage.is_none(),
+            "{said:?}"
+        );
     }
 }

@@ -80,7 +80,8 @@ impl<'a> Merging<'a> {
             .with_configuration(["core.fsync=committed".to_owned()]);
         let (git, mut foreign) = without_foreign(bare, &shop.drivers)?;
         foreign.retain(|key| decides_merges(key));
-        let note = |key: String| format!("{key} was configured during the session: what it depends on was merged without");
+        let note =
+            |key: String| format!("{key} was configured during the session: what it depends on was merged without");
         Ok(Self {
             shop,
             task,

@@ -16,7 +16,9 @@ pub(super) fn begin(spec: &SessionSpec, state: &SessionState, task: usize) -> (E
     let mut dependencies = state.graph.dependencies(task).to_vec();
     dependencies.sort_unstable();
     for on in dependencies {
-        let head = state.tasks[on].settlement().and_then(|settlement| settlement.head.as_ref());
+        let head = state.tasks[on]
+            .settlement()
+            .and_then(|settlement| settlement.head.as_ref());
         heads.extend(head.filter(|head| !heads.contains(head)));
     }
     let (site, action) = match (spec.site(task), heads.as_slice()) {

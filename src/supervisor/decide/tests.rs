@@ -311,6 +311,10 @@ impl Play {
     /// How something that was begun ends.
     fn ending(&mut self, action: Action) -> Input {
         match action {
+            Action::Combine { task } => Input::Combined {
+                task,
+                base: "89abcdef".into(),
+            },
             Action::Provision { task, .. } => {
                 let result = match self.throw(5) {
                     0 => Err(NoWorktree::Taken("the branch".into())),
