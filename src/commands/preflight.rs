@@ -15,6 +15,7 @@ use crate::agent::obeyed;
 use crate::cli::{Parallel, RunArgs, parse_most, parse_parallel, parse_size};
 use crate::error::Error;
 use crate::git::{self, Base, OLDEST_TO_PLAN, OLDEST_TO_RUN, Place};
+use crate::merge::PlanError;
 use crate::pool;
 use crate::process::available_memory;
 use crate::session::{
@@ -72,6 +73,12 @@ pub(super) fn prepare(context: &Context, args: &RunArgs, tasks: Vec<TaskSpec>) -
         let version = version.join().unwrap_or_else(|_| git::version())?;
         if version < OLDEST_TO_RUN {
             return Err(Error::GitTooOld { found: version });
+        }
+        // What several tasks have come to is merged as it is planned.
+        let several = tasks.iter().position(|task| task.options.depends_on.len() > 1);
+        if let Some(index) = several.filter(|_| version < OLDEST_TO_PLAN) {
+            let (found, number) = (version, index + 1);
+            return Err(PlanError::OldGitForBase { found, number }.into());
         }
         if version < OLDEST_TO_PLAN {
             warnings.push(format!(

@@ -148,7 +148,7 @@ impl From<PlanError> for Error {
                 commit: commit.clone(),
                 source: e,
             },
-            PlanError::OldGit(_) => Self::GitTooOldToPlan(e),
+            PlanError::OldGit(_) | PlanError::OldGitForBase { .. } => Self::GitTooOldToPlan(e),
             PlanError::NoRevision(name) => Self::NoRevision { name },
             PlanError::NoAnswer { .. } => Self::MergeNotForeseen(e),
             PlanError::Git(e) => e.into(),

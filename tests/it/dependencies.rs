@@ -94,7 +94,7 @@ fn a_task_starts_from_all_that_it_depends_on() {
     assert_eq!(of(&project, "files_changed"), [1, 1, 1, 1]);
     assert_eq!(of(&project, "depends_on")[3], json!(["c", "b"]));
     assert_eq!(project.show("main-task-d:d.txt"), "a\na\nb\na\nc\nd\n");
-    let shown = project.run(&["diff", "d"]);
+    let shown = project.run(&["diff", &id, "d"]);
     assert!(
         shown.out().contains("d.txt") && !shown.out().contains("b.txt"),
         "{shown:?}"
