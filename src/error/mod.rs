@@ -140,6 +140,14 @@ impl From<SupervisorError> for Error {
     }
 }
 
+/// What to do about a git that is too old for merges.
+fn old_git(e: &PlanError) -> (Kind, String) {
+    catalog::refused(match e {
+        PlanError::OldGitForBase { .. } => "upgrade git, or have each task depend on one other at most",
+        _ => "upgrade git, or merge by hand the branches that are named in: pleach status",
+    })
+}
+
 impl From<PlanError> for Error {
     fn from(e: PlanError) -> Self {
         match e {

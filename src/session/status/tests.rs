@@ -223,6 +223,34 @@ fn notes_and_warnings_of_a_task_stand_together() {
 }
 
 #[test]
+fn what_was_skipped_has_failed_with_its_dependency_and_not_with_a_condition() {
+    let skipped = |id: &str, reason| {
+        let outcome = Outcome::Skipped;
+        let reason = Some(reason);
+        settled(
+            id,
+            Settlement {
+                outcome,
+                reason,
+                ..Settlement::stopped()
+            },
+        )
+    };
+    for (reason, success, failed) in [
+        (FailureReason::Dependency, Some(false), 1),
+        (FailureReason::Condition, None, 0),
+    ] {
+        let doc = after(&[skipped("a", reason)]);
+        let task = &doc.tasks[0];
+        assert_eq!(
+            (task.success, task.outcome, task.status),
+            (success, Some(Outcome::Skipped), TaskStatusName::Completed)
+        );
+        assert_eq!((doc.failed, doc.skipped, doc.completed), (failed, 1, 1));
+    }
+}
+
+#[test]
 fn names_stay_what_scripts_know() {
     let doc = after(&success("a"));
     let value = json!(doc);
