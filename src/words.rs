@@ -1,4 +1,4 @@
-//! Numbers, times, sizes, amounts and lists as people read them, and paths as a shell takes them.
+//! Numbers, times, sizes, amounts and lists as people read them, times as they write them, and paths as a shell takes them.
 
 use std::borrow::Cow;
 use std::fmt::Display;
@@ -25,6 +25,27 @@ pub fn elapsed(time: Duration) -> String {
         60..3600 => format!("{} m {:02} s", s / 60, s % 60),
         _ => format!("{} h {:02} m", s / 3600, s % 3600 / 60),
     }
+}
+
+/// A time as people write it: `200ms`, `90` (seconds), `90s`, `10m`, `2h`.
+pub fn read_duration(text: &str) -> Option<Duration> {
+    let (number, unit) = split_unit(text);
+    let unit = match unit {
+        "ms" => 1,
+        "" | "s" => 1_000,
+        "m" => 60_000,
+        "h" => 3_600_000,
+        _ => return None,
+    };
+    let ms = number.parse::<u64>().ok()?.checked_mul(unit)?;
+    Some(Duration::from_millis(ms))
+}
+
+/// A number as people write it, and what follows it.
+pub fn split_unit(text: &str) -> (&str, &str) {
+    let text = text.trim();
+    let end = text.find(|c: char| !c.is_ascii_digit()).unwrap_or(text.len());
+    (&text[..end], text[end..].trim_start())
 }
 
 /// A size as people read it: `512 bytes`, `3.4 MiB`, `120 GiB`.

@@ -9,6 +9,7 @@ mod values;
 use std::path::PathBuf;
 use std::time::Duration;
 
+use clap::builder::PossibleValuesParser;
 use clap::error::{ContextKind, ContextValue};
 use clap::{Args, Parser, Subcommand};
 
@@ -89,6 +90,8 @@ pub enum Command {
     Clean(CleanArgs),
     /// Check what pleach needs here, and say what to do about it; changes nothing
     Doctor(DoctorArgs),
+    /// Print the JSON Schema of task files, or of what a command prints with --json
+    Schema(SchemaArgs),
     /// Show it all on a small repository in a temporary directory
     Demo,
     /// The supervisor of a session
@@ -177,6 +180,20 @@ pub struct DoctorArgs {
     /// Print JSON
     #[arg(long)]
     pub json: bool,
+}
+
+/// What there are schemas of, as `report` has them.
+pub const SCHEMAS: [&str; 14] = [
+    "tasks", "status", "results", "list", "plan", "merge", "undo", "logs", "diff", "recover", "overview", "doctor",
+    "clean", "dry-run",
+];
+
+/// `pleach schema`
+#[derive(Debug, Args)]
+pub struct SchemaArgs {
+    /// Of what [default: a list of the names]
+    #[arg(value_name = "NAME", value_parser = PossibleValuesParser::new(SCHEMAS))]
+    pub name: Option<String>,
 }
 
 /// `pleach wait`

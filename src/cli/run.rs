@@ -27,7 +27,7 @@ pub enum Format {
 that were started so."
 )]
 pub struct RunArgs {
-    /// Task files: JSON, text (a prompt a line) or Markdown (a task a file); - for standard input
+    /// Task files: .json, .txt (a prompt a line) or .md (a task a file, or a plan of several); - for standard input
     #[arg(value_name = "FILE")]
     pub files: Vec<PathBuf>,
     /// A task, given here (can be repeated)
@@ -129,7 +129,7 @@ pub struct RunArgs {
     /// Set a variable for agents and the commands around them (can be repeated)
     #[arg(long, value_name = "NAME=VALUE", value_parser = parse_variable)]
     pub env: Vec<(String, String)>,
-    /// Write the answer of each task to DIR
+    /// Write the answer of each task to DIR, as ID.txt; without an id by number and title, as 01-fix-the-login.txt
     #[arg(long, value_name = "DIR")]
     pub output_dir: Option<PathBuf>,
     /// Write the answer of the only task to FILE

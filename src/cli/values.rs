@@ -2,6 +2,8 @@
 
 use std::time::Duration;
 
+use crate::words::{read_duration, split_unit};
+
 /// How many agents at once.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Parallel {
@@ -35,18 +37,7 @@ pub fn parse_most(text: &str) -> Result<usize, String> {
 
 /// Reads a duration: `200ms`, `90` (seconds), `90s`, `10m`, `2h`.
 pub fn parse_duration(text: &str) -> Result<Duration, String> {
-    let (number, unit) = split_unit(text);
-    let unit = match unit {
-        "ms" => 1,
-        "" | "s" => 1_000,
-        "m" => 60_000,
-        "h" => 3_600_000,
-        _ => 0,
-    };
-    match number.parse::<u64>().ok().and_then(|n| n.checked_mul(unit)) {
-        Some(ms) if unit > 0 => Ok(Duration::from_millis(ms)),
-        _ => Err("must be a duration such as 200ms, 90s, 10m or 2h".into()),
-    }
+    read_duration(text).ok_or_else(|| "must be a duration such as 200ms, 90s, 10m or 2h".into())
 }
 
 /// Reads a duration that is longer than nothing.
@@ -82,12 +73,6 @@ pub fn parse_size(text: &str) -> Result<u64, String> {
     };
     let bytes = number.parse::<u64>().ok().and_then(|n| n.checked_mul(1 << shift));
     bytes.ok_or_else(|| "must be a size such as 512K, 64M or 1G".into())
-}
-
-fn split_unit(text: &str) -> (&str, &str) {
-    let text = text.trim();
-    let end = text.find(|c: char| !c.is_ascii_digit()).unwrap_or(text.len());
-    (&text[..end], text[end..].trim_start())
 }
 
 /// Reads a variable: `NAME=VALUE`.

@@ -58,6 +58,7 @@ fn dry_run(spec: &SessionSpec, session: &Path) -> DryRun {
                 program: request.program,
                 args: request.args,
             },
+            options: about.options.clone(),
         }
     };
     DryRun {

@@ -23,6 +23,7 @@ mod recover;
 mod results;
 mod resume;
 mod run;
+mod schema;
 mod signals;
 mod status;
 mod stop;
@@ -74,6 +75,7 @@ pub fn dispatch(cli: Cli) -> Result<u8, Error> {
         Command::Open(args) => open::run(&context, &args),
         Command::Clean(args) => clean::run(&context, &args),
         Command::Doctor(args) => doctor::run(&context, &args),
+        Command::Schema(args) => schema::run(&args),
         Command::Demo => demo::run(&context),
         Command::Supervisor { dir, again } => Ok(supervisor::main(&dir, again).map(|()| exit::DONE)?),
         Command::Runner { dir, place } => {

@@ -15,21 +15,21 @@ use super::signals::{Caught, Signals};
 use super::stop::ask;
 use super::watch::{Reader, Watched, show_end};
 use super::{Context, dry_run, output};
-use crate::cli::RunArgs;
+use crate::cli::{self, RunArgs};
 use crate::error::{Error, exit};
 use crate::git::{self, Git};
 use crate::report::{self, Left, Started};
 use crate::session::{SessionSpec, create};
 use crate::store::paths::SessionPaths;
 use crate::supervisor::{Stop, check_places, launch};
-use crate::task::input::ListedTask;
+use crate::task::input::{Format, Given, ListedTask, Outputs, set_outputs};
 use crate::task::{TaskOptions, TaskSpec, input};
 
 /// How long after its beginning `run` still takes in whether the checkout is dirty. Later it is in the status.
 const FOR_WARNINGS: Duration = Duration::from_millis(30);
 
 pub(super) fn run(context: &Context, args: &RunArgs) -> Result<u8, Error> {
-    let tasks = tasks(args)?;
+    let tasks = tasks(context, args)?;
     if args.dry_run {
         let prepared = prepare(context, args, tasks)?;
         // Here there is time to wait for it.
@@ -52,15 +52,33 @@ pub(super) struct Session {
     pub signals: Option<Signals>,
 }
 
-fn tasks(args: &RunArgs) -> Result<Vec<TaskSpec>, Error> {
+/// All tasks with all that is said of them: what an entry says counts most, then the command line, then its list.
+fn tasks(context: &Context, args: &RunArgs) -> Result<Vec<TaskSpec>, Error> {
     let mut files = args.files.clone();
     if files.is_empty() && args.prompts.is_empty() && !io::stdin().is_terminal() {
         files.push(PathBuf::from("-"));
     }
-    let listed = input::read(&files, &args.prompts, &mut io::stdin().lock())?;
+    let given = Given {
+        files: &files,
+        prompts: &args.prompts,
+        format: args.format.map(|format| match format {
+            cli::Format::Json => Format::Json,
+            cli::Format::Text => Format::Text,
+            cli::Format::Markdown => Format::Markdown,
+        }),
+        directory: &context.directory,
+    };
+    let mut listed = input::read(&given, &mut io::stdin().lock())?;
+    let outputs = match (&args.output_dir, &args.output_file) {
+        (Some(dir), _) => Outputs::Directory(dir),
+        (None, Some(file)) => Outputs::File(file),
+        (None, None) => Outputs::Unsaid,
+    };
+    set_outputs(&mut listed, outputs, &context.directory)?;
     let flags = task_flags(args);
-    let complete = |ListedTask { mut task, defaults }| {
-        task.options = task.options.or(&flags).or(&defaults);
+    let complete = |listed: ListedTask| {
+        let mut task = listed.task;
+        task.options = task.options.or(&flags).or(&listed.defaults);
         task
     };
     Ok(listed.into_iter().map(complete).collect())
@@ -69,6 +87,8 @@ fn tasks(args: &RunArgs) -> Result<Vec<TaskSpec>, Error> {
 /// What the command line says of every task.
 fn task_flags(args: &RunArgs) -> TaskOptions {
     TaskOptions {
+        // Also those of the session's own agent: they count more than what a list says of all its tasks.
+        model: args.model.clone(),
         agent: args.agent.clone(),
         env: args.env.iter().cloned().collect(),
         timeout_ms: args.timeout.map(milliseconds),

@@ -1,8 +1,9 @@
 //! One of each error, with values as a user could meet them, by what the user was doing. The documentation shows them.
 
 mod landing;
+mod tasks;
 
-use std::io::{self, Read};
+use std::io;
 use std::path::PathBuf;
 
 use rustix::io::Errno;
@@ -15,7 +16,6 @@ use crate::session::{IllegalMove, SessionError};
 use crate::store::journal::JournalError;
 use crate::supervisor::{LaunchError, SupervisorError};
 use crate::task::TaskId;
-use crate::task::input::{InputError, read};
 use crate::worktree::WorktreeError;
 
 const REPOSITORY: &str = "/home/you/shop";
@@ -26,7 +26,7 @@ const SESSION: &str = "3f2a9c1e-7d44-4c1b-9a53-0c6a1f0e8b21";
 pub(super) fn all() -> Vec<(&'static str, Vec<Error>)> {
     vec![
         ("Any command", any()),
-        ("Reading the tasks", tasks()),
+        ("Reading the tasks", tasks::all()),
         ("Using the repository", repository()),
         ("Starting a session", start()),
         ("Asking about a session", ask()),
@@ -74,50 +74,6 @@ pub(super) fn worktrees() -> Vec<WorktreeError> {
 
 fn any() -> Vec<Error> {
     vec![Error::NoCurrentDirectory(missing()), Error::OutputUnwritable(full())]
-}
-
-/// Real ones, from texts that cannot be read.
-fn tasks() -> Vec<Error> {
-    let files = |files: &[&str]| {
-        let files: Vec<PathBuf> = files.iter().map(PathBuf::from).collect();
-        refused(read(&files, &[], &mut &b"{\"prompts\": [\"a\"]}"[..]))
-    };
-    let from = |stdin: &mut dyn Read| refused(read(&["-".into()], &[], stdin));
-    let text = |text: &[u8]| refused(read(&["-".into()], &[], &mut &text[..]));
-    let mut found = vec![
-        files(&[]),
-        files(&["-", "-"]),
-        files(&["no-such.json"]),
-        files(&["src"]),
-        from(&mut Failing),
-        from(&mut io::repeat(b' ')),
-    ];
-    for sample in [
-        &b""[..],
-        b"\xff\xfe{\0",
-        b"{\"prompts\": [\"caf\xe9\"]}",
-        b"Fix the login",
-        br#"{"prompts": ["Fix the login",]}"#,
-        br#"{"prompts": ["Fix the login"]} {"prompts": ["Add a test"]}"#,
-        br#"["Fix the login"]"#,
-        br#"{"$schema": "https://example.org/tasks.json"}"#,
-        br#"{"prompts": ["Fix the login"], "tasks": ["Add a test"]}"#,
-        br#"{"prompts": "Fix the login"}"#,
-        br#"{"prompts": []}"#,
-        br#"{"prompts": [7]}"#,
-        br#"{"prompts": [{"id": 7, "prompt": "Fix the login"}]}"#,
-        br#"{"prompts": [{"promt": "Fix the login"}]}"#,
-        br#"{"prompts": [{"id": "a", "id": "b", "prompt": "Fix the login"}]}"#,
-        br#"{"prompts": [{"id": "login"}]}"#,
-        br#"{"prompts": ["Fix the login", " "]}"#,
-        br#"{"prompts": [{"id": "the login", "prompt": "Fix the login"}]}"#,
-        br#"{"prompts": [{"id": "a", "prompt": "Fix the login"}, {"id": "A", "prompt": "Add a test"}]}"#,
-    ] {
-        found.push(text(sample));
-    }
-    let mut found: Vec<Error> = found.into_iter().map(Error::Input).collect();
-    found.push(Error::TaskTooLong { number: 3 });
-    found
 }
 
 fn repository() -> Vec<Error> {
@@ -418,17 +374,4 @@ fn missing() -> io::Error {
 
 fn full() -> io::Error {
     Errno::NOSPC.into()
-}
-
-fn refused<T: std::fmt::Debug>(read: Result<T, InputError>) -> InputError {
-    read.unwrap_err()
-}
-
-/// A file on a disk that fails.
-struct Failing;
-
-impl Read for Failing {
-    fn read(&mut self, _: &mut [u8]) -> io::Result<usize> {
-        Err(Errno::IO.into())
-    }
 }

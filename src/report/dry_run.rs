@@ -2,6 +2,7 @@
 
 use std::fmt::Write;
 use std::path::PathBuf;
+use std::time::Duration;
 
 use schemars::JsonSchema;
 use serde::{Serialize, Serializer};
@@ -10,6 +11,8 @@ use super::run::in_motion;
 use super::{from_agent, quote, unbroken};
 use crate::session::SessionSpec;
 use crate::store::path_json;
+use crate::task::TaskOptions;
+use crate::words::{count, dollars, elapsed};
 
 /// What a session would be; nothing of it is there.
 #[derive(Debug, Serialize, JsonSchema)]
@@ -44,6 +47,8 @@ pub struct DryTask {
     /// Its command: the program, which may be given as bytes like any path, and its arguments.
     #[schemars(with = "Vec<path_json::Form>")]
     pub argv: Argv,
+    /// What is said of it besides, from wherever it comes; what is not said is not there.
+    pub options: TaskOptions,
 }
 
 /// A program and its arguments; in JSON one list.
@@ -85,9 +90,57 @@ pub fn dry_run(spec: &SessionSpec, document: &DryRun) -> String {
                 quote(worktree)
             );
         }
+        for (label, said) in said_of(&task.options) {
+            let _ = writeln!(text, "  {label:8}  {said}");
+        }
         let _ = writeln!(text, "  command   {}", command(task));
     }
     from_agent(&text)
+}
+
+/// What is said of a task, a line each. Of variables only the names are shown: their values may be secrets.
+fn said_of(options: &TaskOptions) -> Vec<(&'static str, String)> {
+    let TaskOptions {
+        depends_on,
+        run_if,
+        // These are in the command.
+        model: _,
+        agent: _,
+        agent_args: _,
+        env,
+        timeout_ms,
+        idle_timeout_ms,
+        retry,
+        verify,
+        setup,
+        output_file,
+        on_done,
+        max_turns,
+        max_cost_usd,
+        priority,
+    } = options;
+    let list = |items: Vec<String>| (!items.is_empty()).then(|| items.join(", "));
+    let text = |text: &Option<String>| text.as_deref().map(unbroken);
+    let time = |ms: &Option<u64>| ms.map(|ms| elapsed(Duration::from_millis(ms)));
+    let commands = setup.iter().flatten().map(|command| unbroken(command));
+    let all = [
+        ("after", list(depends_on.iter().map(ToString::to_string).collect())),
+        ("run if", text(run_if)),
+        ("env", list(env.keys().map(|name| unbroken(name)).collect())),
+        ("timeout", time(timeout_ms)),
+        ("idle", time(idle_timeout_ms)),
+        ("retry", retry.map(|times| count(times, "time"))),
+        ("setup", list(commands.collect())),
+        ("verify", text(verify)),
+        ("on done", text(on_done)),
+        ("answer", output_file.as_ref().map(quote)),
+        ("turns", max_turns.map(|turns| turns.to_string())),
+        ("cost", max_cost_usd.map(dollars)),
+        ("priority", priority.map(|priority| priority.to_string())),
+    ];
+    all.into_iter()
+        .filter_map(|(label, said)| Some((label, said?)))
+        .collect()
 }
 
 /// The command as it would be typed.

@@ -1,4 +1,4 @@
-//! The JSON Schema of every document that a query prints, made from the types themselves.
+//! The JSON Schema of every document that a query prints, and of task files, made from the types themselves.
 //!
 //! The files in `docs/schema` are these; a test holds both them and what the program really prints to it.
 
@@ -9,10 +9,12 @@ use super::{
     RecoverDocument, ResultsDocument, UndoDocument,
 };
 use crate::session::StatusDocument;
+use crate::task::TaskFile;
 
-/// The name of each query, and the schema of what it prints with `--json`.
+/// The name of each query, and the schema of what it prints with `--json`; and that of task files.
 pub fn schemas() -> Vec<(&'static str, Schema)> {
     vec![
+        ("tasks", schema_for!(TaskFile)),
         ("status", schema_for!(StatusDocument)),
         ("results", schema_for!(ResultsDocument)),
         ("list", schema_for!(ListDocument)),

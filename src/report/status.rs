@@ -6,7 +6,7 @@ use std::time::Duration;
 use console::{Alignment, Style, measure_text_width, pad_str, truncate_str};
 
 use super::{bytes, count, dollars, elapsed, escape, one_line, terminal_width, unbroken};
-use crate::session::{OverallStatus, StatusDocument, TaskStatus, TaskStatusName};
+use crate::session::{OverallStatus, STOPPED_ON_REQUEST, StatusDocument, TaskStatus, TaskStatusName, is_above};
 use crate::store::now_ms;
 use crate::task::Outcome;
 
@@ -25,8 +25,13 @@ pub fn status(doc: &StatusDocument, task: Option<usize>) -> String {
 /// The table at `now`, in Unix seconds; without a width nothing is cut.
 fn table(doc: &StatusDocument, task: Option<usize>, width: Option<usize>, now: u64) -> String {
     let mut text = header(doc, width);
+    // That somebody wanted it, or what it has cost, is said already.
+    let is_told = is_above(doc.max_cost_usd, doc.cost_usd);
     if let Some(error) = &doc.error
-        && doc.overall_status == OverallStatus::Error
+        && match doc.overall_status {
+            OverallStatus::Stopped => error != STOPPED_ON_REQUEST && !is_told,
+            status => status == OverallStatus::Error,
+        }
     {
         let _ = writeln!(text, "  {}", escape(error));
     }

@@ -7,7 +7,7 @@
 use std::cmp::Reverse;
 use std::collections::{HashMap, HashSet};
 
-use crate::task::{TaskId, TaskSpec};
+use crate::task::{TaskId, TaskSpec, graph};
 
 /// A specification whose dependencies make no sense.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
@@ -46,7 +46,6 @@ impl Graph {
     pub fn of(tasks: &[TaskSpec]) -> Result<Self, NoGraph> {
         let places: HashMap<&TaskId, usize> = tasks.iter().enumerate().map(|(i, t)| (&t.id, i)).collect();
         let mut dependencies: Vec<Vec<usize>> = vec![Vec::new(); tasks.len()];
-        let mut dependants: Vec<Vec<usize>> = vec![Vec::new(); tasks.len()];
         for (index, task) in tasks.iter().enumerate() {
             for id in &task.options.depends_on {
                 let on = *places.get(id).ok_or_else(|| NoGraph::Unknown {
@@ -57,30 +56,11 @@ impl Graph {
             }
             let mut seen = HashSet::new();
             dependencies[index].retain(|on| seen.insert(*on));
-            for &on in &dependencies[index] {
-                dependants[on].push(index);
-            }
         }
-        let mut missing: Vec<usize> = dependencies.iter().map(Vec::len).collect();
-        let mut sorted: Vec<usize> = (0..tasks.len()).filter(|task| missing[*task] == 0).collect();
-        let mut at = 0;
-        while let Some(&task) = sorted.get(at) {
-            at += 1;
-            for &dependant in &dependants[task] {
-                missing[dependant] -= 1;
-                if missing[dependant] == 0 {
-                    sorted.push(dependant);
-                }
-            }
-        }
-        if sorted.len() < tasks.len() {
-            let cycle = cycle(&dependencies, &missing);
+        let (Some(sorted), Some(chains)) = (graph::order(&dependencies), graph::longest_chains(&dependencies)) else {
+            let cycle = graph::cycle(&dependencies).unwrap_or_default();
             return Err(NoGraph::Cycle(cycle.into_iter().map(|i| tasks[i].id.clone()).collect()));
-        }
-        let mut chains = vec![0_usize; tasks.len()];
-        for &task in sorted.iter().rev() {
-            chains[task] = dependants[task].iter().map(|d| chains[*d] + 1).max().unwrap_or(0);
-        }
+        };
         let mut order: Vec<usize> = (0..tasks.len()).collect();
         let priority = |task: usize| tasks[task].options.priority.unwrap_or(0);
         order.sort_by_key(|&task| (Reverse(priority(task)), Reverse(chains[task]), task));
@@ -96,16 +76,12 @@ impl Graph {
         self.dependencies.get(task).map_or(&[], Vec::as_slice)
     }
 
-    /// Those that a task depends on, and those that they depend on, and so on; ascending.
+    /// Those that a task depends on, and those that they depend on, and so on.
     pub fn all_dependencies(&self, task: usize) -> Vec<usize> {
-        let mut found = vec![false; self.dependencies.len()];
-        let mut open = self.dependencies(task).to_vec();
-        while let Some(next) = open.pop() {
-            if !std::mem::replace(&mut found[next], true) {
-                open.extend(self.dependencies(next));
-            }
+        match self.dependencies.is_empty() {
+            true => Vec::new(),
+            false => graph::all_before(&self.dependencies, task),
         }
-        (0..found.len()).filter(|task| found[*task]).collect()
     }
 
     /// All tasks, each after those that it depends on.
@@ -117,23 +93,6 @@ impl Graph {
     pub fn order(&self) -> &[usize] {
         &self.order
     }
-}
-
-/// One cycle among the tasks that still miss a dependency: each depends on the one after it, the last on the first.
-fn cycle(dependencies: &[Vec<usize>], missing: &[usize]) -> Vec<usize> {
-    let mut way: Vec<usize> = Vec::new();
-    let mut place = vec![None; dependencies.len()];
-    // Each of them depends on another of them, so that the way never ends but in itself.
-    let mut next = (0..missing.len()).find(|task| missing[*task] > 0);
-    while let Some(task) = next {
-        if let Some(first) = place[task] {
-            return way.split_off(first);
-        }
-        place[task] = Some(way.len());
-        way.push(task);
-        next = dependencies[task].iter().copied().find(|on| missing[*on] > 0);
-    }
-    way
 }
 
 #[cfg(test)]

@@ -14,7 +14,9 @@ mod state;
 mod status;
 mod transition;
 
-pub use event::{Event, EventKind, KEPT_ON_REQUEST, NextAttempt, SessionEnd, Settlement, Wait, WorktreeIntent};
+pub use event::{
+    Event, EventKind, KEPT_ON_REQUEST, NextAttempt, STOPPED_ON_REQUEST, SessionEnd, Settlement, Wait, WorktreeIntent,
+};
 pub use files::{
     Follower, NewSession, Recorded, SessionError, Stored, all, create, find, ids, is_held, read_json, recorded, stored,
 };

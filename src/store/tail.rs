@@ -76,7 +76,7 @@ impl Tail {
 }
 
 /// Opens a file for reading. Whatever else may have been put in its place, such as a pipe, is not waited for.
-fn open_file(path: &Path) -> io::Result<File> {
+pub(crate) fn open_file(path: &Path) -> io::Result<File> {
     let flags = OFlags::NONBLOCK.bits().cast_signed();
     let file = OpenOptions::new().read(true).custom_flags(flags).open(path)?;
     match file.metadata()?.file_type() {

@@ -12,7 +12,8 @@ use super::request::{GoOn, Stop};
 use crate::pool;
 use crate::runner::Ending;
 use crate::session::{
-    EventKind, SessionEnd, SessionSpec, SessionState, Settlement, Site, TaskRecord, TaskState, WorktreeIntent,
+    EventKind, STOPPED_ON_REQUEST, SessionEnd, SessionSpec, SessionState, Settlement, Site, TaskRecord, TaskState,
+    WorktreeIntent,
 };
 use crate::store::Shortage;
 use crate::task::{AttemptOutcome, FailureReason, Outcome, TaskId, Verdict};
@@ -296,7 +297,7 @@ pub(super) fn finish(state: &SessionState) -> Option<EventKind> {
     let cut_short =
         |t: &TaskRecord| (t.settlement()).is_none_or(|s| s.outcome == Outcome::Stopped && t.stop_asked.is_none());
     let why = match state.stop_asked {
-        Some(_) => Some("stopped on request".to_owned()),
+        Some(_) => Some(STOPPED_ON_REQUEST.to_owned()),
         None => state.halted.clone(),
     };
     if why.is_some() && state.tasks.iter().any(cut_short) {

@@ -1,28 +1,38 @@
 //! The tasks of a run: every task file in its order, then the prompts of the command line.
 //!
-//! Called by the `run` command. It opens what was named, has `json` read it, gives ids and titles where there are
-//! none, and sees to it that no two tasks have the same id. It prints nothing and knows nothing of sessions. Every
-//! refusal is one [`InputError`]: a line that says what is wrong and where, and a line that says what to do.
+//! Called by the `run` command. It opens what was named, has the reader of its format read it, gives ids and titles where
+//! there are none, sees to it that no two tasks have the same id, and has `links` find out which tasks depend on which.
+//! It prints nothing and knows nothing of sessions. Every refusal is one [`InputError`]: a line that says what is wrong and
+//! where, and a line that says what to do.
 
 use std::collections::HashMap;
-use std::fmt;
 use std::fs::File;
 use std::io::{self, Read};
 use std::path::{Path, PathBuf};
 
 use serde::{Deserialize, Serialize};
 
+use crate::store::tail::open_file;
 use crate::task::TaskOptions;
+use crate::task::entry::Entry;
 use crate::task::id::TaskId;
-use crate::task::json::{self, Entry};
-use crate::task::title::{clean_title, is_blank, is_hidden, quoted, title_of};
+use crate::task::json::{self, List};
+use crate::task::markdown;
+use crate::task::text;
+use crate::task::title::{clean_title, is_blank, quoted, title_of};
 
+mod links;
+mod outputs;
 pub(crate) mod problem;
+mod source;
 
+pub use outputs::{Outputs, set_outputs};
 pub(crate) use problem::{Fault, Kind, Position, Problem};
+pub use source::Format;
+use source::Source;
 
-/// The most bytes that are read from one file.
-const LARGEST: u64 = 64 * 1024 * 1024;
+/// The most bytes that are read from one file, and that the prompts of one file have together.
+pub(crate) const LARGEST: u64 = 64 * 1024 * 1024;
 
 /// One task as the user wrote it, with an id and a title if they gave none.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -45,91 +55,236 @@ pub struct ListedTask {
     pub task: TaskSpec,
     /// What its list says of all its tasks: weaker than the command line.
     pub defaults: TaskOptions,
+    /// Whether its id was given, and not made up.
+    pub named: bool,
 }
 
-/// Reads the tasks of all `files` (`-` is `stdin`) and adds one for each of `prompts`. The list is never empty.
-pub fn read(files: &[PathBuf], prompts: &[String], stdin: &mut dyn Read) -> Result<Vec<ListedTask>, InputError> {
-    let mut tasks = Vec::new();
+/// What the user named.
+#[derive(Clone, Copy, Debug)]
+pub struct Given<'a> {
+    /// Task files; `-` is standard input.
+    pub files: &'a [PathBuf],
+    /// Prompts, a task each.
+    pub prompts: &'a [String],
+    /// What the files are; none if their names say it.
+    pub format: Option<Format>,
+    /// What relative paths start from that do not stand in a file.
+    pub directory: &'a Path,
+}
+
+impl<'a> Given<'a> {
+    /// Nothing, as asked for in this directory.
+    pub fn here(directory: &'a Path) -> Self {
+        Self {
+            files: &[],
+            prompts: &[],
+            format: None,
+            directory,
+        }
+    }
+}
+
+/// A task whose dependencies are names yet, with what messages about it need.
+struct Draft {
+    listed: ListedTask,
+    source: Source,
+    /// Of its entry, if the source has more than one.
+    number: Option<usize>,
+    prompt_at: Option<Position>,
+    depends_on: Vec<(Position, String)>,
+}
+
+impl Draft {
+    /// The id that was given, or else the title.
+    fn called(&self) -> &str {
+        let task = &self.listed.task;
+        if self.listed.named {
+            task.id.as_str()
+        } else {
+            &task.title
+        }
+    }
+}
+
+/// Reads all tasks. The list is never empty, and what depends on what can be done.
+pub fn read(given: &Given<'_>, stdin: &mut dyn Read) -> Result<Vec<ListedTask>, InputError> {
+    let mut drafts = Vec::new();
     let mut taken = HashMap::new();
     let mut stdin = Some(stdin);
-    for path in files {
+    for path in given.files {
         let source = Source::of(path);
-        let text = match &source {
+        let bytes = match &source {
             Source::Stdin => stdin.take().map_or(Err(Problem::StdinTwice), load),
             _ => open(path).and_then(|mut file| load(&mut file)),
         };
-        let entries = text
+        let List { entries, defaults } = bytes
             .map_err(Fault::whole)
-            .and_then(|text| json::parse(&text))
+            .and_then(|bytes| parse(&source, given.format, &bytes))
             .map_err(|fault| InputError::new(&source, fault))?;
+        let mut files = PromptFiles::of(&source, given.directory);
+        let markdown = matches!(source.format(given.format, ""), Ok(Format::Markdown));
+        let several = entries.len() > 1 || !markdown;
         for (entry, number) in entries.into_iter().zip(1..) {
-            tasks.push(ListedTask {
-                task: task_of(entry, number, &source, &mut taken)?,
-                defaults: TaskOptions::default(),
-            });
+            let known = (number, several.then_some(number));
+            drafts.push(draft_of(entry, known, (&source, &defaults), &mut files, &mut taken)?);
         }
     }
-    for (prompt, number) in prompts.iter().zip(1..) {
+    for (prompt, number) in given.prompts.iter().zip(1..) {
+        let source = Source::Prompt(number);
         if is_blank(prompt) {
-            let fault = Fault::whole(Problem::BlankPrompt);
-            return Err(InputError::new(&Source::Prompt(number), fault));
+            return Err(InputError::new(&source, Fault::whole(Problem::BlankPrompt)));
         }
-        let task = TaskSpec {
-            id: TaskId::fresh(),
-            title: title_of(prompt),
-            prompt: prompt.clone(),
-            options: TaskOptions::default(),
-        };
-        tasks.push(ListedTask {
-            task,
-            defaults: TaskOptions::default(),
+        drafts.push(Draft {
+            listed: ListedTask {
+                task: TaskSpec {
+                    id: TaskId::fresh(),
+                    title: title_of(prompt),
+                    prompt: prompt.clone(),
+                    options: TaskOptions::default(),
+                },
+                defaults: TaskOptions::default(),
+                named: false,
+            },
+            source,
+            number: None,
+            prompt_at: None,
+            depends_on: Vec::new(),
         });
     }
-    if tasks.is_empty() {
-        return Err(InputError {
-            place: None,
-            problem: Problem::NoTask,
-        });
+    if drafts.is_empty() {
+        return Err(InputError::general(Problem::NoTask));
     }
-    Ok(tasks)
+    links::resolve(&mut drafts)?;
+    Ok(drafts.into_iter().map(|draft| draft.listed).collect())
+}
+
+/// Reads the bytes of a source in its format.
+fn parse(source: &Source, asked: Option<Format>, bytes: &[u8]) -> Result<List, Fault> {
+    let text = text::decode(bytes)?;
+    let list = |entries| List {
+        entries,
+        defaults: TaskOptions::default(),
+    };
+    match source.format(asked, text).map_err(Fault::whole)? {
+        Format::Json => json::parse(text),
+        Format::Text => text::parse(text).map(list),
+        Format::Markdown => markdown::parse(text, source.stem()).map(list),
+    }
 }
 
 /// Where an id was given first, by the id in lower case.
 type Taken = HashMap<String, (Source, usize, Position)>;
 
-fn task_of(entry: Entry, number: usize, source: &Source, taken: &mut Taken) -> Result<TaskSpec, InputError> {
+/// The draft of an entry; `known` is its number, and that which messages name.
+fn draft_of(
+    entry: Entry,
+    known: (usize, Option<usize>),
+    (source, defaults): (&Source, &TaskOptions),
+    files: &mut PromptFiles,
+    taken: &mut Taken,
+) -> Result<Draft, InputError> {
+    let (number, shown) = known;
+    let name = entry.name().map(str::to_owned);
+    let refused = |position, name, problem| {
+        let fault = Fault {
+            position: Some(position),
+            entry: shown,
+            name,
+            problem,
+        };
+        InputError::new(source, fault)
+    };
+    let named = entry.id.is_some();
     let id = match entry.id {
         None => TaskId::fresh(),
         Some((id, position)) => {
             let here = (source.clone(), number, position);
-            let earlier = taken.insert(id.as_str().to_ascii_lowercase(), here);
-            if let Some((first, its_number, its_position)) = earlier {
-                let of = if first == *source && its_number == number {
-                    "the same entry: the file is named twice".into()
-                } else if first == *source {
-                    format!("entry {its_number} ({its_position})")
-                } else {
-                    format!("entry {its_number} of {first} ({its_position})")
-                };
-                let fault = Fault {
-                    position: Some(position),
-                    entry: Some(number),
-                    name: None,
-                    problem: Problem::TakenId { id, of },
-                };
-                return Err(InputError::new(source, fault));
+            if let Some(first) = taken.insert(id.as_str().to_ascii_lowercase(), here) {
+                let of = named_before(&first, source, number);
+                return Err(refused(position, None, Problem::TakenId { id, of }));
             }
             id
         }
     };
+    let (prompt_at, prompt) = match (entry.prompt, entry.prompt_file) {
+        (Some(prompt), _) => prompt,
+        (None, Some((at, path))) => {
+            let prompt = files.read(&path).map_err(|problem| refused(at, name, problem))?;
+            (at, prompt)
+        }
+        // No reader gives an entry without a prompt.
+        (None, None) => return Err(refused(entry.at, name, Problem::NoPrompt)),
+    };
     let title = entry.title.as_deref().map(clean_title);
     let title = title.filter(|title| !title.is_empty());
-    Ok(TaskSpec {
+    let task = TaskSpec {
         id,
-        title: title.unwrap_or_else(|| title_of(&entry.prompt)),
-        prompt: entry.prompt,
-        options: TaskOptions::default(),
+        title: title.unwrap_or_else(|| title_of(&prompt)),
+        prompt,
+        options: entry.options,
+    };
+    Ok(Draft {
+        listed: ListedTask {
+            task,
+            defaults: defaults.clone(),
+            named,
+        },
+        source: source.clone(),
+        number: shown,
+        prompt_at: Some(prompt_at),
+        depends_on: entry.depends_on,
     })
+}
+
+/// Whose an id is already.
+fn named_before(first: &(Source, usize, Position), source: &Source, number: usize) -> String {
+    let (of, its_number, position) = first;
+    if of == source && *its_number == number {
+        "the same entry: the file is named twice".into()
+    } else if of == source {
+        format!("entry {its_number} ({position})")
+    } else {
+        format!("entry {its_number} of {of} ({position})")
+    }
+}
+
+/// Reads the files that entries of one source name for their prompts.
+struct PromptFiles {
+    /// What their paths start from.
+    directory: PathBuf,
+    /// So many bytes may still be read.
+    left: u64,
+}
+
+impl PromptFiles {
+    fn of(source: &Source, directory: &Path) -> Self {
+        let own = match source {
+            Source::File(path) => path.parent(),
+            _ => None,
+        };
+        Self {
+            directory: own.map_or_else(|| directory.to_owned(), |own| directory.join(own)),
+            left: LARGEST,
+        }
+    }
+
+    fn read(&mut self, path: &str) -> Result<String, Problem> {
+        let wrong = |at, problem| Problem::PromptFile {
+            path: path.to_owned(),
+            at,
+            problem: Box::new(problem),
+        };
+        // Whatever is no file of text, such as a pipe, is not waited for.
+        let file = open_file(&self.directory.join(path)).map_err(|e| wrong(None, e.into()))?;
+        let bytes = load(&mut { file }).map_err(|problem| wrong(None, problem))?;
+        let text = text::decode(&bytes).map_err(|fault| wrong(fault.position, fault.problem))?;
+        if is_blank(text) {
+            return Err(wrong(None, Problem::BlankPrompt));
+        }
+        let left = self.left.checked_sub(text.len() as u64);
+        self.left = left.ok_or(Problem::PromptsTooLarge)?;
+        Ok(text.to_owned())
+    }
 }
 
 fn open(path: &Path) -> Result<File, Problem> {
@@ -143,40 +298,6 @@ fn load(from: &mut dyn Read) -> Result<Vec<u8>, Problem> {
         return Err(Problem::TooLarge);
     }
     Ok(text)
-}
-
-#[derive(Clone, Debug, PartialEq, Eq)]
-enum Source {
-    File(PathBuf),
-    Stdin,
-    Prompt(usize),
-}
-
-impl Source {
-    fn of(path: &Path) -> Self {
-        if path == Path::new("-") {
-            Self::Stdin
-        } else {
-            Self::File(path.into())
-        }
-    }
-}
-
-impl fmt::Display for Source {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::Stdin => f.write_str("standard input"),
-            Self::Prompt(number) => write!(f, "-p number {number}"),
-            // In full, since the user named it; but a name can hold anything.
-            Self::File(path) => path.to_string_lossy().chars().try_for_each(|c| {
-                if is_hidden(c) {
-                    write!(f, "{}", c.escape_default())
-                } else {
-                    write!(f, "{c}")
-                }
-            }),
-        }
-    }
 }
 
 /// Why there are no tasks: shown, it is one line that says where and what; [`hint`](Self::hint) says what to do.
@@ -200,6 +321,18 @@ impl InputError {
         Self {
             place: Some(place),
             problem: fault.problem,
+        }
+    }
+
+    /// Of nothing that stands anywhere.
+    fn general(problem: Problem) -> Self {
+        Self { place: None, problem }
+    }
+
+    fn of_task(listed: &ListedTask, problem: Problem) -> Self {
+        Self {
+            place: Some(format!("task {}: ", quoted(&listed.task.title))),
+            problem,
         }
     }
 
@@ -235,6 +368,15 @@ mod tests {
 
     fn files(names: &[&str]) -> Vec<PathBuf> {
         names.iter().map(|name| fixture(name)).collect()
+    }
+
+    fn read(files: &[PathBuf], prompts: &[String], stdin: &mut dyn Read) -> Result<Vec<ListedTask>, InputError> {
+        let given = Given {
+            files,
+            prompts,
+            ..Given::here(Path::new("."))
+        };
+        super::read(&given, stdin)
     }
 
     /// What is said of a text on standard input, and the hint.
@@ -319,7 +461,7 @@ mod tests {
             (
                 "unknown-key.json",
                 "line 4, column 18: entry 2 (\"b\"): unknown key \"promt\"",
-                "did you mean \"prompt\"? known keys: id, prompt, title",
+                "did you mean \"prompt\"? see all keys: pleach schema tasks",
             ),
             (
                 "duplicate-key.json",

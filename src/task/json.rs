@@ -3,75 +3,67 @@
 //! Called by `input`; it sees one text and does not know where that came from. serde_json reads, and the seeds and
 //! visitors here check as it goes, so that the first thing wrong is the one that is told. The text is handed over
 //! byte by byte: a seed can ask how far the reader has come, and a refusal points to the start of the very key or
-//! value. Only one level of entries is ever gone into, so that no depth of nesting does harm.
+//! value. Nothing is gone into deeper than a key takes (`entry` says what that is), so that no depth of nesting does
+//! harm.
 
+use std::collections::HashSet;
 use std::fmt;
 
 use serde::Deserialize;
 use serde::de::{DeserializeSeed, Deserializer, Error, MapAccess, SeqAccess, Visitor};
 
-use crate::task::id::TaskId;
+use crate::task::TaskOptions;
+use crate::task::entry::{Entry, Key, Misfit, Node, Scope, Takes, Value};
 use crate::task::input::{Fault, Kind, Position, Problem};
-use crate::task::title::is_blank;
 
 mod reader;
 
-use reader::{Feed, Reader, decode};
+use reader::{Feed, Reader};
 
-const TOP_KEYS: &[&str] = &["prompts", "tasks", "$schema"];
-const ENTRY_KEYS: &[&str] = &["id", "prompt", "title"];
+const TOP_KEYS: &[&str] = &["prompts", "tasks", "defaults", "$schema"];
 
-/// One entry that was found good.
+/// A list of tasks as it is written.
 #[derive(Debug)]
-pub(crate) struct Entry {
-    /// With the position where it is given.
-    pub(crate) id: Option<(TaskId, Position)>,
-    /// As given.
-    pub(crate) title: Option<String>,
-    /// As given, not blank.
-    pub(crate) prompt: String,
+pub(crate) struct List {
+    /// In their order; at least one.
+    pub(crate) entries: Vec<Entry>,
+    /// What it says of all of them.
+    pub(crate) defaults: TaskOptions,
 }
 
-/// Reads the entries of a text; there is at least one.
-pub(crate) fn parse(bytes: &[u8]) -> Result<Vec<Entry>, Fault> {
-    let text = decode(bytes)?;
+/// Reads a text.
+pub(crate) fn parse(text: &str) -> Result<List, Fault> {
     let reader = Reader::new(text);
     let mut json = serde_json::Deserializer::from_reader(Feed(&reader));
     Top(&reader)
         .deserialize(&mut json)
-        .and_then(|entries| json.end().map(|()| entries))
+        .and_then(|list| json.end().map(|()| list))
         .map_err(|error| reader.fault(&error))
 }
 
 impl Reader<'_> {
-    /// Puts a value of the object in its slot, unless the key was there before.
-    fn fill<'de, A: MapAccess<'de>, S: DeserializeSeed<'de>>(
-        &self,
-        slot: &mut Option<S::Value>,
-        (at, key): (usize, &'static str),
-        map: &mut A,
-        seed: S,
-    ) -> Result<(), A::Error> {
-        if slot.is_some() {
-            return Err(self.refuse(at, Problem::KeyTwice(key)));
+    /// The next key of an object with its start.
+    fn key<'de, A: MapAccess<'de>>(&self, map: &mut A) -> Result<Option<(Position, String)>, A::Error> {
+        map.next_key_seed(Words(self, "key"))
+    }
+
+    /// Reads what keys of `scope` say into an entry.
+    fn fill<'de, A: MapAccess<'de>>(&self, entry: &mut Entry, scope: Scope, map: &mut A) -> Result<(), A::Error> {
+        let mut seen = HashSet::new();
+        while let Some((at, name)) = self.key(map)? {
+            let key = scope.key(&name).map_err(|problem| self.refuse(at, problem))?;
+            if !seen.insert(key.name) {
+                return Err(self.refuse(at, Problem::KeyTwice(key.name)));
+            }
+            let node = map.next_value_seed(Taken(self, key))?;
+            entry.set(key, node).map_err(|misfit| self.misfit(misfit))?;
+            self.name.replace(entry.name().map(str::to_owned));
         }
-        *slot = Some(map.next_value_seed(seed)?);
         Ok(())
     }
 
-    /// The next key of an object with its start, which must be a known one.
-    fn key<'de, A: MapAccess<'de>>(
-        &self,
-        map: &mut A,
-        known: &'static [&'static str],
-    ) -> Result<Option<(usize, &'static str)>, A::Error> {
-        let Some((at, key)) = map.next_key_seed(Words(self, "key"))? else {
-            return Ok(None);
-        };
-        match known.iter().find(|&&name| name == key) {
-            Some(&name) => Ok(Some((at, name))),
-            None => Err(self.refuse(at, Problem::UnknownKey { key, known })),
-        }
+    fn misfit<E: Error>(&self, (at, problem): Misfit) -> E {
+        self.refuse(at, problem)
     }
 }
 
@@ -79,7 +71,7 @@ impl Reader<'_> {
 struct Top<'a>(&'a Reader<'a>);
 
 impl<'de> DeserializeSeed<'de> for Top<'_> {
-    type Value = Vec<Entry>;
+    type Value = List;
 
     fn deserialize<D: Deserializer<'de>>(self, json: D) -> Result<Self::Value, D::Error> {
         self.0.want(&[Kind::Object], Problem::TopLevel)?;
@@ -88,7 +80,7 @@ impl<'de> DeserializeSeed<'de> for Top<'_> {
 }
 
 impl<'de> Visitor<'de> for Top<'_> {
-    type Value = Vec<Entry>;
+    type Value = List;
 
     fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str("an object")
@@ -96,27 +88,64 @@ impl<'de> Visitor<'de> for Top<'_> {
 
     fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Self::Value, A::Error> {
         let reader = self.0;
-        let (mut entries, mut schema) = (None, None);
-        let mut name = None;
-        while let Some((at, key)) = reader.key(&mut map, TOP_KEYS)? {
-            if key == "$schema" {
-                reader.fill(&mut schema, (at, key), &mut map, Words(reader, key))?;
-                continue;
+        let (mut entries, mut defaults) = (None, None);
+        let mut seen = Vec::new();
+        while let Some((at, name)) = reader.key(&mut map)? {
+            let Some(&key) = TOP_KEYS.iter().find(|&&key| key == name) else {
+                let known = TOP_KEYS.to_vec();
+                return Err(reader.refuse(at, Problem::UnknownKey { key: name, known }));
+            };
+            if seen.contains(&key) {
+                return Err(reader.refuse(at, Problem::KeyTwice(key)));
             }
-            if name.is_some_and(|name| name != key) {
-                return Err(reader.refuse(at, Problem::BothNames));
+            seen.push(key);
+            match key {
+                "$schema" => {
+                    map.next_value_seed(Words(reader, key))?;
+                }
+                "defaults" => defaults = Some(map.next_value_seed(Defaults(reader))?),
+                _ if entries.is_some() => return Err(reader.refuse(at, Problem::BothNames)),
+                _ => entries = Some(map.next_value_seed(Entries(reader, key))?),
             }
-            name = Some(key);
-            reader.fill(&mut entries, (at, key), &mut map, List(reader, key))?;
         }
-        entries.ok_or_else(|| reader.refuse(None, Problem::NoPrompts))
+        Ok(List {
+            entries: entries.ok_or_else(|| reader.refuse(None, Problem::NoPrompts))?,
+            defaults: defaults.unwrap_or_default(),
+        })
+    }
+}
+
+/// What holds for all entries.
+struct Defaults<'a>(&'a Reader<'a>);
+
+impl<'de> DeserializeSeed<'de> for Defaults<'_> {
+    type Value = TaskOptions;
+
+    fn deserialize<D: Deserializer<'de>>(self, json: D) -> Result<Self::Value, D::Error> {
+        let wrong = |found| Problem::NotAnObject { key: "defaults", found };
+        self.0.want(&[Kind::Object], wrong)?;
+        json.deserialize_map(self)
+    }
+}
+
+impl<'de> Visitor<'de> for Defaults<'_> {
+    type Value = TaskOptions;
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("an object")
+    }
+
+    fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Self::Value, A::Error> {
+        let mut common = Entry::new(Position::START);
+        self.0.fill(&mut common, Scope::Defaults, &mut map)?;
+        Ok(common.options)
     }
 }
 
 /// The list of entries; with its key.
-struct List<'a>(&'a Reader<'a>, &'static str);
+struct Entries<'a>(&'a Reader<'a>, &'static str);
 
-impl<'de> DeserializeSeed<'de> for List<'_> {
+impl<'de> DeserializeSeed<'de> for Entries<'_> {
     type Value = Vec<Entry>;
 
     fn deserialize<D: Deserializer<'de>>(self, json: D) -> Result<Self::Value, D::Error> {
@@ -132,16 +161,16 @@ impl<'de> DeserializeSeed<'de> for List<'_> {
     }
 }
 
-impl<'de> Visitor<'de> for List<'_> {
+impl<'de> Visitor<'de> for Entries<'_> {
     type Value = Vec<Entry>;
 
     fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str("an array")
     }
 
-    fn visit_seq<A: SeqAccess<'de>>(self, mut seq: A) -> Result<Self::Value, A::Error> {
+    fn visit_seq<A: SeqAccess<'de>>(self, mut list: A) -> Result<Self::Value, A::Error> {
         let mut entries = Vec::new();
-        while let Some(entry) = seq.next_element_seed(One(self.0))? {
+        while let Some(entry) = list.next_element_seed(One(self.0))? {
             entries.push(entry);
         }
         Ok(entries)
@@ -165,7 +194,7 @@ impl<'de> DeserializeSeed<'de> for One<'_> {
 
 struct Fields<'a> {
     reader: &'a Reader<'a>,
-    start: usize,
+    start: Position,
 }
 
 impl<'de> Visitor<'de> for Fields<'_> {
@@ -176,52 +205,86 @@ impl<'de> Visitor<'de> for Fields<'_> {
     }
 
     fn visit_str<E: Error>(self, prompt: &str) -> Result<Entry, E> {
-        self.entry(None, None, Some((self.start, prompt.into())))
+        let entry = Entry::prompt(self.start, prompt.to_owned());
+        entry.whole().map_err(|misfit| self.reader.misfit(misfit))
     }
 
     fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Entry, A::Error> {
-        let reader = self.reader;
-        let (mut id, mut title, mut prompt) = (None, None, None);
-        while let Some((at, key)) = reader.key(&mut map, ENTRY_KEYS)? {
-            let slot = match key {
-                "id" => &mut id,
-                "title" => &mut title,
-                _ => &mut prompt,
-            };
-            reader.fill(slot, (at, key), &mut map, Words(reader, key))?;
-            let name = id.as_ref().or(title.as_ref());
-            reader.name.replace(name.map(|(_, name)| name.clone()));
-        }
-        self.entry(id, title.map(|(_, title)| title), prompt)
+        let mut entry = Entry::new(self.start);
+        self.reader.fill(&mut entry, Scope::Entry, &mut map)?;
+        entry.whole().map_err(|misfit| self.reader.misfit(misfit))
     }
 }
 
-impl Fields<'_> {
-    fn entry<E: Error>(
-        &self,
-        id: Option<(usize, String)>,
-        title: Option<String>,
-        prompt: Option<(usize, String)>,
-    ) -> Result<Entry, E> {
-        let reader = self.reader;
-        let id = match id {
-            None => None,
-            Some((at, id)) => match TaskId::parse(&id) {
-                Ok(id) => Some((id, reader.position(at))),
-                Err(error) => {
-                    // The message shows it already.
-                    reader.name.replace(title);
-                    return Err(reader.refuse(at, Problem::BadId { id, error }));
-                }
-            },
-        };
-        let Some((at, prompt)) = prompt else {
-            return Err(reader.refuse(self.start, Problem::NoPrompt));
-        };
-        if is_blank(&prompt) {
-            return Err(reader.refuse(at, Problem::BlankPrompt));
+/// The value of a key, if it is of a kind that the key takes.
+struct Taken<'a>(&'a Reader<'a>, &'static Key);
+
+impl<'de> DeserializeSeed<'de> for Taken<'_> {
+    type Value = Node;
+
+    fn deserialize<D: Deserializer<'de>>(self, json: D) -> Result<Node, D::Error> {
+        let Self(reader, key) = self;
+        let at = reader.want(key.takes.kinds(), |found| key.refuses(found))?;
+        let value = json.deserialize_any(self)?;
+        Ok(Node { at, value })
+    }
+}
+
+impl<'de> Visitor<'de> for Taken<'_> {
+    type Value = Value;
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("what the key takes")
+    }
+
+    fn visit_str<E: Error>(self, text: &str) -> Result<Value, E> {
+        Ok(Value::Text(text.to_owned()))
+    }
+
+    fn visit_u64<E: Error>(self, number: u64) -> Result<Value, E> {
+        Ok(Value::Number(number as f64))
+    }
+
+    fn visit_i64<E: Error>(self, number: i64) -> Result<Value, E> {
+        Ok(Value::Number(number as f64))
+    }
+
+    fn visit_f64<E: Error>(self, number: f64) -> Result<Value, E> {
+        Ok(Value::Number(number))
+    }
+
+    fn visit_seq<A: SeqAccess<'de>>(self, mut list: A) -> Result<Value, A::Error> {
+        let mut texts = Vec::new();
+        while let Some(text) = list.next_element_seed(Inner(self.0, self.1))? {
+            texts.push(text);
         }
-        Ok(Entry { id, title, prompt })
+        Ok(Value::Texts(texts))
+    }
+
+    fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Value, A::Error> {
+        let mut variables: Vec<(Position, String, String)> = Vec::new();
+        let mut names = HashSet::new();
+        while let Some((at, name)) = self.0.key(&mut map)? {
+            if !names.insert(name.clone()) {
+                return Err(self.0.refuse(at, Problem::VariableTwice(name)));
+            }
+            let (_, text) = map.next_value_seed(Inner(self.0, self.1))?;
+            variables.push((at, name, text));
+        }
+        Ok(Value::Variables(variables))
+    }
+}
+
+/// A string inside of the value of a key, with its start.
+struct Inner<'a>(&'a Reader<'a>, &'static Key);
+
+impl<'de> DeserializeSeed<'de> for Inner<'_> {
+    type Value = (Position, String);
+
+    fn deserialize<D: Deserializer<'de>>(self, json: D) -> Result<Self::Value, D::Error> {
+        let Self(reader, key) = self;
+        let at = reader.want(&[Kind::String], |found| key.refuses_inside(found))?;
+        Ok((at, String::deserialize(json)?))
     }
 }
 
@@ -229,11 +292,16 @@ impl Fields<'_> {
 struct Words<'a>(&'a Reader<'a>, &'static str);
 
 impl<'de> DeserializeSeed<'de> for Words<'_> {
-    type Value = (usize, String);
+    type Value = (Position, String);
 
     fn deserialize<D: Deserializer<'de>>(self, json: D) -> Result<Self::Value, D::Error> {
         let Self(reader, key) = self;
-        let start = reader.want(&[Kind::String], |found| Problem::NotAString { key, found })?;
+        let wrong = |found| Problem::WrongKind {
+            key,
+            found,
+            takes: Takes::Text,
+        };
+        let start = reader.want(&[Kind::String], wrong)?;
         Ok((start, String::deserialize(json)?))
     }
 }
@@ -241,6 +309,7 @@ impl<'de> DeserializeSeed<'de> for Words<'_> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::task::text::decode;
 
     #[test]
     fn both_forms_of_entries_and_both_names_of_the_list_are_read() {
@@ -249,14 +318,15 @@ mod tests {
             r#"{"$schema": "x", "tasks": ["one", {"id": "T.2", "title": "Two", "prompt": "two"}]}"#,
             "\u{feff}\r\n{ \"prompts\" :\n[\"\\u006fne\",{\"id\":\"T.2\",\"title\":\"Two\",\"\\u0070rompt\":\"two\"}] }\n",
         ] {
-            let entries = parse(text.as_bytes()).unwrap();
+            let entries = parse(decode(text.as_bytes()).unwrap()).unwrap().entries;
             let [one, two] = &entries[..] else {
                 panic!("{entries:?}")
             };
-            assert!(one.id.is_none() && one.title.is_none() && one.prompt == "one");
+            let prompts = [one, two].map(|entry| entry.prompt.as_ref().unwrap().1.as_str());
+            assert_eq!(prompts, ["one", "two"]);
+            assert!(one.id.is_none() && one.title.is_none());
             assert_eq!(two.id.as_ref().unwrap().0.as_str(), "T.2");
             assert_eq!(two.title.as_deref(), Some("Two"));
-            assert_eq!(two.prompt, "two");
         }
     }
 
@@ -284,7 +354,7 @@ mod tests {
             ("{\"prompts\": [\"a\"]}\n{}", 2, 1, None),
             ("{\"prompts\": [\"a\"], \"x\": 1}", 1, 20, None),
         ] {
-            let fault = parse(text.as_bytes()).unwrap_err();
+            let fault = parse(text).unwrap_err();
             assert_eq!(fault.position, Some(Position { line, column }), "{text} {fault:?}");
             assert_eq!(fault.entry, entry, "{text} {fault:?}");
         }
@@ -294,9 +364,12 @@ mod tests {
     fn a_text_cut_at_any_byte_is_refused_and_never_half_read() {
         let text = r#"{"$schema": "s", "prompts": ["é\u00e9", {"id": "a", "prompt": "b"}]}"#;
         for cut in 0..text.len() {
-            assert!(parse(&text.as_bytes()[..cut]).is_err(), "{cut}");
+            assert!(
+                parse(&String::from_utf8_lossy(&text.as_bytes()[..cut])).is_err(),
+                "{cut}"
+            );
         }
-        assert_eq!(parse(text.as_bytes()).unwrap().len(), 2);
+        assert_eq!(parse(text).unwrap().entries.len(), 2);
     }
 
     // Fault 38: nesting without end.
@@ -311,7 +384,7 @@ mod tests {
                 format!(r#"{{"$schema": {deep}}}"#),
                 format!(r#"{{"prompts": [{{"prompt": {deep}}}]}}"#),
             ] {
-                assert!(parse(text.as_bytes()).is_err());
+                assert!(parse(&text).is_err());
             }
         }
     }

@@ -4,15 +4,22 @@
 //! arguments into a list of [`TaskSpec`] or one error that names the entry.
 
 mod agent_spec;
+mod entry;
+mod form;
+mod front_matter;
+pub mod graph;
 pub mod id;
 pub mod input;
 mod json;
 mod live;
+mod markdown;
 mod options;
 mod outcome;
+mod text;
 pub mod title;
 
 pub use agent_spec::{AgentKind, AgentSpec, CommandSpec, Permissions, PromptBy, SuccessBy};
+pub use form::TaskFile;
 pub use id::TaskId;
 pub use input::TaskSpec;
 pub use live::Live;

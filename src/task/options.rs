@@ -7,17 +7,19 @@
 use std::collections::BTreeMap;
 use std::path::PathBuf;
 
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use crate::store::path_json;
 use crate::task::TaskId;
 
 /// Everything but id, title and prompt. What is absent was not said.
-#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(default)]
 pub struct TaskOptions {
     /// Tasks of the same list that have to succeed before it starts; it starts from the merge of their branches.
     #[serde(skip_serializing_if = "Vec::is_empty")]
+    #[schemars(with = "Vec<String>")]
     pub depends_on: Vec<TaskId>,
     /// A shell command that gets the answers of those on standard input: unless it exits with 0 the task is skipped.
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -51,6 +53,7 @@ pub struct TaskOptions {
     pub setup: Option<Vec<String>>,
     /// Where a copy of the answer goes, absolute.
     #[serde(with = "path_json::option", skip_serializing_if = "Option::is_none")]
+    #[schemars(with = "Option<path_json::Form>")]
     pub output_file: Option<PathBuf>,
     /// A shell command that is run when the task is settled.
     #[serde(skip_serializing_if = "Option::is_none")]

@@ -4,32 +4,15 @@ use std::fs;
 
 use serde_json::{Value, json};
 
-use crate::support::{Project, Ran};
+use crate::support::{Project, Ran, ran};
 
-/// A session of shell scripts whose tasks are entries of a list, made and not begun: its supervisor dies at once.
-fn prepared(project: &Project, entries: &Value, options: &[&str]) {
-    let entries = entries.as_array().expect("a list");
-    let text = |entry: &Value, key: &str| entry[key].as_str().expect("a text").to_owned();
-    let pairs: Vec<(String, String)> = entries.iter().map(|e| (text(e, "id"), text(e, "prompt"))).collect();
-    let pairs: Vec<(&str, &str)> = pairs
-        .iter()
-        .map(|(id, prompt)| (id.as_str(), prompt.as_str()))
-        .collect();
-    let (agent, file) = (project.shell_agent(), project.tasks(&pairs));
-    let mut command = project.pleach_command(&[&["run", "--claude", &agent], options, &[&file]].concat());
-    command.env("PLEACH_TEST_KILL", "journal:1@supervisor");
-    command.output().expect("run pleach");
-    until_interrupted(project);
-    let path = project.session_dir().join("session.json");
-    let mut spec: Value = serde_json::from_str(&fs::read_to_string(&path).expect("a session")).expect("JSON");
-    for (task, entry) in spec["tasks"].as_array_mut().expect("tasks").iter_mut().zip(entries) {
-        for (key, value) in entry.as_object().expect("an entry") {
-            if !["id", "prompt"].contains(&key.as_str()) {
-                task["options"][key.as_str()] = value.clone();
-            }
-        }
-    }
-    fs::write(&path, spec.to_string()).expect("write the session");
+/// Writes a list of tasks, and gives what starts a session of it whose agents run their prompts as shell scripts.
+fn arguments(project: &Project, entries: &Value, options: &[&str]) -> Vec<String> {
+    let file = project.beside("tasks.json");
+    fs::write(&file, json!({ "prompts": entries }).to_string()).expect("write the tasks");
+    let agent = project.shell_agent();
+    let arguments = [&["run", "--claude", &agent], options, &[&file]].concat();
+    arguments.into_iter().map(str::to_owned).collect()
 }
 
 fn until_interrupted(project: &Project) {
@@ -38,10 +21,10 @@ fn until_interrupted(project: &Project) {
     });
 }
 
-/// The same, run to its end.
+/// Runs such a session to its end.
 fn session(project: &Project, entries: &Value, options: &[&str]) -> Ran {
-    prepared(project, entries, options);
-    project.run(&["resume", "--sync"])
+    let arguments = arguments(project, entries, &[options, &["--sync"]].concat());
+    project.run(&arguments.iter().map(String::as_str).collect::<Vec<_>>())
 }
 
 /// `b` and `c` depend on `a`, `d` on both; each writes a file of its own.
@@ -126,6 +109,21 @@ fn a_diamond_lands_once_and_gives_what_its_last_task_has() {
         assert_eq!(counts("commits"), [1, 1, 1, 3], "{plan:#}");
         assert_eq!(counts("files_changed"), [1, 1, 1, 1], "{plan:#}");
         assert_eq!(plan["final_tree"], json!(at(&project, "main-task-d^{tree}")));
+        // Typed one after the other in a clean checkout, the commands give just these trees.
+        project.sh("cp -a . ../typed");
+        let typed = project.root().join("typed");
+        let commands = plan["merge_commands"].as_array().expect("commands").iter();
+        for (command, step) in commands
+            .filter_map(Value::as_str)
+            .zip(plan["steps"].as_array().expect("steps"))
+        {
+            project.sh(&format!("cd ../typed; {command}"));
+            assert_eq!(
+                project.git_in(&typed, &["write-tree"]).trim(),
+                step["tree"],
+                "{command}"
+            );
+        }
         let ran = project.run(&[&["merge", "-y"], mode].concat());
         assert_eq!(ran.code(), 0, "{ran:?}");
         assert_eq!(at(&project, "main^{tree}"), at(&project, "main-task-d^{tree}"));
@@ -241,7 +239,12 @@ fn with_fail_fast_the_first_failure_ends_the_session_and_what_it_ended_can_go_on
     assert_eq!(of(&project, "status")[3..], ["pending", "pending"]);
     // Its work is kept.
     assert_eq!(project.show("main-task-slow:half.txt"), "half\n");
-    assert!(project.run(&["status"]).out().contains("task bad failed (--fail-fast)"));
+    assert!(
+        project
+            .run(&["status"])
+            .out()
+            .contains("\n  task bad failed (--fail-fast)\n")
+    );
     project.open("gate");
     let again = project.run(&["resume", "--retry-failed", "--sync"]);
     assert_eq!(again.code(), 0, "{again:?}");
@@ -301,17 +304,17 @@ fn independent_branches_of_the_graph_run_side_by_side() {
 fn answers_stand_in_the_prompts_of_those_that_depend_on_them() {
     let project = Project::new();
     let entries = json!([
-        { "id": "a", "prompt": "echo 'one {{answer a}}'" },
+        { "id": "a", "prompt": "printf 'one {{%s a}}\\n' answer" },
         { "id": "b", "prompt": "printf 'tw\\377o'", "depends_on": ["a"] },
         { "id": "silent", "prompt": "true" },
-        { "id": "c", "prompt": "cat >c.txt <<'END'\n{{answer a}}|{{ answer b }}|{{answer other}}|{{answer silent}}|\nEND", "depends_on": ["b", "silent"] },
+        { "id": "c", "prompt": "cat >c.txt <<'END'\n{{answer a}}|{{ answer b }}|{{answers other}}|{{answer silent}}|\nEND", "depends_on": ["b", "silent"] },
     ]);
     let ran = session(&project, &entries, &[]);
     assert_eq!(ran.code(), 0, "{ran:?}");
     let text = project.show("main-task-c:c.txt");
     assert_eq!(
         text.split_whitespace().collect::<Vec<_>>().join(" "),
-        "one {{answer a}} |tw\u{fffd}o|{{answer other}}||"
+        "one {{answer a}} |tw\u{fffd}o|{{answers other}}||"
     );
 }
 
@@ -360,8 +363,8 @@ fn what_a_task_starts_from_is_the_same_after_a_crash_at_any_step() {
         "go:4",
     ] {
         let project = Project::new();
-        prepared(&project, &diamond(), &["--max-parallel", "1"]);
-        let mut command = project.pleach_command(&["resume"]);
+        let arguments = arguments(&project, &diamond(), &["--max-parallel", "1"]);
+        let mut command = project.pleach_command(&arguments.iter().map(String::as_str).collect::<Vec<_>>());
         command.env("PLEACH_TEST_KILL", format!("{point}@supervisor"));
         command.output().expect("run pleach");
         until_interrupted(&project);
@@ -389,16 +392,41 @@ fn what_a_task_starts_from_is_the_same_after_a_crash_at_any_step() {
 #[test]
 fn a_specification_that_makes_no_sense_is_an_error_that_names_it() {
     let project = Project::new();
-    let entries = json!([
-        { "id": "a", "prompt": "true", "depends_on": ["b"] },
-        { "id": "b", "prompt": "true", "depends_on": ["a"] },
-    ]);
-    prepared(&project, &entries, &[]);
-    let ran = project.run(&["resume"]);
-    assert_eq!(ran.code(), 3, "{ran:?}");
-    let said = ran.err();
-    assert!(
-        said.contains("session.json: tasks depend on each other: a -> b -> a"),
-        "{said}"
+    let entries = json!([{ "id": "a", "prompt": "true" }, { "id": "b", "prompt": "true", "depends_on": ["a"] }]);
+    assert_eq!(session(&project, &entries, &[]).code(), 0);
+    let path = project.session_dir().join("session.json");
+    let mut spec: Value = serde_json::from_str(&fs::read_to_string(&path).expect("a session")).expect("JSON");
+    spec["tasks"][0]["options"] = json!({ "depends_on": ["b"] });
+    fs::write(&path, spec.to_string()).expect("write the session");
+    let ran = project.run(&["status"]);
+    ran.assert_refused(3, &["session.json: tasks depend on each other: a -> b -> a"]);
+}
+
+#[test]
+fn a_git_that_cannot_merge_what_a_task_starts_from_is_refused_up_front() {
+    let project = Project::new();
+    let git = project.sh("command -v git").trim().to_owned();
+    let script = format!("[ \"$1\" = --version ] && exec echo git version 2.40.1\nexec {git} \"$@\"");
+    fs::create_dir(project.root().join("old")).expect("make a directory");
+    project.program("old/git", &script);
+    let run = |entries: &Value| {
+        let arguments = arguments(&project, entries, &["--sync"]);
+        let mut command = project.pleach_command(&arguments.iter().map(String::as_str).collect::<Vec<_>>());
+        let path = std::env::var("PATH").expect("PATH");
+        command.env("PATH", format!("{}:{path}", project.beside("old")));
+        ran(&mut command)
+    };
+    let refused = run(&diamond());
+    refused.assert_refused(
+        2,
+        &[
+            "git 2.40 cannot merge what task 4 depends on",
+            "2.41 or newer",
+            "upgrade git",
+        ],
     );
+    assert!(!project.repo().join(".git/pleach/results").exists());
+    // One after the other they need no merge.
+    let chain = json!([{ "id": "a", "prompt": "echo a >a" }, { "id": "b", "prompt": "cat a", "depends_on": ["a"] }]);
+    assert_eq!(run(&chain).code(), 0);
 }

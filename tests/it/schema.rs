@@ -90,6 +90,137 @@ fn a_field_that_the_schema_does_not_name_is_found() {
     }
 }
 
+#[test]
+fn a_file_of_tasks_is_taken_if_the_schema_takes_it() {
+    let project = Project::new();
+    let (_, schema) = schemas().into_iter().find(|(name, _)| *name == "tasks").expect("it");
+    let schema = jsonschema::validator_for(&schema.to_value()).expect("a schema");
+    let directory = Path::new(env!("CARGO_MANIFEST_DIR")).join("fixtures/tasks");
+    let files = fs::read_dir(&directory).expect("read fixtures/tasks");
+    let (mut taken, mut both) = (0, 0);
+    for path in files.map(|entry| entry.expect("an entry").path()) {
+        let Some(name) = path.to_str().filter(|name| name.ends_with(".json")) else {
+            continue;
+        };
+        let good = project.run(&["run", "--dry-run", "--agent", "scripted", name]).code() == 0;
+        let text = fs::read_to_string(name).unwrap_or_default();
+        let json: Option<Value> = serde_json::from_str(text.trim_start_matches('\u{feff}')).ok();
+        let valid = json.is_some_and(|json| schema.is_valid(&json));
+        // A schema knows nothing of keys that are there twice, and of what is the same elsewhere.
+        let beyond = ["duplicate-key.json", "twice-id.json", "cycle.json"];
+        let only_read = beyond.iter().any(|end| name.ends_with(end));
+        assert_eq!(valid, good || only_read, "{name}");
+        taken += usize::from(good);
+        both += usize::from(!good && !valid);
+    }
+    assert!(taken >= 5 && both >= 8, "{taken} {both}");
+}
+
+#[test]
+fn what_a_file_of_tasks_may_not_say_is_not_in_the_schema() {
+    let (_, schema) = schemas().into_iter().find(|(name, _)| *name == "tasks").expect("it");
+    let schema = jsonschema::validator_for(&schema.to_value()).expect("a schema");
+    let task = |key: &str, value: Value| json!({ "tasks": [{ "prompt": "p", key: value }] });
+    for (key, good, bad) in [
+        (
+            "id",
+            vec![json!("a.B-1")],
+            vec![json!("a b"), json!(""), json!(7), json!(null)],
+        ),
+        ("title", vec![json!("T")], vec![json!(["T"])]),
+        (
+            "depends_on",
+            vec![json!("a"), json!(["a", "b"])],
+            vec![json!([1]), json!({})],
+        ),
+        ("run_if", vec![json!("true")], vec![json!(" "), json!(true)]),
+        ("agent_args", vec![json!([]), json!(["-x"])], vec![json!("-x")]),
+        (
+            "env",
+            vec![json!({ "A": "" })],
+            vec![json!({ "A": 1 }), json!({ "": "a" }), json!({ "A=": "a" })],
+        ),
+        (
+            "timeout",
+            vec![
+                json!("90s"),
+                json!("10m"),
+                json!("200ms"),
+                json!("7"),
+                json!(90),
+                json!(0.5),
+            ],
+            vec![
+                json!("0s"),
+                json!("soon"),
+                json!("-1s"),
+                json!(0),
+                json!(-1),
+                json!(true),
+            ],
+        ),
+        (
+            "retry",
+            vec![json!(0), json!(3)],
+            vec![json!(-1), json!(1.5), json!("3"), json!(4_294_967_296_u64)],
+        ),
+        (
+            "setup",
+            vec![json!("a"), json!(["a", "b"]), json!([])],
+            vec![json!(" "), json!([""])],
+        ),
+        ("max_turns", vec![json!(1)], vec![json!(0)]),
+        ("max_cost_usd", vec![json!(0.1)], vec![json!(0), json!(-1), json!("$5")]),
+        ("priority", vec![json!(-3)], vec![json!(0.5), json!(2_147_483_648_u64)]),
+        ("output_file", vec![json!("a.txt")], vec![json!("")]),
+        ("prompt_file", vec![], vec![json!("both.md")]),
+        ("colour", vec![], vec![json!("blue")]),
+    ] {
+        let project = Project::new();
+        for (values, expected) in [(good, true), (bad, false)] {
+            for value in values {
+                let file = task(key, value);
+                assert_eq!(schema.is_valid(&file), expected, "{file}");
+                // What the schema says is what the reader does; there is no task that could be depended on.
+                if key != "depends_on" || !expected {
+                    let text = file.to_string();
+                    let dry = project.run_with_input(&["run", "--dry-run", "--agent", "scripted"], text.as_bytes());
+                    assert_eq!(dry.code() == 0, expected, "{file} {dry:?}");
+                }
+            }
+        }
+    }
+    for (file, good) in [
+        (json!({ "prompts": ["a"] }), true),
+        (json!({ "prompts": ["a"], "tasks": ["b"] }), false),
+        (json!({ "tasks": [] }), false),
+        (json!({ "tasks": [""] }), false),
+        (json!({ "tasks": [{}] }), false),
+        (json!({ "defaults": { "timeout": "5m" } }), false),
+        (json!({ "tasks": ["a"], "defaults": { "timeout": "5m" } }), true),
+        (json!({ "tasks": ["a"], "defaults": { "prompt": "p" } }), false),
+        (json!({ "tasks": ["a"], "more": 1 }), false),
+    ] {
+        assert_eq!(schema.is_valid(&file), good, "{file}");
+    }
+}
+
+#[test]
+fn a_schema_is_printed_by_its_name() {
+    let project = Project::new();
+    let names = project.run(&["schema"]);
+    let expected: Vec<&str> = schemas().iter().map(|(name, _)| *name).collect();
+    assert_eq!(names.out().lines().collect::<Vec<_>>(), expected);
+    let tasks = project.run(&["schema", "tasks"]);
+    let shipped = Path::new(env!("CARGO_MANIFEST_DIR")).join("docs/schema/tasks.json");
+    assert_eq!(
+        tasks.out(),
+        fs::read_to_string(shipped).expect("docs/schema/tasks.json")
+    );
+    let other = project.run(&["schema", "task"]);
+    assert!(other.code() == 2 && other.err().contains("'tasks'"), "{other:?}");
+}
+
 fn all_hold(project: &Project) {
     for (name, arguments) in [
         ("status", &["status"][..]),
@@ -139,8 +270,16 @@ fn validator(name: &str) -> Validator {
     jsonschema::validator_for(&schema).expect("a schema")
 }
 
-/// Every property has to be there, and no other: every document always has all of its names.
+/// Every property has to be there, and no other: every document always has all of its names, but for the options of a
+/// task, where silence means something.
 fn close(schema: &mut Value) {
+    let defs = schema.get_mut("$defs").and_then(Value::as_object_mut);
+    if let Some(mut options) = defs.and_then(|defs| defs.remove("TaskOptions")) {
+        close(schema);
+        options["additionalProperties"] = false.into();
+        schema["$defs"]["TaskOptions"] = options;
+        return;
+    }
     if let Some(names) = schema.get("properties").and_then(Value::as_object) {
         let names: Vec<Value> = names.keys().cloned().map(Value::String).collect();
         let object = schema.as_object_mut().expect("an object");

@@ -5,12 +5,17 @@
 
 use std::fmt;
 use std::io;
+use std::ops::RangeInclusive;
 
+use crate::task::entry::{Scope, Takes};
 use crate::task::id::{IdError, LONGEST_ID, TaskId};
-use crate::task::title::quoted;
+use crate::task::title::{clean_title, quoted};
 
 /// What to write when a file holds nothing of use.
 const FORM: &str = r#"write {"prompts": ["first task", "second task"]}"#;
+
+/// How times are written.
+const TIME: &str = r#"write "90s", "10m", "2h", or a number of seconds"#;
 
 /// What is wrong with a text, and where.
 #[derive(Debug)]
@@ -66,7 +71,7 @@ impl fmt::Display for Position {
     }
 }
 
-/// What a JSON value is.
+/// What a value of JSON or YAML is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Kind {
     Object,
@@ -75,6 +80,19 @@ pub(crate) enum Kind {
     Number,
     Boolean,
     Null,
+}
+
+impl fmt::Display for Takes {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Text => "a string",
+            Self::OneOrMore => "a string or an array",
+            Self::Texts => "an array",
+            Self::Time => "a string or a number",
+            Self::Number => "a number",
+            Self::Variables => "an object",
+        })
+    }
 }
 
 impl fmt::Display for Kind {
@@ -140,23 +158,118 @@ pub(crate) enum Problem {
     NoEntries(&'static str),
     #[error("it is {0}, not a string or an object")]
     NotAnEntry(Kind),
-    #[error("\"{key}\" is {found}, not a string")]
-    NotAString { key: &'static str, found: Kind },
-    #[error("unknown key {}", quoted(key))]
-    UnknownKey {
-        key: String,
-        known: &'static [&'static str],
+    #[error("\"{key}\" is {found}, not an object")]
+    NotAnObject { key: &'static str, found: Kind },
+    #[error("\"{key}\" is {found}, not {takes}")]
+    WrongKind {
+        key: &'static str,
+        found: Kind,
+        takes: Takes,
     },
+    #[error("\"{key}\" has {found} in it, not only strings")]
+    WrongInside { key: &'static str, found: Kind },
+    #[error("unknown key {}", quoted(key))]
+    UnknownKey { key: String, known: Vec<&'static str> },
     #[error("key \"{0}\" is given twice")]
     KeyTwice(&'static str),
+    #[error("the variable {} is given twice", quoted(.0))]
+    VariableTwice(String),
+    #[error("\"{key}\" cannot stand in {}", where_of(*scope))]
+    NotHere { key: &'static str, scope: Scope },
+    #[error("\"{0}\" is blank")]
+    Blank(&'static str),
+    #[error("\"{0}\" has a NUL in it")]
+    Nul(&'static str),
+    #[error("no variable can have the name {}", quoted(.0))]
+    BadVariable(String),
+    #[error("\"{key}\" is {}, which is no time above zero", given.as_deref().map_or("a number".into(), quoted))]
+    BadTime { key: &'static str, given: Option<String> },
+    #[error("\"{key}\" is not a whole number from {} to {}", fits.start(), fits.end())]
+    BadNumber {
+        key: &'static str,
+        fits: RangeInclusive<i64>,
+    },
+    #[error("\"{0}\" is not an amount above zero")]
+    BadAmount(&'static str),
+    #[error("\"output_file\" names a directory")]
+    OutputDirectory,
     #[error("there is no key \"prompt\"")]
     NoPrompt,
+    #[error("there is both \"prompt\" and \"prompt_file\"")]
+    BothPrompts,
     #[error("the prompt is blank")]
     BlankPrompt,
+    #[error("the prompt file {}: {}{problem}", quoted(path), at.map(|at| format!("{at}: ")).unwrap_or_default())]
+    PromptFile {
+        path: String,
+        at: Option<Position>,
+        problem: Box<Self>,
+    },
+    #[error("its prompts are together larger than {} MiB", super::LARGEST >> 20)]
+    PromptsTooLarge,
     #[error("the id {} is refused: {error}", quoted(id))]
     BadId { id: String, error: IdError },
     #[error("the id {} is that of {of}", quoted(id.as_str()))]
     TakenId { id: TaskId, of: String },
+    #[error("its name does not say what it is")]
+    NoFormat,
+    #[error("there is no prompt in it")]
+    NoLine,
+    #[error("the front matter that starts here has no end")]
+    OpenFrontMatter,
+    #[error("the front matter is no YAML: {}", clean_title(.0))]
+    NotYaml(String),
+    #[error("the front matter is {0}, not a list of keys")]
+    NoKeys(Kind),
+    #[error("there is an anchor, an alias or a tag")]
+    NotPlain,
+    #[error("there is no list under \"Task Distribution Plan\"")]
+    NoPlan,
+    #[error("no task of the list is called {}", quoted(name))]
+    UnknownTask { name: String, near: Option<String> },
+    #[error("{count} tasks of the list are called {}", quoted(name))]
+    AmbiguousTask { name: String, count: usize },
+    #[error("the task depends on itself")]
+    ItsOwn,
+    #[error("tasks depend on each other: {}", chain(.0))]
+    Cycle(Vec<String>),
+    #[error("it wants the answer of {}, but does not depend on it", quoted(.0))]
+    NotBefore(String),
+    #[error("{} and {} both write their answers to {}", quoted(one), quoted(other), quoted(path))]
+    OutputTwice { one: String, other: String, path: String },
+    #[error("--output-file is for one task, not for {0}")]
+    OneOutput(usize),
+}
+
+/// The names of a cycle, from the first to the first again; of a long one its ends.
+fn chain(names: &[String]) -> String {
+    const SHOWN: usize = 4;
+    let names: Vec<String> = names.iter().map(|name| short(name)).collect();
+    match names.len() {
+        0..=9 => names.join(" -> "),
+        all => {
+            let (start, end) = (&names[..SHOWN], &names[all - SHOWN..]);
+            let between = all - 2 * SHOWN;
+            format!("{} -> ({between} more) -> {}", start.join(" -> "), end.join(" -> "))
+        }
+    }
+}
+
+/// A name among others: as it is if it is a plain word, else quoted.
+fn short(name: &str) -> String {
+    match TaskId::parse(name) {
+        Ok(id) if name.len() <= 40 => id.to_string(),
+        _ => quoted(name),
+    }
+}
+
+fn where_of(scope: Scope) -> &'static str {
+    match scope {
+        Scope::Entry => "an entry",
+        Scope::Defaults => "\"defaults\"",
+        Scope::FrontMatter => "front matter",
+        Scope::Specification => "the front matter of a specification",
+    }
 }
 
 impl Problem {
@@ -181,36 +294,93 @@ impl Problem {
             Self::NotAnArray { key, .. } => format!(r#"write "{key}": ["first task", "second task"]"#),
             Self::NoEntries(_) => "add a prompt to it".into(),
             Self::NotAnEntry(_) => r#"write "a prompt", or {"id": "...", "title": "...", "prompt": "..."}"#.into(),
-            Self::NotAString { key: "prompt", .. } | Self::BlankPrompt => "write what the agent shall do".into(),
-            Self::NoPrompt => r#"add "prompt": "what the agent shall do""#.into(),
-            Self::NotAString { .. } => "write it in double quotes, or leave the key out".into(),
-            Self::UnknownKey { key, known } => {
-                let list = format!("known keys: {}", known.join(", "));
-                match nearest(key, known) {
-                    Some(near) => format!("did you mean \"{near}\"? {list}"),
-                    None => list,
-                }
-            }
-            Self::KeyTwice(_) => "keep one of the two".into(),
+            Self::NotAnObject { .. } => r#"write "defaults": {"timeout": "30m"}"#.into(),
+            Self::NoPrompt => r#"add "prompt": "what the agent shall do", or "prompt_file": "FILE""#.into(),
+            Self::BlankPrompt => "write what the agent shall do".into(),
+            Self::UnknownKey { key, known } => match nearest(key, known.iter().copied()) {
+                Some(near) => format!("did you mean \"{near}\"? see all keys: pleach schema tasks"),
+                None => format!("known keys: {}", known.join(", ")),
+            },
+            Self::KeyTwice(_) | Self::VariableTwice(_) | Self::BothPrompts => "keep one of the two".into(),
             Self::BadId { .. } => format!(
                 "an id has 1 to {LONGEST_ID} of A-Z a-z 0-9 . _ - and starts with a letter or digit, \
                  or leave it out"
             ),
-            Self::TakenId { .. } => "give each task an id of its own; A and a count as the same".into(),
+            Self::TakenId { .. } => {
+                "give each task an id of its own, in Markdown with \"id\" in front matter; A and a count as the same"
+                    .into()
+            }
+            Self::PromptFile { problem, .. } => match **problem {
+                Self::Missing => "its path starts from the directory of the task file".into(),
+                Self::Directory => "name a file in it".into(),
+                Self::TooLarge => "shorten it".into(),
+                Self::Empty | Self::BlankPrompt => "write into it what the agent shall do".into(),
+                ref other => other.hint(),
+            },
+            Self::PromptsTooLarge => "shorten them, or make several sessions of them".into(),
+            other => other.hint_of_value(),
+        }
+    }
+
+    fn hint_of_value(&self) -> String {
+        match self {
+            Self::WrongKind { key: "prompt", .. } => "write what the agent shall do".into(),
+            Self::WrongKind { takes, .. } => match takes {
+                Takes::Text => "write it in double quotes, or leave the key out".into(),
+                Takes::OneOrMore => r#"write "one", or ["one", "two"]"#.into(),
+                Takes::Texts => r#"write ["one", "two"]"#.into(),
+                Takes::Time => TIME.into(),
+                Takes::Number => "write it without quotes".into(),
+                Takes::Variables => r#"write {"NAME": "value"}"#.into(),
+            },
+            Self::WrongInside { .. } => "write each in double quotes".into(),
+            Self::NotHere { key, scope } => match (scope, *key) {
+                (Scope::Defaults, _) => "write it in the entries: it is not the same for all".into(),
+                (_, "prompt" | "prompt_file") => "leave it out: the text below the front matter is the prompt".into(),
+                _ => "leave it out: each entry of the plan is a task of its own".into(),
+            },
+            Self::Blank(_) => "leave the key out if nothing is meant".into(),
+            Self::Nul(_) => "leave it out: no program can be given one".into(),
+            Self::BadVariable(_) => "a name is not empty, and has neither = nor NUL in it".into(),
+            Self::BadTime { .. } => TIME.into(),
+            Self::BadNumber { .. } => "write a number such as 3, or leave the key out".into(),
+            Self::BadAmount(_) => "write US dollars, such as 2.50, or leave the key out for no limit".into(),
+            Self::OutputDirectory => "name a file".into(),
+            Self::NoFormat => "call it .json, .txt or .md, or say: --format json, text or markdown".into(),
+            Self::NoLine => "write a prompt a line; lines that start with # are left out".into(),
+            Self::OpenFrontMatter => "close it with another line of ---, or start the file with something else".into(),
+            Self::NotYaml(_) => {
+                "write a key a line, such as: timeout: 30m; a text with a colon stands in quotes".into()
+            }
+            Self::NoKeys(_) => "write a key a line between the lines of ---, such as: timeout: 30m".into(),
+            Self::NotPlain => "write the value out; a text that starts with & * or ! stands in quotes".into(),
+            Self::NoPlan => "add an entry for each task: - Pane 1: Backend API".into(),
+            Self::UnknownTask { near, .. } => match near {
+                Some(near) => format!("did you mean {}?", quoted(near)),
+                None => "write the id or the title of another task of this run".into(),
+            },
+            Self::AmbiguousTask { .. } => "give them ids, and write the id".into(),
+            Self::ItsOwn => "leave it out".into(),
+            Self::Cycle(_) => "leave out one of these dependencies".into(),
+            Self::NotBefore(name) => format!("add it to the task: \"depends_on\": [{}]", quoted(name)),
+            Self::OutputTwice { .. } => "give each a file of its own".into(),
+            Self::OneOutput(_) => "name a directory for all of them: --output-dir DIR".into(),
+            // `hint` has the others.
+            _ => String::new(),
         }
     }
 }
 
-/// The known key that is meant by a misspelt one: at most a third of it is wrong, case aside.
-fn nearest(key: &str, known: &[&'static str]) -> Option<&'static str> {
-    // Nobody misspells a key at this length, and the distance takes time that grows with it.
-    if key.len() > 32 {
+/// The known word that is meant by a misspelt one: at most a third of it is wrong, case aside.
+pub(super) fn nearest<'k>(key: &str, known: impl Iterator<Item = &'k str>) -> Option<&'k str> {
+    // Nobody misspells a word of this length, and the distance takes time that grows with it.
+    if key.len() > LONGEST_ID {
         return None;
     }
     let key = key.to_lowercase();
     known
-        .iter()
-        .map(|&near| (strsim::damerau_levenshtein(&key, near), near))
+        .filter(|near| near.len() <= LONGEST_ID)
+        .map(|near| (strsim::damerau_levenshtein(&key, &near.to_lowercase()), near))
         .filter(|(distance, near)| *distance <= (near.len() / 3).max(1))
         .min_by_key(|(distance, _)| *distance)
         .map(|(_, near)| near)
@@ -219,8 +389,9 @@ fn nearest(key: &str, known: &[&'static str]) -> Option<&'static str> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::task::input::read;
+    use crate::task::input::{Given, read};
     use crate::task::title::is_hidden;
+    use std::path::Path;
 
     #[test]
     fn a_misspelt_key_is_recognised_and_another_is_not() {
@@ -236,9 +407,9 @@ mod tests {
             ("", None),
             ("text", None),
         ] {
-            assert_eq!(nearest(key, &known), near, "{key:?}");
+            assert_eq!(nearest(key, known.into_iter()), near, "{key:?}");
         }
-        assert_eq!(nearest(&"prompt".repeat(100_000), &known), None);
+        assert_eq!(nearest(&"prompt".repeat(100_000), known.into_iter()), None);
     }
 
     #[test]
@@ -252,7 +423,12 @@ mod tests {
                 format!(r#"{{"prompts": [{{"id": {value}, "promt": "a"}}]}}"#),
                 format!(r#"{{"prompts": [{{"title": {value}, {value}: "a"}}]}}"#),
             ] {
-                let error = read(&["-".into()], &[], &mut text.as_bytes()).unwrap_err();
+                let files = ["-".into()];
+                let given = Given {
+                    files: &files,
+                    ..Given::here(Path::new("."))
+                };
+                let error = read(&given, &mut text.as_bytes()).unwrap_err();
                 for line in [error.to_string(), error.hint()] {
                     assert!(console::measure_text_width(&line) < 240, "{line}");
                     assert!(line.chars().count() < 600 && !line.chars().any(is_hidden), "{line}");

@@ -11,28 +11,6 @@ use serde::de::Error;
 use crate::task::input::{Fault, Kind, Position, Problem};
 use crate::task::title::is_blank;
 
-/// The text of a file, without a byte order mark; something is in it.
-pub(super) fn decode(bytes: &[u8]) -> Result<&str, Fault> {
-    // JSON starts with two ASCII characters; as UTF-16 one byte of each is zero.
-    let utf16 =
-        matches!(bytes, [0xff, 0xfe, ..] | [0xfe, 0xff, ..]) || matches!(bytes, [a, b, ..] if (*a == 0) != (*b == 0));
-    if utf16 {
-        return Err(Fault::whole(Problem::Utf16));
-    }
-    let bytes = bytes.strip_prefix(b"\xef\xbb\xbf").unwrap_or(bytes);
-    let text = str::from_utf8(bytes).map_err(|error| {
-        let good = String::from_utf8_lossy(&bytes[..error.valid_up_to()]);
-        Fault {
-            position: Some(Position::START.past(&good)),
-            ..Fault::whole(Problem::NotUtf8)
-        }
-    })?;
-    if text.trim().is_empty() {
-        return Err(Fault::whole(Problem::Empty));
-    }
-    Ok(text)
-}
-
 /// What the seeds and visitors share: how far the text is read, and what they refused. serde's errors carry a text
 /// alone; the rest waits here for [`Reader::fault`].
 pub(super) struct Reader<'a> {
@@ -41,7 +19,7 @@ pub(super) struct Reader<'a> {
     read: Cell<usize>,
     /// The last position that was asked for, with its byte.
     counted: Cell<(usize, Position)>,
-    refused: RefCell<Option<(Option<usize>, Problem)>>,
+    refused: RefCell<Option<(Option<Position>, Problem)>>,
     /// The entry that is being read, from 1; 0 outside the list.
     pub(super) entry: Cell<usize>,
     /// Its id or title, as given, once that is known.
@@ -76,16 +54,21 @@ impl<'a> Reader<'a> {
     }
 
     /// The start of the value that is about to be read, if it is of a wanted kind.
-    pub(super) fn want<E: Error>(&self, kinds: &[Kind], otherwise: impl FnOnce(Kind) -> Problem) -> Result<usize, E> {
+    pub(super) fn want<E: Error>(
+        &self,
+        kinds: &[Kind],
+        otherwise: impl FnOnce(Kind) -> Problem,
+    ) -> Result<Position, E> {
         let start = self.start();
+        let at = self.position(start);
         match self.kind(start) {
-            Some(kind) if !kinds.contains(&kind) => Err(self.refuse(start, otherwise(kind))),
-            _ => Ok(start),
+            Some(kind) if !kinds.contains(&kind) => Err(self.refuse(at, otherwise(kind))),
+            _ => Ok(at),
         }
     }
 
     /// Keeps what is wrong, and gives the error that makes serde_json stop.
-    pub(super) fn refuse<E: Error>(&self, at: impl Into<Option<usize>>, problem: Problem) -> E {
+    pub(super) fn refuse<E: Error>(&self, at: impl Into<Option<Position>>, problem: Problem) -> E {
         self.refused.replace(Some((at.into(), problem)));
         E::custom("refused")
     }
@@ -106,10 +89,13 @@ impl<'a> Reader<'a> {
     /// What was refused; or else serde_json's own complaint.
     pub(super) fn fault(&self, error: &serde_json::Error) -> Fault {
         let refused = self.refused.take();
-        let (at, problem) = refused.unwrap_or_else(|| self.complaint(error));
+        let (position, problem) = refused.unwrap_or_else(|| {
+            let (at, problem) = self.complaint(error);
+            (at.map(|at| self.position(at)), problem)
+        });
         let entry = Some(self.entry.get()).filter(|&number| number > 0);
         Fault {
-            position: at.map(|at| self.position(at)),
+            position,
             entry,
             name: self.name.take().filter(|name| !is_blank(name)),
             problem,
@@ -180,27 +166,6 @@ impl<'a> Reader<'a> {
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    // Fault 38: UTF-16, and a byte order mark.
-    #[test]
-    fn encodings_are_told_apart_by_their_first_bytes() {
-        for (bytes, good) in [
-            (&b"{}"[..], true),
-            (b"\xef\xbb\xbf{}", true),
-            (b"\xff\xfe{\0}\0", false),
-            (b"\xfe\xff\0{\0}", false),
-            (b"{\0}\0", false),
-            (b"\0{\0}", false),
-            (b"\xff\xfe", false),
-        ] {
-            match decode(bytes) {
-                Ok(text) => assert!(good && text == "{}", "{bytes:?}"),
-                Err(fault) => {
-                    assert!(!good && matches!(fault.problem, Problem::Utf16), "{bytes:?}");
-                }
-            }
-        }
-    }
 
     #[test]
     fn positions_count_lines_and_characters_in_any_order() {
