@@ -18,7 +18,7 @@ use crate::process::{is_any_called_with, is_any_in};
 use crate::session::Site;
 use crate::store::paths::SessionPaths;
 use crate::task::{TaskId, TaskSpec};
-use crate::worktree::{Checkout, Workshop, WorktreeError, branch_at, leads_on, naming};
+use crate::worktree::{Checkout, Wanted, Workshop, WorktreeError, branch_at, leads_on, naming};
 
 /// A worktree without a record.
 #[derive(Debug)]
@@ -55,6 +55,7 @@ pub(super) fn look(grounds: &Grounds, is_known: impl Fn(&Path) -> bool) -> Resul
             // Which ones there were when it started nobody knows.
             drivers: Drivers::new(),
             checkout: Checkout::Libgit2,
+            wanted: Wanted::default(),
         };
         let Some(branch) = branch_at(&shop(Uuid::nil()), &path) else {
             continue;

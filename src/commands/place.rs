@@ -58,10 +58,20 @@ fn state_dir() -> Option<PathBuf> {
 /// Where the places are that the agents of all sessions of the user share on this machine. Not in the directory for
 /// what belongs to a login: sessions outlive that, and those that a timer starts have none.
 pub(super) fn agents_dir() -> Result<PathBuf, Error> {
-    let state = state_dir().ok_or(Error::NoPlaceForAgents)?;
+    shared_here("agents").ok_or(Error::NoPlaceForAgents)
+}
+
+/// Where it is kept which ports the attempts of all sessions of the user have on this machine; none when that directory
+/// cannot be known: then no ports are given out.
+pub(super) fn ports_dir() -> Option<PathBuf> {
+    shared_here("ports")
+}
+
+/// A directory that all sessions of the user on this machine share.
+fn shared_here(what: &str) -> Option<PathBuf> {
     // A home may be that of many machines.
     let machine = rustix::system::uname().nodename().to_string_lossy().replace('/', "-");
-    Ok(state.join("pleach").join(format!("agents-{machine}")))
+    Some(state_dir()?.join("pleach").join(format!("{what}-{machine}")))
 }
 
 /// Makes the directory that the user named for results. A new one may be in a checkout, and has git ignore it: the

@@ -9,7 +9,7 @@ use rustix::io::Errno;
 use uuid::Uuid;
 
 use super::Context;
-use super::place::{agents_dir, results_dir, set_path};
+use super::place::{agents_dir, ports_dir, results_dir, set_path};
 use crate::agent::claude::LONGEST_PROMPT;
 use crate::agent::obeyed;
 use crate::cli::{Parallel, RunArgs, parse_most, parse_parallel, parse_size};
@@ -314,6 +314,7 @@ pub(super) fn options(context: &Context, args: &RunArgs) -> Result<SessionOption
             Some(least) => least,
             None => of_environment("PLEACH_MIN_FREE_MEMORY", parse_size)?.unwrap_or(USUAL_FREE_MEMORY),
         },
+        ports: ports_dir(),
         fail_fast: args.fail_fast,
         retry_delay_ms: args.retry_delay.map_or(USUAL_RETRY_DELAY_MS, milliseconds),
         retry_fresh: args.retry_fresh,

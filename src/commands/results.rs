@@ -8,8 +8,10 @@ use super::{Context, output};
 use crate::cli::QueryArgs;
 use crate::error::{Error, exit};
 use crate::git::files_between;
-use crate::report::{self, ChangedFile, ResultsDocument, TaskResult};
+use crate::report::{self, ChangedFile, ResultsDocument, StepResult, TaskResult};
 use crate::session::{Stored, TaskStatus, TaskStatusName, stored};
+use crate::store::paths::AttemptPaths;
+use crate::task::{AttemptOutcome, StepOutcome};
 use crate::worktree::naming::short;
 
 pub(super) fn run(context: &Context, args: &QueryArgs) -> Result<u8, Error> {
@@ -61,11 +63,26 @@ fn result(stored: &Stored, repository: Option<&Repository>, status: TaskStatus) 
             .map(|o| o.last_words.clone())
             .filter(|w| !w.is_empty()),
         log: log.exists().then_some(log),
+        steps: steps(&stored.paths.attempt(&id, record.attempts), record.attempt_outcome()),
         files: repository.and_then(|repository| changed(repository, &status)),
         answer_file: path.exists().then_some(path),
         id,
         status,
     }
+}
+
+/// The commands around an attempt, with their files.
+fn steps(paths: &AttemptPaths, outcome: Option<&AttemptOutcome>) -> Vec<StepResult> {
+    let steps = outcome.map_or(&[][..], |o| &o.steps);
+    let result = |(index, step): (usize, &StepOutcome)| {
+        let before = steps[..index].iter().filter(|s| s.kind == step.kind).count();
+        let log = paths.step_log(&step.kind.numbered(before));
+        StepResult {
+            outcome: step.clone(),
+            log: log.exists().then_some(log),
+        }
+    };
+    steps.iter().enumerate().map(result).collect()
 }
 
 /// The files of a settled task, as it was settled: later its branch may have more.

@@ -46,7 +46,7 @@ pub use open::{checked_out_elsewhere, entering, made_anew, not_settled, other_br
 pub use overview::{Disk, Overview, SessionsByState, TaskCounts, overview};
 pub use plan::{PlanContext, PlanDocument, foreseen, plan, plan_document};
 pub use recover::{KeptTask, KeptWork, RecoverDocument, Restored, recover, restored};
-pub use results::{ResultsDocument, TaskResult, results};
+pub use results::{ResultsDocument, StepResult, TaskResult, results};
 pub use run::{Left, Started, goes_on, resume, started};
 pub use schema::schemas;
 pub use status::{headline, status};

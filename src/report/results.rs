@@ -12,10 +12,12 @@ use super::status::{activity, changes, word};
 use super::{count, dollars, elapsed, escape, from_agent, one_line, quote, unbroken};
 use crate::session::{OverallStatus, TaskStatus, TaskStatusName};
 use crate::store::path_json;
-use crate::task::Outcome;
+use crate::task::{Outcome, StepOutcome};
 
 /// How many files of a task are named.
 const FILES: usize = 10;
+/// How many lines of a command that failed are shown.
+const PRINTED: usize = 20;
 
 /// The results as JSON.
 #[derive(Debug, Serialize, JsonSchema)]
@@ -42,10 +44,30 @@ pub struct TaskResult {
     #[serde(with = "path_json::option")]
     #[schemars(with = "Option<path_json::Form>")]
     pub answer_file: Option<PathBuf>,
+    /// The commands around its last attempt that has ended, in the order in which they ran.
+    pub steps: Vec<StepResult>,
     /// What it changed; none before it is settled, and where its repository cannot be read.
     pub files: Option<Vec<ChangedFile>>,
     #[serde(flatten)]
     pub status: TaskStatus,
+}
+
+/// A command that ran around an agent.
+#[derive(Debug, Serialize, JsonSchema)]
+pub struct StepResult {
+    /// How it ended.
+    #[serde(flatten)]
+    pub outcome: StepOutcome,
+    /// All that it printed, if that is there.
+    #[serde(with = "path_json::option")]
+    #[schemars(with = "Option<path_json::Form>")]
+    pub log: Option<PathBuf>,
+}
+
+impl StepResult {
+    fn is_good(&self) -> bool {
+        self.outcome.exit_code == Some(0)
+    }
 }
 
 /// All of it as text. `diff` is the command that shows what a task of the session changed, without the task.
@@ -88,6 +110,9 @@ fn one(text: &mut String, session: OverallStatus, task: &TaskResult, diff: &str)
     if let Some(more @ 1..) = changed.len().checked_sub(FILES) {
         line("", &format!("and {more} more: {diff} {}", quote(&task.id)));
     }
+    for step in &task.steps {
+        line(step.outcome.kind.name(), &ended(step));
+    }
     if let Some(took) = took(status) {
         line("took", &took);
     }
@@ -122,7 +147,42 @@ fn one(text: &mut String, session: OverallStatus, task: &TaskResult, diff: &str)
         }
         TaskStatusName::Completed => {}
     }
+    for step in task.steps.iter().filter(|step| !step.is_good()) {
+        printed(text, step);
+    }
     answer(text, task);
+}
+
+/// `cargo test: exited with code 101 after 3 s`
+fn ended(step: &StepResult) -> String {
+    let StepOutcome {
+        command,
+        exit_code,
+        duration_ms,
+        ..
+    } = &step.outcome;
+    let took = elapsed(Duration::from_millis(*duration_ms));
+    let how = match exit_code {
+        Some(0) => took,
+        Some(code) => format!("exited with code {code} after {took}"),
+        None => format!("did not end by itself; it ran for {took}"),
+    };
+    format!("{}: {how}", one_line(command))
+}
+
+/// The end of what a command printed that did not succeed, and where all of it is.
+fn printed(text: &mut String, step: &StepResult) {
+    let said = step.outcome.output.trim_end();
+    let lines: Vec<&str> = said.lines().collect();
+    let shown = &lines[lines.len().saturating_sub(PRINTED)..];
+    if !shown.is_empty() {
+        let _ = writeln!(text, "\n{} printed at last:", step.outcome.kind.name());
+        text.push_str(&from_agent(&shown.join("\n")));
+        text.push('\n');
+    }
+    if let Some(log) = step.log.as_ref().filter(|_| !shown.is_empty()) {
+        let _ = writeln!(text, "(all of it: {})", quote(log));
+    }
 }
 
 /// `2 min, 1 attempt, 3 turns, $0.12`, once it is settled.

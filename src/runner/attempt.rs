@@ -1,8 +1,9 @@
-//! One run of the agent, from its start until it and all its descendants are gone.
+//! One run of the agent, from its start until it and all its descendants are gone. `course` says what is around it.
 
 use std::io;
 use std::os::fd::OwnedFd;
 use std::os::unix::process::ExitStatusExt;
+use std::path::Path;
 use std::process::{Command, ExitStatus, Stdio};
 use std::time::Duration;
 
@@ -23,17 +24,17 @@ use crate::store::{Shortage, now_ms};
 use crate::task::{AgentEnd, AttemptOutcome, FailureReason, Live, Verdict};
 
 /// `live.json` is replaced at most this often.
-const LIVE_EVERY: Duration = Duration::from_millis(500);
+pub(super) const LIVE_EVERY: Duration = Duration::from_millis(500);
 /// How long the pipes may stay open when nobody is left who could write to them.
-const DRAIN: Duration = Duration::from_secs(2);
+pub(super) const DRAIN: Duration = Duration::from_secs(2);
 /// Far enough away to stand for never.
-const NEVER: Duration = Duration::from_secs(100 * 365 * 24 * 3600);
+pub(super) const NEVER: Duration = Duration::from_secs(100 * 365 * 24 * 3600);
 
 /// The signals of a runner: news of its children, SIGTERM to end the agent with grace, SIGQUIT to end it at once.
 pub(super) struct Signals {
-    child: Signal,
-    terminate: Signal,
-    quit: Signal,
+    pub(super) child: Signal,
+    pub(super) terminate: Signal,
+    pub(super) quit: Signal,
     // Caught only so that they do not end the runner.
     _others: [Signal; 2],
 }
@@ -49,39 +50,44 @@ impl Signals {
     }
 }
 
-/// Why the agent is being ended before its time.
+/// Why the agent, or a command around it, is being ended before its time.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Cause {
+pub(super) enum Cause {
     Asked,
     TimeOut,
+    Idle,
 }
 
-struct Running {
-    pid: i32,
+/// A process that is watched until it and everything below this one are gone.
+pub(super) struct Running {
+    pub(super) pid: i32,
     started: Instant,
     /// In Unix milliseconds.
-    last_output_ms: Option<u64>,
-    end: Option<AgentEnd>,
-    ending: Option<Cause>,
-    kill_at: Option<Instant>,
-    killed: usize,
-    left: Vec<i32>,
+    pub(super) last_output_ms: Option<u64>,
+    /// The same by the clock that never jumps; at first the start.
+    last_output: Instant,
+    pub(super) end: Option<AgentEnd>,
+    pub(super) ending: Option<Cause>,
+    pub(super) kill_at: Option<Instant>,
+    pub(super) killed: usize,
+    pub(super) left: Vec<i32>,
 }
 
-/// Runs the agent. An error means that the outcome could not be written down, not that the agent failed.
+/// Runs the agent, until `times_out` at the longest, and says also whether it was asked to end. An error means that the
+/// outcome could not be written down, not that the agent failed.
 pub(super) async fn run(
     paths: &AttemptPaths,
     request: &RunnerRequest,
-    mut signals: Signals,
-) -> io::Result<AttemptOutcome> {
-    let mut output = match Output::create(paths, request.max_output_bytes) {
-        Err(e) if Shortage::of(&e).is_some() => return Ok(not_started("cannot keep what it prints".into(), &e)),
-        other => other?,
-    };
-    let started = Instant::now();
+    signals: &mut Signals,
+    output: &mut Output,
+    times_out: Instant,
+) -> io::Result<(AttemptOutcome, bool)> {
     let mut child = match spawn_bound_to_parent(&mut command(request)) {
         Ok(child) => child,
-        Err(e) => return Ok(not_started(format!("cannot start {}", request.program.display()), &e)),
+        Err(e) => {
+            let doing = format!("cannot start {}", request.program.display());
+            return Ok((not_started(doing, &e), false));
+        }
     };
     if let Some(stdin) = child.stdin.take() {
         let mut stdin = pipe::Sender::from_owned_fd(OwnedFd::from(stdin))?;
@@ -95,37 +101,22 @@ pub(super) async fn run(
     };
     let mut out = pipe_of(child.stdout.take().map(Into::into))?;
     let mut err = pipe_of(child.stderr.take().map(Into::into))?;
-    let mut running = Running {
-        pid: child.id().cast_signed(),
-        started,
-        last_output_ms: None,
-        end: None,
-        ending: None,
-        kill_at: None,
-        killed: 0,
-        left: Vec::new(),
-    };
-    supervise(
-        paths,
-        request,
-        &mut signals,
-        &mut running,
-        &mut output,
-        (&mut out, &mut err),
-    )
-    .await?;
+    let mut running = Running::new(child.id().cast_signed());
+    let pipes = (&mut out, &mut err);
+    supervise(paths, request, signals, &mut running, output, times_out, pipes).await?;
     let deadline = Instant::now() + DRAIN;
-    let _ = timeout_at(deadline, drain(&mut output, (&mut out, &mut err))).await;
+    let _ = timeout_at(deadline, drain(output, (&mut out, &mut err))).await;
     match output.finish(paths) {
         // What has no room is lost; how the agent ended is not.
         Err(e) if Shortage::of(&e).is_none() => return Err(e),
         _ => {}
     }
-    Ok(outcome(running, &output, request))
+    let asked = running.ending == Some(Cause::Asked);
+    Ok((outcome(running, output, request), asked))
 }
 
 /// The outcome of an attempt whose agent never ran.
-fn not_started(doing: String, e: &io::Error) -> AttemptOutcome {
+pub(super) fn not_started(doing: String, e: &io::Error) -> AttemptOutcome {
     let error = format!("{doing}: {e}");
     let end = AgentEnd::NotStarted {
         error: error.clone(),
@@ -141,10 +132,10 @@ async fn supervise(
     signals: &mut Signals,
     running: &mut Running,
     output: &mut Output,
+    times_out: Instant,
     (out, err): (&mut pipe::Receiver, &mut pipe::Receiver),
 ) -> io::Result<()> {
-    let limit = request.timeout_ms.map_or(NEVER, Duration::from_millis);
-    let times_out = running.started + limit;
+    let idle = request.idle_timeout_ms.map_or(NEVER, Duration::from_millis);
     let grace = Duration::from_millis(request.grace_ms);
     let mut tick = interval(LIVE_EVERY);
     tick.set_missed_tick_behavior(MissedTickBehavior::Delay);
@@ -163,6 +154,9 @@ async fn supervise(
                 running.sweep()?;
             }
             () = sleep_until(times_out), if running.ending.is_none() => running.terminate(Cause::TimeOut, grace)?,
+            () = sleep_until(running.last_output + idle), if running.ending.is_none() => {
+                running.terminate(Cause::Idle, grace)?;
+            }
             () = sleep_until(kill_at), if running.kill_at.is_some() => running.sweep()?,
             _ = tick.tick() => show(paths, running, output, &mut shown),
             // Not biased: a flood on one stream must not hold up the other.
@@ -176,7 +170,7 @@ async fn supervise(
                 };
                 *open = length > 0;
                 if *open {
-                    running.last_output_ms = Some(now_ms());
+                    running.has_printed();
                 }
                 output.push(stream, &buffer[..length]);
             }
@@ -200,8 +194,29 @@ async fn drain(output: &mut Output, (out, err): (&mut pipe::Receiver, &mut pipe:
 }
 
 impl Running {
+    /// One that has just been started.
+    pub(super) fn new(pid: i32) -> Self {
+        let now = Instant::now();
+        Self {
+            pid,
+            started: now,
+            last_output_ms: None,
+            last_output: now,
+            end: None,
+            ending: None,
+            kill_at: None,
+            killed: 0,
+            left: Vec::new(),
+        }
+    }
+
+    pub(super) fn has_printed(&mut self) {
+        self.last_output_ms = Some(now_ms());
+        self.last_output = Instant::now();
+    }
+
     /// Takes in the dead: the agent itself, and orphans that came to this process.
-    fn reap(&mut self) {
+    pub(super) fn reap(&mut self) {
         while let Ok(Some((pid, status))) = wait(WaitOptions::NOHANG) {
             self.reaped(pid.as_raw_nonzero().get(), status.as_raw());
         }
@@ -221,7 +236,7 @@ impl Running {
 
     /// Asks the agent to end, and sets the time after which it is not asked any more. If it was asked before, that time
     /// can only become shorter.
-    fn terminate(&mut self, why: Cause, grace: Duration) -> io::Result<()> {
+    pub(super) fn terminate(&mut self, why: Cause, grace: Duration) -> io::Result<()> {
         let kill_at = Instant::now() + grace.min(NEVER);
         self.kill_at = Some(self.kill_at.map_or(kill_at, |before| before.min(kill_at)));
         if self.ending.is_some() {
@@ -232,7 +247,7 @@ impl Running {
     }
 
     /// Kills everything below this process, the agent too if it is still there.
-    fn sweep(&mut self) -> io::Result<()> {
+    pub(super) fn sweep(&mut self) -> io::Result<()> {
         let agent_was_there = self.end.is_none();
         let mut reaped = Vec::new();
         let (killed, left) = kill_descendants(|pid, status| reaped.push((pid, status)))?;
@@ -250,18 +265,26 @@ impl Running {
 }
 
 fn command(request: &RunnerRequest) -> Command {
-    let mut command = Command::new(&request.program);
-    command.args(&request.args).current_dir(&request.directory);
+    let mut command = surrounded(request, &request.program);
+    command
+        .args(&request.args)
+        .stdin(Stdio::piped())
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped());
+    command
+}
+
+/// A program in the directory and with the environment of the attempt.
+pub(super) fn surrounded(request: &RunnerRequest, program: &Path) -> Command {
+    let mut command = Command::new(program);
+    command.current_dir(&request.directory);
     for name in &request.environment_removed {
         command.env_remove(name);
     }
     command.envs(request.environment.iter().map(|(name, value)| (name, value)));
+    command.envs(request.environment_paths.iter().map(|v| (&v.name, &v.path)));
     command.env(ATTEMPT_MARK, request.attempt.to_string());
     command.env_remove(SUPERVISOR_MARK);
-    command
-        .stdin(Stdio::piped())
-        .stdout(Stdio::piped())
-        .stderr(Stdio::piped());
     command
 }
 
@@ -296,6 +319,13 @@ fn outcome(running: Running, output: &Output, request: &RunnerRequest) -> Attemp
             reason: FailureReason::TimeOut,
             error: format!("ran longer than {}", seconds(request.timeout_ms.unwrap_or_default())),
         },
+        (Some(Cause::Idle), _) => Verdict::Failed {
+            reason: FailureReason::IdleTimeOut,
+            error: format!(
+                "printed nothing for {}",
+                seconds(request.idle_timeout_ms.unwrap_or_default())
+            ),
+        },
     };
     AttemptOutcome {
         verdict,
@@ -313,10 +343,12 @@ fn outcome(running: Running, output: &Output, request: &RunnerRequest) -> Attemp
         is_set_up: false,
         steps: Vec::new(),
         limit: None,
+        notes: Vec::new(),
     }
 }
 
-fn seconds(ms: u64) -> String {
+/// A time as the user may have written it.
+pub(super) fn seconds(ms: u64) -> String {
     if ms.is_multiple_of(1000) {
         return format!("{} s", ms / 1000);
     }

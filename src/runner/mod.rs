@@ -6,9 +6,12 @@
 //! the two can neither lose nor double an attempt. It outlives its supervisor, and knows nothing of sessions.
 
 mod attempt;
+mod course;
 mod ending;
 mod output;
+mod port;
 mod request;
+mod steps;
 
 use std::io::{self, BufRead, Write};
 use std::path::Path;
@@ -16,7 +19,7 @@ use std::thread::sleep;
 use std::time::Duration;
 
 pub use ending::{Ending, ask_to_end};
-pub use request::{RunnerRequest, StepRequest};
+pub use request::{PathVariable, RunnerRequest, StepRequest};
 
 use crate::process::{ProcessIdentity, become_subreaper, take_handed};
 use crate::store::Shortage;
@@ -64,7 +67,7 @@ pub fn main(dir: &Path, place: Option<i32>) -> io::Result<()> {
     if word.trim_end() != GO {
         return Ok(());
     }
-    let outcome = runtime.block_on(attempt::run(&paths, &request, signals))?;
+    let outcome = runtime.block_on(course::run(&paths, request, signals))?;
     loop {
         match atomic::write_json(&paths.outcome(), &outcome, Durability::Synced) {
             // The agent is gone, and nobody else knows how it ended.

@@ -101,6 +101,16 @@ impl Output {
         self.log.file.sync_data()
     }
 
+    /// Adds to the log what the agent did not print, such as what a command around it does.
+    pub fn beside(&mut self, bytes: &[u8]) {
+        self.log.write(bytes);
+    }
+
+    /// Has the log outlive a power failure, as far as it could be written.
+    pub fn sync(&mut self) {
+        self.log.sync();
+    }
+
     /// Bytes that were over the cap of the log.
     pub fn dropped(&self) -> u64 {
         self.log.dropped
@@ -128,7 +138,7 @@ fn read(stream: &mut StreamReader, line: Line<'_>) {
 
 /// A file that takes a number of bytes, and then one line that says so.
 #[derive(Debug)]
-struct CappedFile {
+pub(super) struct CappedFile {
     file: File,
     left: u64,
     cap: u64,
@@ -136,7 +146,7 @@ struct CappedFile {
 }
 
 impl CappedFile {
-    fn create(path: &Path, cap: u64) -> io::Result<Self> {
+    pub(super) fn create(path: &Path, cap: u64) -> io::Result<Self> {
         let file = OpenOptions::new()
             .write(true)
             .create(true)
@@ -151,7 +161,7 @@ impl CappedFile {
         })
     }
 
-    fn write(&mut self, bytes: &[u8]) {
+    pub(super) fn write(&mut self, bytes: &[u8]) {
         let kept = bytes.len().min(usize::try_from(self.left).unwrap_or(usize::MAX));
         // A full disk costs the end of the log, not the agent's work.
         if let Err(e) = self.file.write_all(&bytes[..kept]) {
@@ -169,6 +179,11 @@ impl CappedFile {
             let _ = self.file.write_all(note.as_bytes());
         }
         self.dropped += over;
+    }
+
+    /// Has it outlive a power failure. On a full disk there is less of it, and that is said in it.
+    pub(super) fn sync(&self) {
+        let _ = self.file.sync_data();
     }
 
     /// Writes nothing more, and leaves some room to others.

@@ -28,6 +28,9 @@ pub struct RunnerRequest {
     pub stdin: String,
     /// Variables that are set for it, besides those of the supervisor.
     pub environment: Vec<(String, String)>,
+    /// Those of them that are paths.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub environment_paths: Vec<PathVariable>,
     /// Variables that it does not get.
     pub environment_removed: Vec<String>,
     /// The longest that it may run.
@@ -60,6 +63,16 @@ pub struct RunnerRequest {
     /// Where the ports are kept of which each attempt gets one of its own.
     #[serde(default, with = "path_json::option")]
     pub ports: Option<PathBuf>,
+}
+
+/// A variable that is a path, of any bytes.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct PathVariable {
+    /// Its name.
+    pub name: String,
+    /// Its value.
+    #[serde(with = "path_json")]
+    pub path: PathBuf,
 }
 
 /// A shell command around the agent, in its directory and with its environment.

@@ -66,6 +66,7 @@ pub fn spec(ids: &[&str]) -> SessionSpec {
             min_free_disk_bytes: 0,
             min_free_memory_bytes: 0,
             agents_of_all: None,
+            ports: None,
             fail_fast: false,
             retry_delay_ms: 5_000,
             retry_fresh: false,
@@ -238,6 +239,7 @@ pub fn good_attempt() -> AttemptOutcome {
         is_set_up: true,
         steps: Vec::new(),
         limit: None,
+        notes: Vec::new(),
     }
 }
 

@@ -113,6 +113,10 @@ pub struct SessionOptions {
     /// How many agents the user wants at once on this machine, in all sessions together; none is no limit.
     #[serde(default)]
     pub agents_of_all: Option<Places>,
+    /// Where the ports are kept of which each running attempt gets one of its own; none are given out where that is
+    /// not known.
+    #[serde(default, with = "path_json::option", skip_serializing_if = "Option::is_none")]
+    pub ports: Option<PathBuf>,
     /// Whether the session stops with the first task that fails.
     #[serde(default)]
     pub fail_fast: bool,

@@ -2,7 +2,7 @@
 
 use std::fs::{DirBuilder, File};
 use std::io::{self, Write};
-use std::os::unix::fs::DirBuilderExt;
+use std::os::unix::fs::{DirBuilderExt, MetadataExt, PermissionsExt};
 use std::path::Path;
 
 use serde::Serialize;
@@ -22,6 +22,22 @@ pub enum Durability {
 /// Makes a directory and its missing parents with mode 0700; one that exists is left as it is.
 pub fn private_dir(path: &Path) -> io::Result<()> {
     DirBuilder::new().recursive(true).mode(0o700).create(path)
+}
+
+/// Makes a directory for what a user's programs share if it is not there; one that others may write to is refused.
+pub fn own_dir(path: &Path) -> io::Result<()> {
+    private_dir(path)?;
+    let metadata = path.symlink_metadata()?;
+    let ours = metadata.is_dir()
+        && metadata.uid() == rustix::process::geteuid().as_raw()
+        && metadata.permissions().mode() & 0o022 == 0;
+    if ours {
+        return Ok(());
+    }
+    let name = path.display();
+    Err(io::Error::other(format!(
+        "{name} is not a directory that only you may write to"
+    )))
 }
 
 /// Makes the names in a directory durable.

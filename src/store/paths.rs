@@ -136,6 +136,16 @@ impl AttemptPaths {
         self.dir.join("ending.json")
     }
 
+    /// There when the worktree was made anew before this attempt: then it is not set up.
+    pub fn new_worktree(&self) -> PathBuf {
+        self.dir.join("new-worktree")
+    }
+
+    /// All that a command around the agent printed, up to the cap.
+    pub fn step_log(&self, name: &str) -> PathBuf {
+        self.dir.join(format!("{name}.log"))
+    }
+
     /// How the attempt ended.
     pub fn outcome(&self) -> PathBuf {
         self.dir.join("outcome.json")

@@ -16,6 +16,7 @@ use super::decide::{Action, Input, NewAttempt, NoWorktree, Short};
 use super::files::Files;
 use super::keeping::Keeping;
 use super::runner_request::{Beginning, runner_request};
+use super::setting_up;
 use super::takeover::{self, Ended};
 use crate::clean;
 use crate::git;
@@ -26,7 +27,7 @@ use crate::store::lock::Lock;
 use crate::store::paths::{AttemptPaths, SessionPaths};
 use crate::store::{Shortage, atomic};
 use crate::task::{AttemptOutcome, FailureReason, Outcome, Verdict};
-use crate::worktree::{self, RefWatch, Removal, Workshop, WorktreeError};
+use crate::worktree::{self, RefWatch, Removal, Workshop, WorktreeError, forget_removed};
 
 /// What the supervisor works with.
 pub(super) struct Hands {
@@ -103,6 +104,7 @@ impl Hands {
         let shared = self.shared.clone();
         spawn_blocking(move || {
             let Some(shop) = &shared.shop else { return };
+            forget_removed(&shop.place);
             for what in clean::in_passing(&shop.place, &shop.worktrees) {
                 let _ = writeln!(stderr(), "{what}");
             }
@@ -202,20 +204,41 @@ impl Shared {
                 let fitting = self.shop_at(shop, site);
                 let shop = &fitting.map_err(|e| without(e.to_string(), shop.shortage_behind(&e)))?;
                 if record.attempts > 0 {
-                    let again = worktree::again(shop, site, &record.id);
-                    let notes = again.map_err(|e| without(e.to_string(), shop.shortage_behind(&e)))?;
-                    for text in notes {
-                        self.tell(Input::TaskWarning { task, text });
-                    }
-                    return Ok(());
+                    return self.provision_again(task, record, shop, site);
                 }
-                worktree::provision(shop, site, &record.id).map_err(|e| match (e.error, e.shortage) {
+                let made = worktree::provision(shop, site, &record.id);
+                let notes = made.map_err(|e| match (e.error, e.shortage) {
                     (WorktreeError::Taken(what), None) => NoWorktree::Taken(what),
                     (error, shortage) => without(error.to_string(), shortage),
-                })
+                })?;
+                self.note(task, notes);
+                Ok(())
             }),
         };
         self.tell(Input::Provisioned { task, result });
+    }
+
+    fn provision_again(
+        &self,
+        task: usize,
+        record: &TaskRecord,
+        shop: &Workshop,
+        site: &Site,
+    ) -> Result<(), NoWorktree> {
+        let again = worktree::again(shop, site, &record.id);
+        let again = again.map_err(|e| without(e.to_string(), shop.shortage_behind(&e)))?;
+        if again.is_new {
+            let next = self.paths.attempt(record.id.as_ref(), record.attempts + 1);
+            setting_up::mark_new(&next).map_err(|e| without(e.to_string(), Shortage::of(&e)))?;
+        }
+        self.note(task, again.notes);
+        Ok(())
+    }
+
+    fn note(&self, task: usize, notes: Vec<String>) {
+        for text in notes {
+            self.tell(Input::TaskWarning { task, text });
+        }
     }
 
     /// Undoes what was made for a task; not where an agent has worked before.
@@ -286,7 +309,7 @@ impl Shared {
             conversation: attempt.conversation,
             resumes: false,
             went_wrong: record.went_wrong.as_deref(),
-            sets_up: !record.is_set_up,
+            sets_up: setting_up::is_due(&record, number, |n| self.paths.attempt(record.id.as_ref(), n)),
             answers: &answers.of,
         };
         let request = runner_request(&self.spec, task, &begins);
@@ -452,7 +475,7 @@ fn came_to(verdict: &Verdict) -> (Outcome, Option<FailureReason>, Option<String>
 }
 
 fn notes(attempt: &AttemptOutcome) -> Vec<String> {
-    let mut notes = Vec::new();
+    let mut notes = attempt.notes.clone();
     if attempt.dropped_bytes > 0 {
         notes.push(format!(
             "{} bytes of its output were dropped: they were over the limit, or there was no room on the disk",

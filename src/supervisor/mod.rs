@@ -23,6 +23,7 @@ mod record;
 mod recover;
 mod request;
 mod runner_request;
+mod setting_up;
 mod takeover;
 
 use std::fs;

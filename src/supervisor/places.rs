@@ -5,7 +5,6 @@
 //! agent does not know of it. Each session looks at as many files as it allows agents.
 
 use std::io;
-use std::os::unix::fs::{MetadataExt, PermissionsExt};
 use std::path::Path;
 
 use crate::session::Places;
@@ -33,23 +32,13 @@ pub(super) fn take(places: &Places, wanted: usize, taken: &mut Vec<Lock>) -> io:
 
 /// Makes the directory of the places if it is not there; one that others may write to is refused.
 pub fn check(directory: &Path) -> io::Result<()> {
-    atomic::private_dir(directory)?;
-    let metadata = directory.symlink_metadata()?;
-    let ours = metadata.is_dir()
-        && metadata.uid() == rustix::process::geteuid().as_raw()
-        && metadata.permissions().mode() & 0o022 == 0;
-    if ours {
-        return Ok(());
-    }
-    let name = directory.display();
-    Err(io::Error::other(format!(
-        "{name} is not a directory that only you may write to"
-    )))
+    atomic::own_dir(directory)
 }
 
 #[cfg(test)]
 mod tests {
     use std::fs;
+    use std::os::unix::fs::PermissionsExt;
 
     use super::*;
 

@@ -145,6 +145,25 @@ pub enum StepKind {
     Verify,
 }
 
+impl StepKind {
+    /// The name as it stands in JSON, and of the file with its output.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::RunIf => "run_if",
+            Self::Setup => "setup",
+            Self::Verify => "verify",
+        }
+    }
+
+    /// What one of an attempt's commands is called, and its file, when there were so many of its kind before it.
+    pub fn numbered(self, before: usize) -> String {
+        match before {
+            0 => self.name().to_owned(),
+            before => format!("{}-{}", self.name(), before + 1),
+        }
+    }
+}
+
 /// How such a command ended.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct StepOutcome {
@@ -177,7 +196,8 @@ pub struct AttemptOutcome {
     pub verdict: Verdict,
     /// How the process ended.
     pub end: AgentEnd,
-    /// From the start of the agent until it and all its descendants were gone, in milliseconds.
+    /// From the start of the agent, or of the first command before it, until all of them and their descendants were
+    /// gone, in milliseconds.
     pub duration_ms: u64,
     /// Turns of the model, as the agent counts them.
     pub turns: Option<u64>,
@@ -208,6 +228,9 @@ pub struct AttemptOutcome {
     /// The limit that it came up against, if that is why it failed.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub limit: Option<UsageLimit>,
+    /// What the user should know besides, a line each.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub notes: Vec<String>,
 }
 
 impl AttemptOutcome {
@@ -232,6 +255,7 @@ impl AttemptOutcome {
             is_set_up: false,
             steps: Vec::new(),
             limit: None,
+            notes: Vec::new(),
         }
     }
 }

@@ -8,6 +8,7 @@ use std::path::Path;
 
 use git2::{Oid, Repository};
 
+use super::bring::bring;
 use super::inspect::is_real_dir;
 use super::provision::{add, check_out};
 use super::recover::{clear, put_half_away};
@@ -22,18 +23,30 @@ use crate::task::TaskId;
 /// The ref of a task that stands for: its worktree is being made again, and what is found there is half of one.
 pub(super) const REMADE: &str = "remade";
 
-/// Makes branch and worktree of a site ready in which an attempt was made before. Gives what the user should know, a line
-/// each.
-pub fn again(shop: &Workshop, site: &Site, task: &TaskId) -> Result<Vec<String>, WorktreeError> {
+/// A worktree that is ready for another attempt.
+#[derive(Debug, Default)]
+pub struct Again {
+    /// What the user should know, a line each.
+    pub notes: Vec<String>,
+    /// Whether it was made anew: then it is not set up.
+    pub is_new: bool,
+}
+
+/// Makes branch and worktree of a site ready in which an attempt was made before.
+pub fn again(shop: &Workshop, site: &Site, task: &TaskId) -> Result<Again, WorktreeError> {
     let mut report = Report::default();
-    let Some(tip) = prepare(shop, site, task, &mut report)? else {
-        return Ok(report.notes);
-    };
-    failpoint::passed("registered");
-    check_out(shop, site, &tip.to_string())?;
-    failpoint::passed("checked-out");
-    drop_remade(&shop.repository()?, shop, task)?;
-    Ok(report.notes)
+    let tip = prepare(shop, site, task, &mut report)?;
+    if let Some(tip) = tip {
+        failpoint::passed("registered");
+        check_out(shop, site, &tip.to_string())?;
+        failpoint::passed("checked-out");
+        report.notes.extend(bring(shop, &site.worktree, tip)?);
+        drop_remade(&shop.repository()?, shop, task)?;
+    }
+    Ok(Again {
+        notes: report.notes,
+        is_new: tip.is_some(),
+    })
 }
 
 /// All that takes git's locks. Gives the commit that is to be checked out, if there are no files.

@@ -108,7 +108,9 @@ pub fn standing(shop: &Workshop, site: &Site, attempted: bool) -> Result<Standin
     let unkept = unkept(shop, &repository, visited).map_err(GitError::libgit2("cannot compare commits"))?;
     Ok(Standing::Clear(Clear {
         head: Some(commit),
-        ignored: found.ignored.iter().map(|p| path.join(inspect::path_of(p))).collect(),
+        ignored: (found.ignored.iter().chain(&found.brought))
+            .map(|p| path.join(inspect::path_of(p)))
+            .collect(),
         unkept,
     }))
 }
@@ -129,12 +131,14 @@ fn half_made(
     if head.commit.is_some_and(|commit| commit != base) {
         return of_others();
     }
-    let found = View::open(shop, &site.worktree, Some(admin), base, LONGEST)?.uncommitted()?;
+    let view = View::open(shop, &site.worktree, Some(admin), base, LONGEST)?;
+    let found = view.uncommitted()?;
     let tree = repository.find_commit(base).and_then(|commit| commit.tree());
     let tree = tree.map_err(GitError::libgit2("cannot read the base"))?;
     // Files of the base that are missing, or torn, are what is half about it.
     let is_half = |path: &Vec<u8>| is_beginning(repository, &tree, &site.worktree, path);
-    if found.nested.is_empty() && found.ignored.is_empty() && found.changed.iter().all(is_half) {
+    let is_brought = |path: &Vec<u8>| view.brought.accounts_for(path);
+    if found.nested.is_empty() && found.ignored.iter().all(is_brought) && found.changed.iter().all(is_half) {
         return Ok(never_finished());
     }
     Ok(Standing::Uncommitted(

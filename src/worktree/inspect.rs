@@ -21,9 +21,28 @@ pub(super) struct Uncommitted {
     pub nested: Vec<Vec<u8>>,
     /// What git ignores; a directory counts once and ends with a slash.
     pub ignored: Vec<Vec<u8>>,
+    /// What was brought in from the user's checkout, where git does not ignore it: it counts as if it did.
+    pub brought: Vec<Vec<u8>>,
 }
 
 impl Uncommitted {
+    /// Sets apart what is not the agent's.
+    pub(super) fn set_apart(&mut self, is_brought: impl Fn(&[u8]) -> bool) {
+        let (brought, changed) = std::mem::take(&mut self.changed)
+            .into_iter()
+            .partition(|path| is_brought(path));
+        self.changed = changed;
+        self.brought = brought;
+        self.unstaged.retain(|path| !is_brought(path));
+    }
+
+    /// By name all that is in no commit and does not keep a worktree.
+    pub(super) fn uncounted(&self) -> Vec<String> {
+        let mut all = names(&self.ignored);
+        all.extend(names(&self.brought));
+        all
+    }
+
     /// Why its worktree cannot go, if it cannot.
     pub(super) fn why_not(&self) -> Option<String> {
         if self.changed.is_empty() && self.nested.is_empty() {

@@ -1,6 +1,6 @@
 //! The place where a task works: a worktree and a branch of its own, from making them to putting them away.
 //!
-//! `naming` decides where (pure), `provision` makes, `again` makes it fit for another attempt, `settle` commits what
+//! `naming` decides where (pure), `provision` makes, `bring` adds files of the user's checkout, `again` makes it fit for another attempt, `settle` commits what
 //! the agent left and pins it, `remove` moves a worktree to the trash, `clear` does that long after the task, `snapshot`
 //! keeps what is in a worktree while its agent works. `recover` undoes what a crash left half made. `kept` reads what is
 //! pinned, `work` says what a task has come to, `reopen` gives the user a worktree of it, `moved` watches the refs that
@@ -9,6 +9,7 @@
 //! drivers only as they were when the session started.
 
 mod again;
+mod bring;
 mod clear;
 mod history;
 mod inspect;
@@ -30,7 +31,8 @@ use std::path::{Path, PathBuf};
 use git2::{ErrorCode, Repository};
 use uuid::Uuid;
 
-pub use again::again;
+pub use again::{Again, again};
+pub use bring::{Wanted, forget_removed};
 pub use clear::{Clear, Standing, branch_at, clear, keep, keep_branch, leads_on, standing, users_of_branch};
 pub use history::unfinished;
 pub use kept::{Kept, KeptKind, kept, kept_base, kept_sessions};
@@ -111,6 +113,8 @@ pub struct Workshop {
     pub drivers: Drivers,
     /// How files are checked out.
     pub checkout: Checkout,
+    /// What new worktrees get from the checkout of the user.
+    pub wanted: Wanted,
 }
 
 impl Workshop {
@@ -124,6 +128,10 @@ impl Workshop {
             identity: repository.identity.clone(),
             drivers: state.filters.clone().unwrap_or_default(),
             checkout,
+            wanted: Wanted {
+                copy: spec.options.copy.clone(),
+                link: spec.options.link.clone(),
+            },
         })
     }
 

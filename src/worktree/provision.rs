@@ -15,6 +15,7 @@ use git2::{ErrorCode, ObjectType, Oid, Repository, Tree};
 use rustix::fs::Mode;
 use rustix::process::umask;
 
+use super::bring::bring;
 use super::recover::{discard, drop_claim, release};
 use super::{MADE, Workshop, WorktreeError};
 use crate::git::{self, Git, GitError, add_worktree_without_checkout, patiently};
@@ -174,8 +175,8 @@ pub struct Unmade {
 }
 
 /// Makes the branch and the worktree of `site` for a task. After an error neither of them is there, unless somebody else
-/// made it ([`WorktreeError::Taken`]).
-pub fn provision(shop: &Workshop, site: &Site, task: &TaskId) -> Result<(), Unmade> {
+/// made it ([`WorktreeError::Taken`]). Gives what the user should know, a line each.
+pub fn provision(shop: &Workshop, site: &Site, task: &TaskId) -> Result<Vec<String>, Unmade> {
     let unmade = |error| Unmade {
         // Before anything is undone: that makes room.
         shortage: shop.shortage_behind(&error),
@@ -188,7 +189,8 @@ pub fn provision(shop: &Workshop, site: &Site, task: &TaskId) -> Result<(), Unma
         failpoint::passed("registered");
         check_out(shop, site, &site.base)?;
         failpoint::passed("checked-out");
-        Ok(())
+        let base = Oid::from_str(&site.base).map_err(GitError::libgit2("the base is no commit"))?;
+        bring(shop, &site.worktree, base)
     };
     make().map_err(unmade).inspect_err(|unmade| {
         if is_ours {

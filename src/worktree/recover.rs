@@ -15,6 +15,7 @@ use std::time::{Duration, SystemTime};
 use git2::{ErrorCode, Repository};
 use uuid::Uuid;
 
+use super::bring;
 use super::inspect::{is_real_dir, path_of, small_file};
 use super::provision::registered_as;
 use super::remove::{admin_to_trash, move_to_trash};
@@ -72,6 +73,7 @@ fn discard_now(shop: &Workshop, site: &Site, task: &TaskId) -> Result<(), Worktr
             _ => {}
         }
     }
+    bring::forget(shop, &site.worktree)?;
     drop_branch(shop, &repository, site)?;
     drop_claim(shop, &repository, task);
     Ok(())

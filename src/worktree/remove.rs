@@ -8,7 +8,8 @@ use std::path::{Path, PathBuf};
 
 use git2::Oid;
 
-use super::inspect::{self, is_real_dir};
+use super::bring;
+use super::inspect::is_real_dir;
 use super::naming::{OWN, TRASH, is_trashed, trash_prefix};
 use super::view::{LONGEST, View};
 use super::{Workshop, WorktreeError};
@@ -53,7 +54,7 @@ pub fn remove(shop: &Workshop, site: &Site, head: Oid) -> Result<Removal, Worktr
         if let Some(why) = found.why_not() {
             return Ok(Removal::Kept(why));
         }
-        ignored = inspect::names(&found.ignored);
+        ignored = found.uncounted();
     }
     Ok(Removal::Trashed {
         trash: move_to_trash(shop, &site.worktree, Some(&admin))?,
@@ -92,7 +93,7 @@ fn finish(shop: &Workshop, trash: PathBuf, admin: Option<&Path>, head: Oid) -> R
         fs::rename(&copy, &git).map_err(WorktreeError::io("move to the trash", &copy))?;
     }
     let found = View::open(shop, &worktree, Some(&git), head, LONGEST)?.uncommitted()?;
-    let ignored = inspect::names(&found.ignored);
+    let ignored = found.uncounted();
     Ok(Removal::Trashed { trash, ignored })
 }
 
@@ -166,6 +167,8 @@ fn put_away(shop: &Workshop, worktree: &Path, what: &[(Option<&Path>, &str)]) ->
         moved.push((from, to));
     }
     failpoint::passed("trashed");
+    // One that stays is about a worktree that is not there: it is swept.
+    let _ = bring::forget(shop, worktree);
     Ok(trash)
 }
 

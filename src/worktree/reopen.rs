@@ -10,6 +10,7 @@ use std::path::{Path, PathBuf};
 use git2::{Oid, Repository};
 
 use super::again::{REMADE, drop_remade, forget, register};
+use super::bring::forget as forget_brought;
 use super::clear::{branch_at, users_of_branch};
 use super::inspect::is_real_dir;
 use super::provision::check_out;
@@ -74,6 +75,7 @@ fn make(
     tip: Oid,
 ) -> Result<Vec<String>, WorktreeError> {
     let mut report = Report::default();
+    forget_brought(shop, &site.worktree)?;
     atomic::private_dir(&shop.worktrees).map_err(WorktreeError::io("make", &shop.worktrees))?;
     if let Some(admin) = admin {
         if fs::symlink_metadata(admin.join("locked")).is_ok() {

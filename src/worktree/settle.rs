@@ -6,21 +6,24 @@
 
 use std::fs;
 use std::io::Write;
+use std::os::unix::ffi::OsStrExt;
 use std::path::Path;
 
 use git2::{Oid, ReferenceType, Repository, Signature};
 
 use super::again::put_unfinished_away;
+use super::bring::Brought;
 use super::history::{self, leads_to};
 use super::inspect::{self, Head, Uncommitted};
 use super::pins::Pins;
 use super::recover::drop_claim;
 use super::view::{LONGEST, View};
 use super::{Workshop, WorktreeError};
-use crate::git::{self, Changes, GitError, changes_between, patiently};
+use crate::git::{self, Changes, GitError, changes_between, files_between, patiently};
 use crate::session::Site;
 use crate::store::{Shortage, failpoint};
 use crate::task::{TaskId, TaskSpec};
+use crate::words::few;
 
 /// A task's work, committed.
 #[derive(Debug)]
@@ -92,6 +95,22 @@ pub fn settle(shop: &Workshop, site: &Site, task: &TaskSpec) -> Result<Settled, 
             shop.pin(&task.id, "head")
         ));
         report.keep("its last commit is not on its branch");
+    }
+    let brought = Brought::of(shop, &site.worktree)?;
+    if !brought.is_empty() {
+        let of_agent = files_between(&repository, base, last)?
+            .into_iter()
+            .map(|file| file.path);
+        let of_agent: Vec<_> = of_agent
+            .filter(|path| brought.has(path.as_os_str().as_bytes()))
+            .collect();
+        if !of_agent.is_empty() {
+            let names: Vec<_> = of_agent.iter().map(|path| path.display()).collect();
+            report.note(format!(
+                "the agent has committed what was brought into its worktree from the checkout: {}",
+                few(&names)
+            ));
+        }
     }
     // From here on the branch is known by what is pinned.
     drop_claim(shop, &repository, &task.id);
@@ -202,10 +221,17 @@ pub(super) fn commit_leftovers(
     }
     let found = view.uncommitted()?;
     flag_repositories(&found, &view, report);
+    let changed = view.brought.changed(&site.worktree);
+    if !changed.is_empty() {
+        report.note(format!(
+            "the agent has written to what was copied into its worktree, which is not committed: {}",
+            few(&changed)
+        ));
+    }
     if found.changed.is_empty() {
         return Ok(None);
     }
-    let unreadable = view.stage(&found.nested)?;
+    let unreadable = view.stage(&found)?;
     if !unreadable.is_empty() {
         let names = inspect::names(&unreadable).join(", ");
         report.note(format!("not committed, because git cannot read it: {names}"));

@@ -170,7 +170,7 @@ fn staged(shop: &Workshop, worktree: &Path, admin: Option<&Path>, commit: Oid) -
         return Ok(None);
     }
     // What cannot be read is told when the task is settled; all else is kept.
-    view.stage(&found.nested)?;
+    view.stage(&found)?;
     let tree = view.tree()?;
     let read = Oid::from_str(&tree).map_err(GitError::libgit2(format!("{tree:?} is not the id of a tree")));
     Ok(Some(read?))

@@ -14,6 +14,7 @@ use std::time::Duration;
 use git2::{Index, Oid};
 use tempfile::TempDir;
 
+use super::bring::Brought;
 use super::inspect::{self, Uncommitted};
 use super::{Workshop, WorktreeError};
 use crate::git::{Git, GitError};
@@ -42,6 +43,8 @@ pub(super) struct View {
     pub links: Vec<Vec<u8>>,
     /// Directories with committed files in them that are repositories of their own.
     pub repositories: Vec<Vec<u8>>,
+    /// What is in the worktree because pleach brought it there.
+    pub brought: Brought,
 }
 
 /// A line of the index.
@@ -82,6 +85,7 @@ impl View {
             rebuilt: false,
             links: Vec::new(),
             repositories: Vec::new(),
+            brought: Brought::of(shop, worktree)?,
         };
         view.read_index(commit, copied)?;
         Ok(view)
@@ -103,6 +107,8 @@ impl View {
                 self.entries()?
             }
         };
+        let brought = entries.iter().filter(|e| self.brought.has(&e.path));
+        self.unstage(brought.map(|e| e.path.as_slice()))?;
         let there = |path: &[u8]| fs::symlink_metadata(self.inside(path)).is_ok();
         let assumed = entries.iter().filter(|e| e.assumed).map(|e| e.path.as_slice());
         self.update(&["--no-assume-unchanged"], assumed)?;
@@ -146,6 +152,18 @@ impl View {
         Ok(())
     }
 
+    /// Has the index be as the commit in these paths, whatever the agent has staged.
+    fn unstage<'a>(&self, paths: impl Iterator<Item = &'a [u8]>) -> Result<(), WorktreeError> {
+        let list: Vec<u8> = paths
+            .flat_map(|path| [b":(top,literal)", path, b"\0"].concat())
+            .collect();
+        if list.is_empty() {
+            return Ok(());
+        }
+        let args = ["reset", "--quiet", "--pathspec-from-file=-", "--pathspec-file-nul"];
+        Ok(self.git.feed(&args, &list).map(drop)?)
+    }
+
     /// Whether a link to a commit was only staged, and is no submodule: then nobody could ever follow it.
     fn is_bare_link(&self, commit: Oid, path: &[u8]) -> bool {
         let known = |args: &[&str]| self.git.run(args).ok();
@@ -161,15 +179,17 @@ impl View {
 
     /// What is in the files and not in the commit.
     pub(super) fn uncommitted(&self) -> Result<Uncommitted, GitError> {
-        inspect::uncommitted(&self.git)
+        let mut found = inspect::uncommitted(&self.git)?;
+        found.set_apart(|path| self.brought.has(path));
+        Ok(found)
     }
 
-    /// Stages all that is in the files, but for `nested` repositories and submodules. Returns the paths that git
-    /// cannot read.
-    pub(super) fn stage(&self, nested: &[Vec<u8>]) -> Result<Vec<Vec<u8>>, GitError> {
+    /// Stages all that is in the files, as they were found, but for nested repositories, submodules and what was brought
+    /// in. Returns the paths that git cannot read.
+    pub(super) fn stage(&self, found: &Uncommitted) -> Result<Vec<Vec<u8>>, GitError> {
         // `git add` would look into submodules and link nested repositories: both are left out by name.
         let mut paths = b".\0".to_vec();
-        for path in nested.iter().chain(&self.links) {
+        for path in found.nested.iter().chain(&self.links).chain(&found.brought) {
             paths.extend_from_slice(b":(top,exclude,literal)");
             paths.extend_from_slice(path.strip_suffix(b"/").unwrap_or(path));
             paths.push(0);

@@ -336,6 +336,47 @@ fn a_prompt_that_its_answers_make_too_long_fails_its_task() {
 }
 
 #[test]
+fn a_condition_that_does_not_hold_skips_its_task_and_is_no_failure() {
+    let project = Project::new();
+    let seen = project.beside("seen");
+    let entries = json!([
+        { "id": "review", "prompt": "echo LGTM" },
+        { "id": "more", "prompt": "echo and more" },
+        { "id": "fix", "prompt": "echo fix >fix.txt", "depends_on": ["more", "review"],
+          "run_if": format!("cat >{seen}; grep -q PROBLEM {seen}") },
+        { "id": "after", "prompt": "true", "depends_on": ["fix"] },
+        { "id": "praise", "prompt": "echo {{answer review}} >p.txt", "depends_on": ["review"], "run_if": "grep -q LGTM" },
+    ]);
+    let ran = session(&project, &entries, &[]);
+    assert_eq!(ran.code(), 0, "{ran:?}");
+    assert_eq!(fs::read_to_string(&seen).expect("a file"), "and more\n\nLGTM\n\n");
+    assert_eq!(
+        of(&project, "outcome"),
+        ["succeeded", "succeeded", "skipped", "skipped", "succeeded"]
+    );
+    assert_eq!(of(&project, "success")[2..4], [Value::Null, Value::Null]);
+    assert_eq!(of(&project, "reason")[2..4], ["condition", "condition"]);
+    let status = project.query(&["status"]);
+    assert_eq!(
+        (&status["failed"], &status["skipped"], &status["completed"]),
+        (&json!(0), &json!(2), &json!(5))
+    );
+    // Nothing of it stays.
+    assert_eq!(
+        (&of(&project, "branch")[2], &of(&project, "worktree")[2]),
+        (&Value::Null, &Value::Null)
+    );
+    assert!(!project.worktree("fix").exists() && project.git(&["branch", "--list", "main-task-fix"]).is_empty());
+    assert!(!project.git(&["for-each-ref", "refs/pleach"]).contains("/fix/"));
+    let again = project.run(&["resume", "--retry-failed"]);
+    assert!(
+        again.code() == 0 && again.err().contains("skipped by a condition"),
+        "{again:?}"
+    );
+    assert_eq!(project.run(&["wait"]).code(), 0);
+}
+
+#[test]
 fn without_worktrees_dependencies_only_order() {
     let project = Project::new();
     let entries = json!([

@@ -69,6 +69,7 @@ mod settling;
 mod shown;
 mod snapshots;
 mod start;
+mod steps;
 mod stop_tasks;
 mod stopping;
 mod support;

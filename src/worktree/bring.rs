@@ -1,0 +1,338 @@
+//! Brings files of the checkout into a worktree that has just been made: what git does not track there, and a task needs
+//! all the same, such as `.env` (`.worktreeinclude`, `copy`) or `node_modules` (`link`).
+//!
+//! Before any of it is there it is written down which paths it will be, so that whoever looks at the worktree later, after
+//! a crash too, knows them for what they are: not the agent's work, whatever git says of them, and no reason to keep the
+//! worktree. What is there is never replaced, and what cannot be brought is told. `choose` says what is meant, `put` puts
+//! it there.
+
+mod choose;
+mod put;
+
+use std::collections::BTreeMap;
+use std::ffi::OsStr;
+use std::fmt::Display;
+use std::fs;
+use std::io::ErrorKind;
+use std::os::unix::ffi::OsStrExt;
+use std::os::unix::fs::MetadataExt;
+use std::path::{Component, Path, PathBuf};
+
+use git2::{Oid, Tree};
+use serde::{Deserialize, Serialize};
+use uuid::Uuid;
+
+use self::choose::{Patterns, chosen};
+use self::put::{Put, Way};
+use super::inspect::{self, is_real_dir, small_file};
+use super::{Workshop, WorktreeError};
+use crate::git::{Git, GitError, Place, without_foreign};
+use crate::store::atomic::{self, Durability};
+use crate::store::{failpoint, path_json};
+use crate::words::few;
+
+/// The file in the checkout that says what each worktree gets a copy of.
+pub const INCLUDE: &str = ".worktreeinclude";
+
+/// What new worktrees get from the checkout, besides what its own file says.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Wanted {
+    /// Patterns as in `.gitignore`: copies.
+    pub copy: Vec<String>,
+    /// Paths in the checkout: links.
+    pub link: Vec<String>,
+}
+
+/// What was brought into a worktree.
+#[derive(Debug, Default)]
+pub(super) struct Brought {
+    paths: BTreeMap<Vec<u8>, Option<Stamp>>,
+}
+
+/// By what a file is known not to have been written to.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+struct Stamp {
+    size: u64,
+    seconds: i64,
+    nanoseconds: i64,
+}
+
+/// The file that says what was brought into a worktree.
+#[derive(Debug, Serialize, Deserialize)]
+struct Record {
+    schema: u32,
+    #[serde(with = "path_json")]
+    worktree: PathBuf,
+    brought: Vec<Item>,
+}
+
+#[derive(Debug, Serialize, Deserialize)]
+struct Item {
+    #[serde(with = "path_json")]
+    path: PathBuf,
+    /// Absent until it is there, and of links.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    stamp: Option<Stamp>,
+}
+
+/// What the user should know, by the reason.
+#[derive(Debug, Default)]
+struct Notes(BTreeMap<String, Vec<String>>);
+
+impl Notes {
+    fn add(&mut self, why: impl Into<String>, what: impl Display) {
+        self.0.entry(why.into()).or_default().push(what.to_string());
+    }
+
+    fn into_lines(self) -> Vec<String> {
+        let line = |(why, what): (String, Vec<String>)| format!("{why}: {}", few(&what));
+        self.0.into_iter().map(line).collect()
+    }
+}
+
+/// Brings into a worktree, which is at `commit` and in which nobody has worked, what is wanted in it. Gives what the user
+/// should know, a line each.
+pub(super) fn bring(shop: &Workshop, worktree: &Path, commit: Oid) -> Result<Vec<String>, WorktreeError> {
+    forget(shop, worktree)?;
+    let Some(checkout) = shop.place.work_dir.as_deref().filter(|dir| is_real_dir(dir)) else {
+        return Ok(Vec::new());
+    };
+    let mut notes = Notes::default();
+    let include = small_file(&checkout.join(INCLUDE)).unwrap_or_default();
+    let include = String::from_utf8_lossy(&include);
+    let lines = include.lines().chain(shop.wanted.copy.iter().map(String::as_str));
+    let copies = match Patterns::of(lines, &mut notes) {
+        Some(patterns) => chosen(&looking(shop, checkout)?, checkout, &patterns, &mut notes)?,
+        None => Vec::new(),
+    };
+    let repository = shop.repository()?;
+    let tree = repository.find_commit(commit).and_then(|commit| commit.tree());
+    let tree = tree.map_err(GitError::libgit2("cannot read the commit of a worktree"))?;
+    let links = links(&shop.wanted.link, checkout, &tree, &mut notes);
+    let is_linked = |path: &Path| links.iter().any(|link| path.starts_with(link));
+    let mut wanted: Vec<&Path> = links.iter().map(PathBuf::as_path).collect();
+    for path in copies.iter().filter(|path| !is_linked(path)) {
+        match tree.get_path(path) {
+            Ok(_) => notes.add("not copied, because it is in the commit", path.display()),
+            Err(_) => wanted.push(path),
+        }
+    }
+    if !wanted.is_empty() {
+        let planned = wanted.iter().map(|path| item(path, None)).collect();
+        write(shop, worktree, planned)?;
+        failpoint::passed("bringing");
+        let brought = put(checkout, worktree, &wanted, links.len(), &mut notes)?;
+        failpoint::passed("brought");
+        write(shop, worktree, brought)?;
+    }
+    Ok(notes.into_lines())
+}
+
+/// Puts the paths into the worktree, of which the first so many become links.
+fn put(
+    checkout: &Path,
+    worktree: &Path,
+    wanted: &[&Path],
+    links: usize,
+    notes: &mut Notes,
+) -> Result<Vec<Item>, WorktreeError> {
+    let mut way = Way::new(checkout, worktree).map_err(WorktreeError::io("open", worktree))?;
+    let mut brought = Vec::new();
+    for (index, path) in wanted.iter().enumerate() {
+        let (done, doing) = if index < links {
+            (way.link(path, &checkout.join(path)), "linked")
+        } else {
+            (way.copy(path), "copied")
+        };
+        let inside = worktree.join(path);
+        match done.map_err(WorktreeError::io("write", &inside))? {
+            Put::Done => brought.push(item(path, stamp(&inside))),
+            Put::Unreadable(why) => notes.add(format!("not {doing} ({why})"), path.display()),
+            Put::Special => notes.add(
+                format!("not {doing}, because it is no file, directory or link"),
+                path.display(),
+            ),
+            Put::InTheWay => notes.add(
+                format!("not {doing}, because something else is in its place"),
+                path.display(),
+            ),
+        }
+    }
+    Ok(brought)
+}
+
+/// git on the checkout, which only looks.
+fn looking(shop: &Workshop, checkout: &Path) -> Result<Git, GitError> {
+    let git = Git::in_work_tree(shop.place.origin(), checkout)
+        .with_variable("GIT_COMMON_DIR", &shop.place.common_dir)
+        .with_variable("GIT_NO_LAZY_FETCH", "1")
+        .with_variable("GIT_ALLOW_PROTOCOL", "none")
+        .with_limit(super::view::LONGEST);
+    Ok(without_foreign(git, &shop.drivers)?.0)
+}
+
+/// The links that can be made: what they lead to is there, and the commit has nothing of that name.
+fn links(wanted: &[String], checkout: &Path, tree: &Tree<'_>, notes: &mut Notes) -> Vec<PathBuf> {
+    let mut links: Vec<PathBuf> = Vec::new();
+    for written in wanted {
+        let path: PathBuf = Path::new(written)
+            .components()
+            .filter(|c| *c != Component::CurDir)
+            .collect();
+        let is_name = |c: Component<'_>| matches!(c, Component::Normal(name) if name != ".git");
+        if path.as_os_str().is_empty() || !path.components().all(is_name) {
+            notes.add("not linked, because it is no path in the checkout", written);
+        } else if fs::symlink_metadata(checkout.join(&path)).is_err() {
+            notes.add("not linked, because it is not in the checkout", written);
+        } else if tree.get_path(&path).is_ok() {
+            notes.add("not linked, because it is in the commit", written);
+        } else if !links.iter().any(|link| path.starts_with(link)) {
+            links.retain(|link| !link.starts_with(&path));
+            links.push(path);
+        }
+    }
+    links
+}
+
+fn item(path: &Path, stamp: Option<Stamp>) -> Item {
+    let path = path.to_owned();
+    Item { path, stamp }
+}
+
+/// Of a file; none of anything else.
+fn stamp(path: &Path) -> Option<Stamp> {
+    let found = fs::symlink_metadata(path).ok().filter(fs::Metadata::is_file)?;
+    Some(Stamp {
+        size: found.len(),
+        seconds: found.mtime(),
+        nanoseconds: found.mtime_nsec(),
+    })
+}
+
+impl Brought {
+    /// What is written down of a worktree.
+    pub(super) fn of(shop: &Workshop, worktree: &Path) -> Result<Self, WorktreeError> {
+        let path = record_of(&shop.place, worktree);
+        let text = match fs::read(&path) {
+            Err(e) if matches!(e.kind(), ErrorKind::NotFound | ErrorKind::NotADirectory) => return Ok(Self::default()),
+            other => other.map_err(WorktreeError::io("read", &path))?,
+        };
+        let record: Record = serde_json::from_slice(&text)
+            .map_err(std::io::Error::from)
+            .and_then(|record: Record| match record.schema {
+                1 => Ok(record),
+                other => Err(std::io::Error::other(format!("unknown format {other}"))),
+            })
+            .map_err(WorktreeError::io("read", &path))?;
+        let entry = |item: Item| (item.path.into_os_string().into_encoded_bytes(), item.stamp);
+        Ok(Self {
+            paths: record.brought.into_iter().map(entry).collect(),
+        })
+    }
+
+    pub(super) fn is_empty(&self) -> bool {
+        self.paths.is_empty()
+    }
+
+    /// Whether it was brought, and is not the agent's.
+    pub(super) fn has(&self, path: &[u8]) -> bool {
+        self.paths.contains_key(path)
+    }
+
+    /// Whether what git ignores is there because of what was brought: of a directory, which ends with a slash, something
+    /// in it.
+    pub(super) fn accounts_for(&self, ignored: &[u8]) -> bool {
+        let next = self.paths.range(ignored.to_vec()..).next();
+        self.has(ignored) || ignored.ends_with(b"/") && next.is_some_and(|(path, _)| path.starts_with(ignored))
+    }
+
+    /// Those files that were written to since, by name.
+    pub(super) fn changed(&self, worktree: &Path) -> Vec<String> {
+        let is_changed = |(path, before): &(&Vec<u8>, &Option<Stamp>)| {
+            let now = stamp(&worktree.join(OsStr::from_bytes(path)));
+            before.is_some() && now.is_some() && now != **before
+        };
+        let changed = self.paths.iter().filter(is_changed).map(|(path, _)| path.clone());
+        inspect::names(&changed.collect::<Vec<_>>())
+    }
+}
+
+/// The file about what was brought into a worktree. By the path of that: what git keeps about it an agent may take away.
+fn record_of(place: &Place, worktree: &Path) -> PathBuf {
+    let name = Uuid::new_v5(&Uuid::NAMESPACE_URL, worktree.as_os_str().as_bytes());
+    records(place).join(format!("{name}.json"))
+}
+
+fn records(place: &Place) -> PathBuf {
+    place.common_dir.join("pleach/brought")
+}
+
+fn write(shop: &Workshop, worktree: &Path, brought: Vec<Item>) -> Result<(), WorktreeError> {
+    let path = record_of(&shop.place, worktree);
+    let dir = records(&shop.place);
+    atomic::private_dir(&dir).map_err(WorktreeError::io("make", &dir))?;
+    let worktree = worktree.to_owned();
+    let record = Record {
+        schema: 1,
+        worktree,
+        brought,
+    };
+    atomic::write_json(&path, &record, Durability::Synced).map_err(WorktreeError::io("write", &path))
+}
+
+/// Forgets what was brought into a worktree: that is gone, or another is about to be made.
+pub(super) fn forget(shop: &Workshop, worktree: &Path) -> Result<(), WorktreeError> {
+    let path = record_of(&shop.place, worktree);
+    match fs::remove_file(&path) {
+        Err(e) if !matches!(e.kind(), ErrorKind::NotFound | ErrorKind::NotADirectory) => {
+            Err(WorktreeError::io("remove", &path)(e))
+        }
+        _ => Ok(()),
+    }
+}
+
+/// Forgets it of all worktrees that somebody else has removed.
+pub fn forget_removed(place: &Place) {
+    for entry in fs::read_dir(records(place)).into_iter().flatten().flatten() {
+        let record = fs::read(entry.path()).ok();
+        let record: Option<Record> = record.and_then(|text| serde_json::from_slice(&text).ok());
+        // It is made after its worktree. What cannot be read is told by whoever needs it.
+        if record.is_some_and(|r| fs::symlink_metadata(&r.worktree).is_err_and(|e| e.kind() == ErrorKind::NotFound)) {
+            let _ = fs::remove_file(entry.path());
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_ignored_because_of_what_was_brought() {
+        let paths = [".env", "a/b/c", "a-b", "link"];
+        let brought = Brought {
+            paths: paths.iter().map(|p| (p.as_bytes().to_vec(), None)).collect(),
+        };
+        for (ignored, accounted) in [
+            (".env", true),
+            ("a/", true),
+            ("a/b/", true),
+            ("a", false),
+            ("a/c/", false),
+            ("link", true),
+            ("link/", false),
+            ("zz/", false),
+        ] {
+            assert_eq!(brought.accounts_for(ignored.as_bytes()), accounted, "{ignored}");
+        }
+    }
+
+    #[test]
+    fn notes_say_each_reason_once() {
+        let mut notes = Notes::default();
+        notes.add("not linked", "a");
+        notes.add("not copied", "b");
+        notes.add("not copied", "c");
+        assert_eq!(notes.into_lines(), ["not copied: b, c", "not linked: a"]);
+    }
+}
