@@ -124,6 +124,7 @@ fn is_written(paths: &SessionPaths, doc: &StatusDocument) -> bool {
 
 /// The exit code for a session that is not running any more.
 pub(super) fn exit_code(doc: &StatusDocument) -> u8 {
-    let all = doc.successful == doc.total && doc.overall_status == OverallStatus::Completed;
+    // What was skipped because its condition does not hold is as it should be.
+    let all = doc.failed == 0 && doc.completed == doc.total && doc.overall_status == OverallStatus::Completed;
     if all { exit::DONE } else { exit::UNSUCCESSFUL }
 }

@@ -54,6 +54,7 @@ pub(super) fn entry_of(doc: StatusDocument) -> ListEntry {
         completed: doc.completed,
         successful: doc.successful,
         failed: doc.failed,
+        skipped: doc.skipped,
         duration: until.map(|end| end.saturating_sub(doc.start_time)),
         error: doc.error,
     }
@@ -70,6 +71,7 @@ pub(super) fn unreadable(id: &str, why: &impl ToString) -> ListEntry {
         completed: 0,
         successful: 0,
         failed: 0,
+        skipped: 0,
         duration: None,
         error: Some(why.to_string()),
     }

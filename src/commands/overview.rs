@@ -8,11 +8,11 @@ use super::{Context, output};
 use crate::cli::ListArgs;
 use crate::error::{Error, exit};
 use crate::report::{self, Disk, Overview};
-use crate::session::{OverallStatus, StatusDocument, Stored, TaskState, TaskStatusName, all, read_json};
+use crate::session::{OverallStatus, StatusDocument, Stored, TaskState, TaskStatus, TaskStatusName, all, read_json};
 use crate::store::lock;
 use crate::store::now_ms;
 use crate::store::usage::Usage;
-use crate::task::AttemptOutcome;
+use crate::task::{AttemptOutcome, Outcome};
 use crate::worktree::{naming, trashed};
 
 pub(super) fn run(context: &Context, args: &ListArgs) -> Result<u8, Error> {
@@ -66,6 +66,9 @@ fn add(overview: &mut Overview, stored: &Stored, doc: &StatusDocument) {
     tasks.total += doc.total;
     tasks.successful += doc.successful;
     tasks.failed += doc.failed;
+    tasks.skipped += doc.skipped;
+    let in_vain = |t: &&TaskStatus| t.outcome == Some(Outcome::Skipped) && t.success.is_some();
+    tasks.skipped_in_vain += doc.tasks.iter().filter(in_vain).count();
     tasks.running += running;
     tasks.pending += doc.total - doc.completed - running;
     overview.cost_usd += doc.cost_usd.unwrap_or(0.0);

@@ -176,7 +176,7 @@ fn tasks(opened: &Repository, spec: &SessionSpec, state: &SessionState, wish: &W
             about.unplanned += 1;
             continue;
         };
-        match Candidate::of_task(opened, &site.branch, task.id.as_ref(), &task.title) {
+        match Candidate::of_task(opened, site, task.id.as_ref(), &task.title) {
             Some(candidate) => candidates.push(candidate),
             None => missing.push(site.branch.clone()),
         }

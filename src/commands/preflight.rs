@@ -18,6 +18,7 @@ use crate::cli::{Parallel, RunArgs};
 use crate::config::{Settings, milliseconds};
 use crate::error::Error;
 use crate::git::{self, Base, OLDEST_TO_PLAN, OLDEST_TO_RUN, Place};
+use crate::merge::PlanError;
 use crate::pool;
 use crate::process::available_memory;
 use crate::session::{
@@ -86,6 +87,12 @@ pub(super) fn prepare(
         let version = version.join().unwrap_or_else(|_| git::version())?;
         if version < OLDEST_TO_RUN {
             return Err(Error::GitTooOld { found: version });
+        }
+        // What several tasks have come to is merged as it is planned.
+        let several = tasks.iter().position(|task| task.options.depends_on.len() > 1);
+        if let Some(index) = several.filter(|_| version < OLDEST_TO_PLAN) {
+            let (found, number) = (version, index + 1);
+            return Err(PlanError::OldGitForBase { found, number }.into());
         }
         if version < OLDEST_TO_PLAN {
             warnings.push(format!(

@@ -15,10 +15,12 @@ use super::signals::Signals;
 use crate::cli::ResumeArgs;
 use crate::error::{Error, exit};
 use crate::git::GitError;
+use crate::pool;
 use crate::process::ProcessIdentity;
 use crate::report::{self, Left};
 use crate::session::{
-    NewSession, Recorded, RepositorySpec, SessionError, SessionSpec, SessionState, is_above, read_json, recorded,
+    NewSession, Recorded, RepositorySpec, SessionError, SessionSpec, SessionState, TaskRecord, is_above, read_json,
+    recorded,
 };
 use crate::store::lock::Lock;
 use crate::store::paths::SessionPaths;
@@ -41,11 +43,11 @@ pub(super) fn run(context: &Context, args: &ResumeArgs) -> Result<u8, Error> {
     // Nobody else writes it from here on.
     let Recorded { spec, state, .. } = recorded(&paths)?;
     let id = short(spec.session_id);
-    let failed = state.tasks.iter().filter(|task| task.is_unsuccessful()).count();
+    let failed = pool::to_retry(&state).len();
     let retried = if args.retry_failed { failed } else { 0 };
     if state.end.is_some() && state.all_settled() && retried == 0 {
         let again = report::resume(&id, context.results_dir.as_deref());
-        report::note(&nothing_left(&id, failed, &again));
+        report::note(&nothing_left(&state, &id, failed, &again));
         return Ok(exit::DONE);
     }
     check_limit(&state, &id, args.max_cost)?;
@@ -131,8 +133,11 @@ fn unwritable(path: PathBuf, source: std::io::Error) -> Error {
     SessionError::Unwritable { path, source }.into()
 }
 
-fn nothing_left(id: &str, failed: usize, again: &str) -> String {
+fn nothing_left(state: &SessionState, id: &str, failed: usize, again: &str) -> String {
     match failed {
+        0 if state.tasks.iter().any(TaskRecord::is_unsuccessful) => {
+            format!("nothing is left to do: every task of session {id} has succeeded, or was skipped by a condition")
+        }
         0 => format!("nothing is left to do: every task of session {id} has succeeded"),
         _ => format!(
             "nothing is left to do: all tasks of session {id} are settled; {} without success, to try again: \

@@ -416,9 +416,7 @@ impl Error {
                 "make it again where the session started: git branch {} {commit}",
                 quote(branch)
             )),
-            Self::GitTooOldToPlan(_) => {
-                refused("upgrade git, or merge by hand the branches that are named in: pleach status")
-            }
+            Self::GitTooOldToPlan(e) => super::old_git(e),
             Self::MergeNotForeseen(_) => broken("see which objects are missing or damaged: git fsck"),
             Self::NotInRepository { .. } => refused("call it in the repository whose branches are meant"),
             Self::NoRevision { .. } => refused("see what there is: git branch --all, git tag"),

@@ -113,7 +113,7 @@ impl From<SessionError> for Error {
             }
             SessionError::Unwritable { .. } => Self::SessionUnwritable(e),
             SessionError::Schema { .. } | SessionError::Journal(JournalError::Schema { .. }) => Self::FormatUnknown(e),
-            SessionError::Json { .. } => Self::SessionDamaged(e),
+            SessionError::Json { .. } | SessionError::Dependencies { .. } => Self::SessionDamaged(e),
             SessionError::Journal(JournalError::Line { .. }) => Self::JournalDamaged(e),
             SessionError::Illegal { .. } => Self::JournalImpossible(e),
         }
@@ -141,6 +141,14 @@ impl From<SupervisorError> for Error {
     }
 }
 
+/// What to do about a git that is too old for merges.
+fn old_git(e: &PlanError) -> (Kind, String) {
+    catalog::refused(match e {
+        PlanError::OldGitForBase { .. } => "upgrade git, or have each task depend on one other at most",
+        _ => "upgrade git, or merge by hand the branches that are named in: pleach status",
+    })
+}
+
 impl From<PlanError> for Error {
     fn from(e: PlanError) -> Self {
         match e {
@@ -149,7 +157,7 @@ impl From<PlanError> for Error {
                 commit: commit.clone(),
                 source: e,
             },
-            PlanError::OldGit(_) => Self::GitTooOldToPlan(e),
+            PlanError::OldGit(_) | PlanError::OldGitForBase { .. } => Self::GitTooOldToPlan(e),
             PlanError::NoRevision(name) => Self::NoRevision { name },
             PlanError::NoAnswer { .. } => Self::MergeNotForeseen(e),
             PlanError::Git(e) => e.into(),

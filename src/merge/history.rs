@@ -30,13 +30,23 @@ impl Engine {
 
     /// The commits that a branch has and the target has not.
     pub(super) fn ahead_of(&self, head: Oid, target: Oid) -> Result<Vec<Oid>, GitError> {
+        self.ahead_of_all(head, &[target])
+    }
+
+    /// The commits that a branch has and none of these has.
+    pub(super) fn ahead_of_all(&self, head: Oid, others: &[Oid]) -> Result<Vec<Oid>, GitError> {
         if !self.is_plain() {
-            return self.commits(&["rev-list", &head.to_string(), &format!("^{target}")]);
+            let others = others.iter().map(|other| format!("^{other}"));
+            let arguments: Vec<String> = ["rev-list".to_owned(), head.to_string()]
+                .into_iter()
+                .chain(others)
+                .collect();
+            return self.commits(&arguments.iter().map(String::as_str).collect::<Vec<_>>());
         }
         let walk = || -> Result<Vec<Oid>, git2::Error> {
             let mut walk = self.repository().revwalk()?;
             walk.push(head)?;
-            walk.hide(target)?;
+            others.iter().try_for_each(|other| walk.hide(*other))?;
             walk.collect()
         };
         walk().map_err(GitError::libgit2("cannot list commits"))
@@ -62,6 +72,14 @@ impl Engine {
             }
         }
         commit
+    }
+
+    /// How many parents a commit has.
+    pub(super) fn parents(&self, commit: Oid) -> Result<usize, GitError> {
+        let commit = self.repository().find_commit(self.stand_in(commit));
+        Ok(commit
+            .map_err(GitError::libgit2("cannot read a commit"))?
+            .parent_count())
     }
 
     /// The tree of a commit.

@@ -1,6 +1,6 @@
 //! The merge plan: which branches merge into a target, in which order, with which result.
 //!
-//! `resolve` finds commits for names; `plan` puts the plan together: `look` at each branch by itself, `patches` for what
+//! `resolve` finds commits for names; `plan` puts the plan together: `look` at each branch by itself, `once` counts what several have only once, `patches` for what
 //! is in the target by other commits, `pairs` for which two conflict, `choose` (pure) for the most that fit together,
 //! `walk` for what they give one after the other (by `chain`, which makes no merge twice), `explain` for what is left out,
 //! `foresee` for what the user's git may do besides. What a merge gives is asked of git alone, through `engine` (`history` adds how commits stand to each other), whose
@@ -18,6 +18,7 @@ mod keeping;
 mod look;
 mod markers;
 mod names;
+mod once;
 mod overlap;
 mod pairs;
 mod patches;

@@ -8,7 +8,7 @@ use serde::Serialize;
 use std::path::Path;
 
 use super::engine::{Conflict, Engine};
-use super::{chain, explain, foresee, look, pairs, patches, walk};
+use super::{chain, explain, foresee, look, once, pairs, patches, walk};
 use crate::git::{Drivers, GitError, OLDEST_TO_PLAN, decides_merges, version};
 
 /// Stands in [`LeftOut::with`] for the target itself.
@@ -31,6 +31,14 @@ pub enum PlanError {
     /// The git program is too old for `--attr-source`.
     #[error("git {0} cannot plan merges exactly: it has to be {OLDEST_TO_PLAN} or newer")]
     OldGit(crate::git::Version),
+    /// The git program is too old to merge what a task depends on.
+    #[error("git {found} cannot merge what task {number} depends on: it has to be {OLDEST_TO_PLAN} or newer")]
+    OldGitForBase {
+        /// Its version.
+        found: crate::git::Version,
+        /// The number of the task, from 1.
+        number: usize,
+    },
     /// git cannot say what a merge gives: an object is missing or damaged.
     #[error("git cannot say what merging {branch}{} gives: {source}", then(after.as_deref()))]
     NoAnswer {
@@ -76,6 +84,8 @@ pub struct Candidate {
     pub task_id: Option<String>,
     /// What that was; else the subject of its last commit.
     pub title: String,
+    /// The commit that the task started from: what it depends on had come to that.
+    pub base: Option<Oid>,
 }
 
 /// What is merged into.
@@ -149,11 +159,11 @@ pub struct Branch {
     pub head: String,
     /// Where it left the target; none when they have no commit in common.
     pub merge_base: Option<String>,
-    /// Commits that the target has not.
+    /// Commits that the target has not, nor those that are planned and that the task started from.
     pub commits: usize,
-    /// Files that differ from the merge base; a renamed one counts once.
+    /// Files that differ from the merge base, or from what the task started from; a renamed one counts once.
     pub files_changed: usize,
-    /// Files that have another name than at the merge base.
+    /// Files that have another name than there.
     pub renames: usize,
     /// Lines added since.
     pub insertions: usize,
@@ -247,6 +257,7 @@ pub fn plan(request: &PlanRequest) -> Result<MergePlan, PlanError> {
     let commit = Oid::from_str(&request.target.commit).map_err(GitError::libgit2("cannot read the target"))?;
     let mut looked = look::look(&engine, commit, &request.candidates)?;
     patches::settle(&engine, commit, &mut looked)?;
+    once::count_once(&engine, commit, &request.candidates, &mut looked)?;
     let ground = walk::Ground {
         engine: &engine,
         target: commit,

@@ -3,6 +3,7 @@
 use git2::{Oid, Reference, Repository};
 
 use super::plan::{Candidate, PlanError, Target};
+use crate::session::Site;
 
 /// What a name stands for.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -44,13 +45,14 @@ pub fn candidate(repository: &Repository, name: &str) -> Result<Candidate, PlanE
         head: found.commit,
         task_id: None,
         title: title.unwrap_or_default(),
+        base: None,
     })
 }
 
 impl Candidate {
     /// The branch of a task; none when it is gone.
-    pub fn of_task(repository: &Repository, branch: &str, task_id: &str, title: &str) -> Option<Self> {
-        let found = branch_of(repository, branch)?;
+    pub fn of_task(repository: &Repository, site: &Site, task_id: &str, title: &str) -> Option<Self> {
+        let found = branch_of(repository, &site.branch)?;
         Some(Self {
             name: found.name,
             revision: found.revision,
@@ -58,6 +60,7 @@ impl Candidate {
             head: found.commit,
             task_id: Some(task_id.to_owned()),
             title: title.to_owned(),
+            base: Oid::from_str(&site.base).ok(),
         })
     }
 }

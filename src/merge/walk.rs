@@ -144,6 +144,7 @@ mod tests {
             head: *head,
             task_id: None,
             title: String::new(),
+            base: None,
         };
         plan(&PlanRequest {
             common_dir: dir,

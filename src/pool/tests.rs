@@ -1,16 +1,74 @@
 //! Which tasks start next in every situation of a session, and how many agents at once when nobody says.
 
+use std::time::{Duration, Instant};
+
 use super::*;
 use crate::session::fixture::{
     ended, good_attempt, good_settlement, preparing, released, session_ended, session_started, settled, spec, started,
-    state_after, success,
+    state_after, success, task_id,
 };
-use crate::session::{EventKind, WorktreeIntent};
-use crate::task::AttemptOutcome;
+use crate::session::{EventKind, SessionSpec, Settlement, WorktreeIntent};
+use crate::task::{AttemptOutcome, FailureReason};
 
 /// The choice in a session of five tasks after these events.
 fn chosen(events: &[EventKind], max_parallel: Option<usize>) -> Vec<usize> {
     chosen_within(events, max_parallel, None)
+}
+
+/// A session of tasks that depend on each other: `d` on `b` and `c`, these on `a`; `e` on nothing.
+fn diamond() -> SessionSpec {
+    let mut spec = spec(&["a", "b", "c", "d", "e"]);
+    for (task, on) in [(1, &["a"][..]), (2, &["a"]), (3, &["b", "c"])] {
+        spec.tasks[task].options.depends_on = on.iter().map(|id| task_id(id)).collect();
+    }
+    spec
+}
+
+#[test]
+fn a_task_is_ready_when_all_that_it_depends_on_has_succeeded() {
+    let spec = diamond();
+    let ready_after = |events: &[EventKind]| ready(&state_after(&spec, events), &spec.options);
+    assert_eq!(ready_after(&[]), [0, 4]);
+    assert_eq!(ready_after(&success("a")[..3]), [4], "its work is not committed yet");
+    // What becomes of its worktree does not matter.
+    assert_eq!(ready_after(&success("a")[..4]), [1, 2, 4]);
+    assert_eq!(ready_after(&[success("a"), success("c")].concat()), [1, 4]);
+    assert_eq!(
+        ready_after(&[success("a"), success("c"), success("b")].concat()),
+        [3, 4]
+    );
+    let failed = settled("a", Settlement::failed(FailureReason::Exit, "no"));
+    assert_eq!(ready_after(&[preparing("a"), failed]), [4]);
+}
+
+#[test]
+fn priority_goes_first_then_the_longest_chain_then_the_list() {
+    let mut spec = diamond();
+    spec.tasks.swap(0, 4);
+    let order = |spec: &SessionSpec| ready(&state_after(spec, &[]), &spec.options);
+    assert_eq!(order(&spec), [4, 0]);
+    spec.tasks[0].options.priority = Some(1);
+    assert_eq!(order(&spec), [0, 4]);
+    // It helps nobody over its dependencies.
+    spec.tasks[3].options.priority = Some(9);
+    assert_eq!(order(&spec), [0, 4]);
+}
+
+#[test]
+fn of_ten_thousand_tasks_the_next_ones_are_found_at_once() {
+    let ids: Vec<String> = (0..10_000).map(|n| format!("t{n}")).collect();
+    let mut spec = spec(&ids.iter().map(String::as_str).collect::<Vec<_>>());
+    spec.options.max_parallel = Some(4);
+    for n in 1..10_000_usize {
+        spec.tasks[n].options.depends_on = vec![task_id(&ids[n / 2])];
+    }
+    let state = state_after(&spec, &[]);
+    let before = Instant::now();
+    for _ in 0..100 {
+        assert_eq!(next(&state, &spec.options), [0]);
+    }
+    // Some milliseconds; a look at every chain each time would take minutes.
+    assert!(before.elapsed() < Duration::from_secs(5), "{:?}", before.elapsed());
 }
 
 /// The same with a limit of the cost.

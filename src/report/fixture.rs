@@ -15,6 +15,7 @@ pub(super) enum Task {
     Succeeded(f64),
     Failed(f64),
     Stopped(f64),
+    Skipped,
 }
 
 /// A running session with these tasks.
@@ -29,9 +30,10 @@ pub(super) fn document(tasks: &[Task]) -> StatusDocument {
     StatusDocument {
         overall_status: OverallStatus::Running,
         start_time: STARTED,
-        completed: count(|t| t.success.is_some()),
+        completed: count(|t| t.outcome.is_some()),
         successful: count(|t| t.success == Some(true)),
         failed: count(|t| t.success == Some(false)),
+        skipped: count(|t| t.outcome == Some(Outcome::Skipped)),
         cost_usd: Some(doc.tasks.iter().filter_map(|t| t.cost_usd).sum()),
         ..doc
     }
@@ -43,12 +45,16 @@ fn become_one(status: &mut TaskStatus, task: Task) {
         Task::Running(s) => (TaskStatusName::Running, None, Some(s)),
         Task::Succeeded(s) => (TaskStatusName::Completed, Some(Outcome::Succeeded), Some(s)),
         Task::Failed(s) => (TaskStatusName::Completed, Some(Outcome::Failed), Some(s)),
+        Task::Skipped => (TaskStatusName::Completed, Some(Outcome::Skipped), None),
         Task::Stopped(s) => (TaskStatusName::Completed, Some(Outcome::Stopped), Some(s)),
     };
     status.title = format!("Do the task with number {}", status.task_num);
     (status.status, status.outcome, status.duration) = (name, outcome, duration);
     status.success = outcome.map(|o| o == Outcome::Succeeded);
-    if let Some(outcome) = outcome {
+    if outcome == Some(Outcome::Skipped) {
+        status.reason = Some(FailureReason::Dependency);
+        status.error = Some("it depends on t1, which failed: exited with code 3".into());
+    } else if let Some(outcome) = outcome {
         (status.commits, status.files_changed) = (Some(1), Some(2));
         (status.insertions, status.deletions) = (Some(30), Some(4));
         if outcome == Outcome::Failed {

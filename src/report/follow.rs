@@ -237,6 +237,7 @@ impl Progress {
                     .into(),
                 ))
             }
+            EventKind::SessionHalted { why } => Some(Line::Said(format!("no task starts any more: {why}"))),
             EventKind::Waiting { why: Some(why) } => {
                 let said = self.awaited.replace(why.clone());
                 (said.as_ref() != Some(why)).then(|| Line::Said(waits_for(why)))
@@ -256,7 +257,7 @@ fn news<'e>(events: &'e [Event], tasks: &HashMap<&str, &TaskStatus>) -> Vec<&'e 
     for (index, event) in events.iter().enumerate().rev() {
         let is_news = match &event.kind {
             EventKind::TaskSettled { task, .. } => {
-                let settled = tasks.get(task.as_ref()).is_some_and(|task| task.success.is_some());
+                let settled = tasks.get(task.as_ref()).is_some_and(|task| task.outcome.is_some());
                 settled && shown.insert(task)
             }
             EventKind::Warned { .. } => true,

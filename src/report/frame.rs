@@ -176,7 +176,7 @@ struct Part {
 
 fn parts(doc: &StatusDocument, moment: &Moment, running: usize) -> Vec<Part> {
     let plain = Style::new().for_stderr();
-    let stopped = doc.tasks.iter().filter(|t| t.outcome == Some(Outcome::Stopped)).count();
+    let came_to = |outcome| doc.tasks.iter().filter(|t| t.outcome == Some(outcome)).count();
     let waiting = doc.total - doc.completed - running;
     let waits = if moment.stopping || over_its_limit(doc) {
         "not started"
@@ -208,8 +208,9 @@ fn parts(doc: &StatusDocument, moment: &Moment, running: usize) -> Vec<Part> {
             plain.clone().bold(),
         ),
         (2, some(doc.successful, "succeeded"), plain.clone().green()),
-        (8, some(doc.failed - stopped, "failed"), plain.clone().red()),
-        (5, some(stopped, "stopped"), plain.clone().yellow()),
+        (8, some(came_to(Outcome::Failed), "failed"), plain.clone().red()),
+        (5, some(came_to(Outcome::Stopped), "stopped"), plain.clone().yellow()),
+        (5, some(came_to(Outcome::Skipped), "skipped"), plain.clone().yellow()),
         (7, format!("{running} running"), plain.clone().cyan()),
         (3, some(waiting, waits), plain.clone()),
         (4, cost, plain.clone()),

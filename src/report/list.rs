@@ -33,6 +33,7 @@ pub struct ListEntry {
     pub completed: usize,
     pub successful: usize,
     pub failed: usize,
+    pub skipped: usize,
     /// Seconds, until now for one that runs.
     pub duration: Option<u64>,
     pub error: Option<String>,

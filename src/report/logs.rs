@@ -246,6 +246,7 @@ pub fn about_log(doc: &StatusDocument, number: usize) -> Option<String> {
     Some(match (task.status, task.outcome) {
         (_, Some(Outcome::Succeeded)) => return None,
         (_, Some(Outcome::Stopped)) if task.attempts > 0 => format!("task {name} was {}", detail(task)),
+        (_, Some(Outcome::Skipped)) => format!("task {name} was skipped: {}", detail(task)),
         (TaskStatusName::Completed, outcome) => {
             let outcome = outcome.map_or("ended", Outcome::name);
             let before = if task.attempts == 0 {

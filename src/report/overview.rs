@@ -50,8 +50,13 @@ pub struct TaskCounts {
     pub total: usize,
     /// Settled, and successful.
     pub successful: usize,
-    /// Settled without success: failed or stopped.
+    /// Settled without success: failed, stopped, or skipped because of one that did not succeed.
     pub failed: usize,
+    /// Skipped, for that or because a condition does not hold.
+    pub skipped: usize,
+    /// Those of them that count as failed.
+    #[serde(skip)]
+    pub skipped_in_vain: usize,
     /// Begun, and not settled; also those that an interrupted session left so.
     pub running: usize,
     /// Not begun.
@@ -83,7 +88,8 @@ pub fn overview(overview: &Overview) -> String {
     ];
     let tasks_by_state = [
         (tasks.successful, "successful"),
-        (tasks.failed, "failed or stopped"),
+        (tasks.failed.saturating_sub(tasks.skipped_in_vain), "failed or stopped"),
+        (tasks.skipped, "skipped"),
         (tasks.running, "running"),
         (tasks.pending, "not begun"),
     ];

@@ -6,7 +6,9 @@ use std::time::Duration;
 use console::{Alignment, Style, measure_text_width, pad_str, truncate_str};
 
 use super::{bytes, count, dollars, elapsed, escape, one_line, terminal_width, unbroken};
-use crate::session::{OverallStatus, StatusDocument, TaskStatus, TaskStatusName, Wait};
+use crate::session::{
+    OverallStatus, STOPPED_ON_REQUEST, StatusDocument, TaskStatus, TaskStatusName, Wait, is_above,
+};
 use crate::store::now_ms;
 use crate::task::Outcome;
 
@@ -25,8 +27,13 @@ pub fn status(doc: &StatusDocument, task: Option<usize>) -> String {
 /// The table at `now`, in Unix seconds; without a width nothing is cut.
 fn table(doc: &StatusDocument, task: Option<usize>, width: Option<usize>, now: u64) -> String {
     let mut text = header(doc, width);
+    // That somebody wanted it, or what it has cost, is said already.
+    let is_told = is_above(doc.max_cost_usd, doc.cost_usd);
     if let Some(error) = &doc.error
-        && doc.overall_status == OverallStatus::Error
+        && match doc.overall_status {
+            OverallStatus::Stopped => error != STOPPED_ON_REQUEST && !is_told,
+            status => status == OverallStatus::Error,
+        }
     {
         let _ = writeln!(text, "  {}", escape(error));
     }
@@ -226,12 +233,15 @@ pub fn headline(doc: &StatusDocument) -> String {
     text
 }
 
-/// `2 successful, 1 failed, 1 stopped, $0.12`
+/// `2 successful, 1 failed, 1 stopped, 1 skipped, $0.12`
 fn summary(doc: &StatusDocument) -> String {
-    let stopped = doc.tasks.iter().filter(|t| t.outcome == Some(Outcome::Stopped)).count();
-    let mut text = format!("{} successful, {} failed", doc.successful, doc.failed - stopped);
-    if stopped > 0 {
-        let _ = write!(text, ", {stopped} stopped");
+    let came_to = |outcome| doc.tasks.iter().filter(|t| t.outcome == Some(outcome)).count();
+    let mut text = format!("{} successful, {} failed", doc.successful, came_to(Outcome::Failed));
+    for outcome in [Outcome::Stopped, Outcome::Skipped] {
+        match came_to(outcome) {
+            0 => {}
+            number => _ = write!(text, ", {number} {}", outcome.name()),
+        }
     }
     let cost = doc.cost_usd.filter(|usd| *usd > 0.0).map(dollars);
     match (cost, doc.max_cost_usd.map(dollars)) {
@@ -248,7 +258,7 @@ pub(super) fn word(task: &TaskStatus) -> String {
     let (word, style) = match (task.status, task.outcome) {
         (_, Some(outcome @ Outcome::Succeeded)) => (outcome.name(), Style::new().green()),
         (_, Some(outcome @ Outcome::Failed)) => (outcome.name(), Style::new().red()),
-        (_, Some(outcome @ Outcome::Stopped)) => (outcome.name(), Style::new().yellow()),
+        (_, Some(outcome @ (Outcome::Stopped | Outcome::Skipped))) => (outcome.name(), Style::new().yellow()),
         (TaskStatusName::Running, _) if task.stopping => ("stopping", Style::new().yellow()),
         (TaskStatusName::Running, _) => ("running", Style::new().cyan()),
         _ => ("pending", Style::new().dim()),

@@ -114,7 +114,7 @@ fn rank(task: &TaskStatus) -> u8 {
     match (task.status, task.outcome) {
         (TaskStatusName::Running, _) => 0,
         (_, Some(Outcome::Failed)) => 1,
-        (_, Some(Outcome::Stopped)) => 2,
+        (_, Some(Outcome::Stopped | Outcome::Skipped)) => 2,
         (TaskStatusName::Pending, _) => 3,
         _ => 4,
     }

@@ -234,7 +234,7 @@ impl Settlement {
         Self {
             outcome: Outcome::Stopped,
             reason: None,
-            error: Some("stopped on request".into()),
+            error: Some(STOPPED_ON_REQUEST.into()),
             head: None,
             changes: None,
             committed_leftovers: false,
@@ -257,6 +257,9 @@ impl Settlement {
         }
     }
 }
+
+/// Why a session or a task ended that somebody wanted to end.
+pub const STOPPED_ON_REQUEST: &str = "stopped on request";
 
 /// Why a worktree stays that could go: the user wants to keep all of them.
 pub const KEPT_ON_REQUEST: &str = "all worktrees are kept";

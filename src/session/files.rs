@@ -8,7 +8,7 @@ use std::path::{Path, PathBuf};
 use serde::de::DeserializeOwned;
 use uuid::Uuid;
 
-use super::{Event, IllegalMove, SessionSpec, SessionState, apply, document};
+use super::{Event, Graph, IllegalMove, NoGraph, SessionSpec, SessionState, apply, document};
 use crate::store::atomic::{self, Durability};
 use crate::store::failpoint;
 use crate::store::journal::{JournalError, JournalReader, JournalWriter, SCHEMA};
@@ -72,6 +72,14 @@ pub enum SessionError {
         path: PathBuf,
         /// The number in it.
         found: u32,
+    },
+    /// The tasks depend on each other, or on what is not there.
+    #[error("{}: {source}", path.display())]
+    Dependencies {
+        /// Which file.
+        path: PathBuf,
+        /// How.
+        source: NoGraph,
     },
     /// The journal cannot be read.
     #[error(transparent)]
@@ -257,7 +265,11 @@ fn read_spec(paths: &SessionPaths) -> Result<SessionSpec, SessionError> {
     if found != SCHEMA {
         return Err(SessionError::Schema { path, found });
     }
-    spec
+    let spec = spec?;
+    if let Err(source) = Graph::of(&spec.tasks) {
+        return Err(SessionError::Dependencies { path, source });
+    }
+    Ok(spec)
 }
 
 /// Reads specification and journal.

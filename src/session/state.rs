@@ -2,10 +2,11 @@
 
 use std::collections::{BTreeMap, HashMap};
 use std::path::PathBuf;
+use std::sync::Arc;
 
 use uuid::Uuid;
 
-use super::{NextAttempt, SessionEnd, SessionSpec, Settlement, Site, Wait, is_above};
+use super::{Graph, NextAttempt, SessionEnd, SessionSpec, Settlement, Site, Wait, is_above};
 use crate::process::ProcessIdentity;
 use crate::task::{AttemptOutcome, Outcome, StepOutcome, TaskId, UsageLimit, counted_cost};
 
@@ -38,6 +39,8 @@ pub struct SessionState {
     pub last_ms: Option<u64>,
     /// In the order of the list.
     pub tasks: Vec<TaskRecord>,
+    /// Which task depends on which.
+    pub graph: Arc<Graph>,
     index: HashMap<TaskId, usize>,
 }
 
@@ -207,6 +210,8 @@ impl SessionState {
             warnings: Vec::new(),
             last_ms: None,
             tasks: spec.tasks.iter().map(|t| record(&t.id)).collect(),
+            // One that makes no sense is refused when it is read.
+            graph: Arc::new(Graph::of(&spec.tasks).unwrap_or_default()),
             index: spec.tasks.iter().enumerate().map(|(i, t)| (t.id.clone(), i)).collect(),
         }
     }

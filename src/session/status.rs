@@ -77,6 +77,8 @@ pub struct StatusDocument {
     pub completed: usize,
     pub successful: usize,
     pub failed: usize,
+    #[serde(default)]
+    pub skipped: usize,
     pub error: Option<String>,
     /// What its agents cost together, as far as they have told; those that run too.
     pub cost_usd: Option<f64>,
@@ -95,7 +97,11 @@ pub struct TaskStatus {
     pub task_num: usize,
     pub transaction_id: String,
     pub title: String,
+    /// The ids of the tasks that have to succeed before it.
+    #[serde(default)]
+    pub depends_on: Vec<String>,
     pub status: TaskStatusName,
+    /// Not said before it is settled, and of one that was skipped because a condition does not hold.
     pub success: Option<bool>,
     /// Seconds since it was chosen, until it was settled; of one that nobody works on any more, until its last sign of
     /// life. Not the time for which it was ended and an interrupted session did not settle it.
@@ -174,9 +180,10 @@ pub fn document(
         start_time: state.started_ms.unwrap_or(spec.created_ms) / 1000,
         end_time: end_ms.map(|ms| ms / 1000),
         total: tasks.len(),
-        completed: count(|t| t.success.is_some()),
+        completed: count(|t| t.outcome.is_some()),
         successful: count(|t| t.success == Some(true)),
         failed: count(|t| t.success == Some(false)),
+        skipped: count(|t| t.outcome == Some(Outcome::Skipped)),
         error,
         cost_usd: cost(state, &tasks),
         max_cost_usd: state.max_cost_usd,
@@ -224,12 +231,16 @@ fn task_status(task_num: usize, task: &TaskSpec, record: &TaskRecord, now: u64, 
         task_num,
         transaction_id: task.id.to_string(),
         title: task.title.clone(),
+        depends_on: task.options.depends_on.iter().map(ToString::to_string).collect(),
         status: match record.state {
             TaskState::Pending { .. } | TaskState::Waiting { .. } => TaskStatusName::Pending,
             TaskState::Settled { .. } => TaskStatusName::Completed,
             _ => TaskStatusName::Running,
         },
-        success: settlement.map(|s| s.outcome == Outcome::Succeeded),
+        success: settlement.and_then(|s| match s.outcome {
+            Outcome::Skipped if s.reason == Some(FailureReason::Condition) => None,
+            outcome => Some(outcome == Outcome::Succeeded),
+        }),
         duration: elapsed,
         outcome: settlement.map(|s| s.outcome),
         reason: settlement.and_then(|s| s.reason),

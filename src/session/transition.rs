@@ -162,7 +162,10 @@ fn moved(before: &TaskState, record: &mut TaskRecord, event: &EventKind, at: u64
             record.went_wrong = None;
             pending(record, site)
         }
-        (TaskState::Pending { .. }, EventKind::TaskSettled { settlement, .. }) if record.stop_asked.is_some() => {
+        // Nobody wants it any more, or there is no reason to do it.
+        (TaskState::Pending { .. }, EventKind::TaskSettled { settlement, .. })
+            if record.stop_asked.is_some() || settlement.outcome == Outcome::Skipped =>
+        {
             record.settled_ms = Some(at);
             settled(before, record.attempts, settlement)
         }
@@ -309,6 +312,10 @@ fn pending(record: &mut TaskRecord, site: &Option<Site>) -> TaskState {
 
 fn settled(before: &TaskState, attempts: u32, settlement: &Settlement) -> TaskState {
     let (site, outcome) = match before {
+        // What was made for it was undone.
+        TaskState::Settling { outcome, .. } if settlement.outcome == Outcome::Skipped && settlement.head.is_none() => {
+            (None, Some(outcome.clone()))
+        }
         TaskState::Settling { site, outcome } | TaskState::Waiting { site, outcome, .. } => {
             (site.clone(), Some(outcome.clone()))
         }

@@ -1,6 +1,6 @@
 //! Carries out what was decided, each thing beside the loop, and reports back through its channel.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::HashMap;
 use std::fs;
 use std::io::{Write, stderr};
 use std::sync::{Arc, Mutex};
@@ -9,7 +9,9 @@ use tokio::sync::mpsc::{UnboundedReceiver, UnboundedSender, unbounded_channel};
 use tokio::task::spawn_blocking;
 use uuid::Uuid;
 
+use super::answers;
 use super::attempt::{self, Word};
+use super::combine;
 use super::decide::{Action, Input, NewAttempt, NoWorktree, Short, resumes};
 use super::files::Files;
 use super::keeping::Keeping;
@@ -19,7 +21,8 @@ use super::takeover::{self, Ended};
 use crate::clean;
 use crate::git;
 use crate::session::{
-    KEPT_ON_REQUEST, NextAttempt, SessionSpec, SessionState, Settlement, Site, TaskRecord, TaskState, WorktreeIntent,
+    Graph, KEPT_ON_REQUEST, NextAttempt, SessionSpec, SessionState, Settlement, Site, TaskRecord, TaskState,
+    WorktreeIntent,
 };
 use crate::store::lock::Lock;
 use crate::store::paths::{AttemptPaths, SessionPaths};
@@ -39,6 +42,7 @@ pub(super) struct Hands {
 pub(super) struct Shared {
     paths: SessionPaths,
     pub(super) spec: SessionSpec,
+    graph: Graph,
     pub(super) shop: Option<Workshop>,
     pub(super) files: Files,
     sender: UnboundedSender<Input>,
@@ -59,6 +63,7 @@ impl Hands {
             paths,
             keeping: spec.tasks.iter().map(|_| Mutex::default()).collect(),
             refs: Mutex::default(),
+            graph: Graph::of(&spec.tasks).unwrap_or_default(),
             spec,
             shop,
             files: Files::default(),
@@ -112,6 +117,11 @@ impl Hands {
         let shared = self.shared.clone();
         let record = |task: usize| state.tasks[task].clone();
         match action {
+            Action::Combine { task } => {
+                self.words.remove(&task);
+                let parts = combine::parts(state, task);
+                spawn_blocking(move || shared.combine(task, &parts));
+            }
             Action::Provision { task, site } => {
                 // Nobody looks after a runner of it now.
                 self.words.remove(&task);
@@ -192,6 +202,8 @@ impl Shared {
         let result = match self.shop.as_ref().zip(site) {
             None => Ok(()),
             Some((shop, site)) => self.files.turn().map_err(NoWorktree::Short).and_then(|_turn| {
+                let fitting = self.shop_at(shop, site);
+                let shop = &fitting.map_err(|e| without(e.to_string(), shop.shortage_behind(&e)))?;
                 if record.attempts > 0 {
                     return self.provision_again(task, record, shop, site);
                 }
@@ -289,6 +301,15 @@ impl Shared {
             resumes: goes_on.is_some(),
             runner_pid: 0,
         };
+        let shared = self.clone();
+        let gathered = spawn_blocking(move || answers::gather(&shared.paths, &shared.spec, &shared.graph, task)).await;
+        let answers = match gathered.unwrap_or_else(|e| Err(answers::NoAnswers::io(&e.into()))) {
+            Ok(answers) => answers,
+            Err(e) => return self.not_started(task, record, e.error, e.shortage).await,
+        };
+        for text in answers.notes {
+            self.tell(Input::TaskWarning { task, text });
+        }
         let begins = Beginning {
             site: record.site(),
             session: self.paths.dir(),
@@ -301,7 +322,7 @@ impl Shared {
             cost_usd: record.cost_usd,
             sets_up: record.next == NextAttempt::FromBase
                 || setting_up::is_due(&record, number, |n| self.paths.attempt(record.id.as_ref(), n)),
-            answers: &BTreeMap::new(),
+            answers: &answers.of,
         };
         let mut request = runner_request(&self.spec, task, &begins);
         if let Some((shop, site)) = self.shop.as_ref().zip(record.site())
@@ -317,10 +338,7 @@ impl Shared {
             Ok(waiting) => waiting,
             Err(e) => {
                 let error = format!("its runner cannot be started: {}", e.error);
-                let shared = self.clone();
-                let _ = spawn_blocking(move || shared.undo(&record, e.shortage)).await;
-                let result = Err(without(error, e.shortage));
-                return self.tell(Input::Provisioned { task, result });
+                return self.not_started(task, record, error, e.shortage).await;
             }
         };
         self.tell(Input::RunnerReady {
@@ -334,6 +352,14 @@ impl Shared {
                 let _ = spawn_blocking(move || shared.release(task, &record)).await;
             }
         }
+    }
+
+    /// No attempt is made after all.
+    async fn not_started(self: Arc<Self>, task: usize, record: TaskRecord, error: String, shortage: Option<Shortage>) {
+        let shared = self.clone();
+        let _ = spawn_blocking(move || shared.undo(&record, shortage)).await;
+        let result = Err(without(error, shortage));
+        self.tell(Input::Provisioned { task, result });
     }
 
     /// Makes the log of the attempt the log of the task, before there is anything in it, so that it can be followed.
@@ -375,6 +401,15 @@ impl Shared {
         if let Some((shop, site)) = self.shop.as_ref().zip(record.site()) {
             // A snapshot that is under way is waited for: two that look at one worktree would both be slower.
             settlement.notes.extend(self.no_more_snapshots(task, shop, site));
+            // No agent has been there.
+            if settlement.outcome == Outcome::Skipped && record.attempts == 1 {
+                match self.undone(shop, site, record) {
+                    Ok(()) => return (settlement, None),
+                    Err(Some(short)) => return (settlement, Some(short)),
+                    // It is settled as any other then, and nothing of it is lost.
+                    Err(None) => {}
+                }
+            }
             let settled = self.files.turn().map_err(|short| (short.error, Some(short.of)));
             let settled = settled.and_then(|_turn| {
                 worktree::settle(shop, site, &self.spec.tasks[task])
@@ -400,6 +435,15 @@ impl Shared {
             }
         }
         (settlement, short)
+    }
+
+    /// Undoes branch and worktree of a task whose agent never ran. What was lacking, if it cannot be done for that.
+    fn undone(&self, shop: &Workshop, site: &Site, record: &TaskRecord) -> Result<(), Option<Short>> {
+        let _turn = self.files.turn().map_err(Some)?;
+        worktree::release(shop, site, &record.id).map_err(|e| {
+            let error = format!("its worktree could not be undone: {e}");
+            shop.shortage_behind(&e).map(|of| Short { of, error })
+        })
     }
 
     fn work_done(&self, settlement: &mut Settlement, settled: worktree::Settled) {
@@ -431,7 +475,7 @@ impl Shared {
     }
 }
 
-fn without(error: String, shortage: Option<Shortage>) -> NoWorktree {
+pub(super) fn without(error: String, shortage: Option<Shortage>) -> NoWorktree {
     match shortage {
         Some(of) => NoWorktree::Short(Short { of, error }),
         None => NoWorktree::Failed(error),

@@ -1,11 +1,13 @@
 //! What an input means: events to record, and actions to carry out once they are durable. Pure.
 
+mod dependencies;
 mod refused;
 mod retry;
 mod stopping;
 
 use std::path::PathBuf;
 
+pub(super) use dependencies::skipped;
 pub(super) use refused::is_put_back;
 pub(super) use retry::{instead_of_settling, resumes};
 pub(super) use stopping::{is_unwanted, never_started};
@@ -14,7 +16,8 @@ use super::request::{GoOn, Stop};
 use crate::pool;
 use crate::runner::Ending;
 use crate::session::{
-    EventKind, SessionEnd, SessionSpec, SessionState, Settlement, Site, TaskRecord, TaskState, WorktreeIntent,
+    EventKind, STOPPED_ON_REQUEST, SessionEnd, SessionSpec, SessionState, Settlement, Site, TaskRecord, TaskState,
+    WorktreeIntent,
 };
 use crate::store::Shortage;
 use crate::task::{AttemptOutcome, FailureReason, Outcome, TaskId, Verdict};
@@ -25,6 +28,8 @@ use uuid::Uuid;
 /// Something that happened outside of the loop. Tasks are given by their index.
 #[derive(Debug)]
 pub(super) enum Input {
+    /// The commit is made that a task starts from which depends on several others.
+    Combined { task: usize, base: String },
     /// A worktree was made, or not.
     Provisioned {
         task: usize,
@@ -67,6 +72,8 @@ pub(super) enum Input {
 pub(super) enum NoWorktree {
     /// Somebody else has its name.
     Taken(String),
+    /// What it is to start from conflicts, as said.
+    Conflict(String),
     /// Something is lacking now.
     Short(Short),
     /// Anything else.
@@ -94,6 +101,8 @@ pub(super) struct NewAttempt {
 /// Something to do.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) enum Action {
+    /// Make the commit that it starts from, of those that it depends on.
+    Combine { task: usize },
     /// Make the worktree.
     Provision { task: usize, site: Option<Site> },
     /// Start a runner, which then waits for the word.
@@ -118,11 +127,16 @@ pub(super) enum Action {
 
 /// What `input` means in `state`.
 pub(super) fn decide(spec: &SessionSpec, state: &SessionState, input: Input) -> (Vec<EventKind>, Vec<Action>) {
+    dependencies::follow(spec, state, meaning(spec, state, input))
+}
+
+fn meaning(spec: &SessionSpec, state: &SessionState, input: Input) -> (Vec<EventKind>, Vec<Action>) {
     let id = |task: usize| spec.tasks[task].id.clone();
     match input {
-        Input::Provisioned { task, result: Ok(()) } if is_unwanted(state, task) => {
+        Input::Combined { task, .. } | Input::Provisioned { task, result: Ok(()) } if is_unwanted(state, task) => {
             (vec![], vec![Action::Release { task }])
         }
+        Input::Combined { task, base } => dependencies::combined(spec, task, base),
         Input::Provisioned { task, result: Ok(()) } => {
             let number = state.tasks[task].attempts + 1;
             (vec![], vec![Action::Start { task, number }])
@@ -215,8 +229,14 @@ pub(super) fn schedule(spec: &SessionSpec, state: &SessionState) -> (Vec<EventKi
     let mut actions = Vec::new();
     for task in pool::next(state, &spec.options) {
         let record = &state.tasks[task];
+        let Some(site) = record.site() else {
+            let (event, action) = dependencies::begin(spec, state, task);
+            events.push(event);
+            actions.push(action);
+            continue;
+        };
         // Where it has worked before it goes on.
-        let site = record.site().cloned().or_else(|| spec.site(task));
+        let site = Some(site.clone());
         events.push(EventKind::TaskPreparing {
             task: record.id.clone(),
             site: site.clone(),
@@ -276,9 +296,9 @@ pub(super) fn go_on(spec: &SessionSpec, state: &SessionState, wanted: &GoOn) -> 
     let limit = wanted
         .max_cost_usd
         .map(|max_cost_usd| EventKind::CostLimitSet { max_cost_usd });
-    let tasks = state.tasks.iter().enumerate();
-    let failed = tasks.filter(|(_, task)| wanted.retry_failed && task.is_unsuccessful());
-    let retried = failed.map(|(index, record)| {
+    let failed = wanted.retry_failed.then(|| pool::to_retry(state)).unwrap_or_default();
+    let retried = failed.into_iter().map(|index| {
+        let record = &state.tasks[index];
         let task = record.id.clone();
         match refused::is_used_up(spec, index, record.cost_usd) {
             false => EventKind::TaskRetried { task },
@@ -309,8 +329,12 @@ pub(super) fn finish(state: &SessionState) -> Option<EventKind> {
     // A request that came when all was done has changed nothing, and neither has one for a task that was stopped by itself.
     let cut_short =
         |t: &TaskRecord| (t.settlement()).is_none_or(|s| s.outcome == Outcome::Stopped && t.stop_asked.is_none());
-    if state.stop_asked.is_some() && state.tasks.iter().any(cut_short) {
-        return ended(SessionEnd::Stopped, Some("stopped on request".into()));
+    let why = match state.stop_asked {
+        Some(_) => Some(STOPPED_ON_REQUEST.to_owned()),
+        None => state.halted.clone(),
+    };
+    if why.is_some() && state.tasks.iter().any(cut_short) {
+        return ended(SessionEnd::Stopped, why);
     }
     if state.all_settled() {
         return ended(SessionEnd::Completed, None);
@@ -363,6 +387,10 @@ fn without_worktree(
                 Some(site) => return elsewhere(id, task, &what, site),
                 None => format!("{what} exists already"),
             }
+        }
+        NoWorktree::Conflict(error) => {
+            let settlement = Settlement::failed(FailureReason::Conflict, error);
+            return (vec![EventKind::TaskSettled { task: id, settlement }], vec![]);
         }
         NoWorktree::Failed(error) => error,
     };

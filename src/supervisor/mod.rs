@@ -9,8 +9,10 @@
 //! It is a subreaper, as its runners are: what one of them leaves behind when it is killed comes to this process.
 
 mod act;
+mod answers;
 mod attempt;
 mod back_off;
+mod combine;
 mod decide;
 mod files;
 mod gate;
@@ -44,7 +46,9 @@ pub use request::{GoOn, Stop, ask_to_go_on, ask_to_stop, left_behind};
 pub use runner_request::{Beginning, runner_request};
 
 use act::Hands;
-use decide::{Action, Input, decide, finish, go_on, instead_of_settling, never_started, schedule, stop_before};
+use decide::{
+    Action, Input, decide, finish, go_on, instead_of_settling, never_started, schedule, skipped, stop_before,
+};
 use gate::Gate;
 use record::Recorder;
 use recover::recover;
@@ -361,6 +365,9 @@ fn take_in(
             recorder.add(event)?;
         }
     }
+    for event in skipped(&recorder.state) {
+        recorder.add(event)?;
+    }
     if let Some(event) = gate.look(&recorder.spec, &recorder.state, now) {
         recorder.add(event)?;
     }
@@ -369,7 +376,7 @@ fn take_in(
     events.truncate(most);
     then.truncate(most);
     for action in &then {
-        if let Action::Provision { task, .. } | Action::Start { task, .. } = action
+        if let Action::Combine { task } | Action::Provision { task, .. } | Action::Start { task, .. } = action
             && let Some(place) = gate.places.pop()
         {
             hands.keep_place(*task, place);

@@ -8,6 +8,7 @@ use std::path::{Path, PathBuf};
 
 use uuid::Uuid;
 
+use super::answers;
 use super::told::{Told, told};
 use crate::agent::claude::{self, Conversation};
 use crate::agent::command::{self, Given, Invocation};
@@ -101,7 +102,8 @@ pub fn runner_request(spec: &SessionSpec, index: usize, begins: &Beginning<'_>) 
         timeout_ms: spec.timeout_ms(index),
         grace_ms: spec.options.grace_ms,
         max_output_bytes: spec.options.max_output_bytes,
-        run_if: (options.run_if.as_ref()).map(|command| step(command, &answers(spec, index, begins.answers))),
+        // Another attempt at work that was begun is not asked about.
+        run_if: answers::condition(task, begins.answers).filter(|_| begins.went_wrong.is_none() && !begins.resumes),
         setup: setup.iter().map(|command| step(command, "")).collect(),
         verify: options.verify.as_ref().map(|command| step(command, "")),
         idle_timeout_ms: options.idle_timeout_ms,
@@ -116,7 +118,7 @@ pub fn runner_request(spec: &SessionSpec, index: usize, begins: &Beginning<'_>) 
 
 /// How the agent is started: Claude Code and what takes its arguments, or as the configuration says.
 fn invoked(agent: &AgentSpec, task: &TaskSpec, begins: &Beginning<'_>, paths: &SessionPaths) -> Invocation {
-    let Told { prompt, note } = told(&task.prompt, agent, begins);
+    let Told { prompt, note } = told(&answers::filled(&task.prompt, begins.answers), agent, begins);
     if let Some(command) = &agent.command {
         let file = paths.attempt(task.id.as_ref(), begins.number).prompt();
         let given = Given {
@@ -199,20 +201,6 @@ fn environment(
         paths.push(path("PLEACH_REPO", repository.place.root()));
     }
     (variables.into_iter().collect(), paths)
-}
-
-/// What the tasks answered that this one depends on, in the order in which it names them, each from the beginning of a
-/// line.
-fn answers(spec: &SessionSpec, index: usize, answers: &BTreeMap<TaskId, String>) -> String {
-    let named = spec.tasks[index].options.depends_on.iter();
-    let mut text = String::new();
-    for answer in named.filter_map(|id| answers.get(id)) {
-        text.push_str(answer);
-        if !text.is_empty() && !text.ends_with('\n') {
-            text.push('\n');
-        }
-    }
-    text
 }
 
 #[cfg(test)]

@@ -8,7 +8,7 @@ use uuid::Uuid;
 use super::again::REMADE;
 use super::moved::MOVED;
 use super::pins::{ATTEMPT, CLEANED, DROPPED, SNAPSHOT, numbered};
-use super::{MADE, base_pin};
+use super::{BASE, MADE, base_pin};
 use crate::git::{Changes, GitError, changes_between};
 
 /// What something that is kept was.
@@ -141,7 +141,7 @@ fn parts(name: &str) -> Option<(Option<String>, String, KeptKind)> {
         Some((ATTEMPT, _)) => KeptKind::Attempt,
         _ if name == "head" => KeptKind::Head,
         _ if name.starts_with(CLEANED) => KeptKind::Cleaned,
-        _ if [MADE, REMADE].contains(&name) => KeptKind::Begun,
+        _ if [BASE, MADE, REMADE].contains(&name) => KeptKind::Begun,
         _ => KeptKind::Other,
     };
     Some((Some(task.to_owned()), name.to_owned(), kind))
@@ -182,6 +182,8 @@ mod tests {
             ("a/cleaned/1", Some(("a", "cleaned/1", KeptKind::Cleaned))),
             ("a/made", Some(("a", "made", KeptKind::Begun))),
             ("a/remade", Some(("a", "remade", KeptKind::Begun))),
+            ("a/base", Some(("a", "base", KeptKind::Begun))),
+            ("base/base", Some(("base", "base", KeptKind::Begun))),
             ("a/snap/x", Some(("a", "snap/x", KeptKind::Other))),
             (
                 "_moved/1/heads/main",

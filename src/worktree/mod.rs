@@ -57,6 +57,9 @@ use crate::task::TaskId;
 /// goes when the task's work is pinned.
 const MADE: &str = "made";
 
+/// The ref of a task that keeps the commit it starts from, where that was made for it.
+const BASE: &str = "base";
+
 /// Why something could not be done with a worktree.
 #[derive(Debug, thiserror::Error)]
 #[cfg_attr(
@@ -207,6 +210,12 @@ impl Workshop {
             .with_variable("GIT_ALLOW_PROTOCOL", "none");
         without_foreign(git, &self.drivers)
     }
+}
+
+/// Keeps the commit that a task starts from, which nothing else leads to yet.
+pub fn pin_base(shop: &Workshop, task: &TaskId, commit: &str) -> Result<(), WorktreeError> {
+    let _lock = shop.lock()?;
+    Ok(git::pin(&shop.repository()?, &shop.pin(task, BASE), commit)?)
 }
 
 /// The ref that keeps the commit a session started from. No task can be called as it is.

@@ -77,6 +77,21 @@ pub fn choose_checkout(repository: &Repository, git: &Git, commit: &str) -> Resu
     Ok(found.map_or(Checkout::Libgit2, Checkout::GitProgram))
 }
 
+impl Workshop {
+    /// The same for a task that starts from another commit than the session does: what stands in it may be checked out in
+    /// another way.
+    pub fn starting_from(&self, commit: &str) -> Result<Self, WorktreeError> {
+        let mut shop = self.clone();
+        if shop.checkout == Checkout::Libgit2 {
+            let repository = self.repository()?;
+            let find = || changing_in(&repository, &repository.find_commit(Oid::from_str(commit)?)?.tree()?);
+            let found = find().map_err(GitError::libgit2("cannot read how files are to be checked out"))?;
+            shop.checkout = found.map_or(Checkout::Libgit2, Checkout::GitProgram);
+        }
+        Ok(shop)
+    }
+}
+
 /// The settings that count, with names in lower case; of one that is set again and again the last.
 fn configuration(git: &Git) -> Result<HashMap<String, String>, GitError> {
     const KEYS: &str = r"^(core\.(sparsecheckout|splitindex|autocrlf|eol|attributesfile|sharedrepository)|extensions\.worktreeconfig)$";

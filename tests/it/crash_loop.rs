@@ -27,12 +27,14 @@ const SIDE_BY_SIDE: usize = 2;
 /// The most often that a session of a seed is killed.
 const MOST_KILLS: u64 = 4;
 /// The points at which the program can be killed; all of them in the supervisor.
-const POINTS: [&str; 13] = [
+const POINTS: [&str; 15] = [
     "fsync",
     "rename",
     "journal",
     "journaled",
     "branched",
+    "combined",
+    "base-pinned",
     "registered",
     "checked-out",
     "spawned",
@@ -119,7 +121,15 @@ impl Crashing {
             .map(|(id, s)| (id.as_str(), s.as_str()))
             .collect();
         // An agent whose prompt is a shell script.
-        let (agent, file) = (project.shell_agent(), project.tasks(&prompts));
+        let (agent, file) = (project.shell_agent(), project.beside("tasks.json"));
+        let entry = |(number, (id, prompt)): (usize, (&str, &str))| {
+            // From the third on each starts from one before it, or from the merge of two.
+            let on: BTreeSet<usize> = [number / 3, number / 2].into_iter().filter(|_| number > 1).collect();
+            let on: Vec<String> = on.into_iter().map(|n| format!("t{n}")).collect();
+            json!({ "id": id, "prompt": prompt, "depends_on": on })
+        };
+        let entries: Vec<Value> = prompts.into_iter().enumerate().map(entry).collect();
+        fs::write(&file, json!({ "prompts": entries }).to_string()).expect("write the tasks");
         let run = ["run", "--claude", &agent, "--max-parallel", "3", &file].map(str::to_owned);
         Self {
             project,

@@ -20,6 +20,7 @@ mod cost;
 mod crash_loop;
 mod damaged;
 mod demo;
+mod dependencies;
 mod diff;
 mod disk_full;
 mod doctor;

@@ -84,7 +84,7 @@ fn sessions_tasks_cost_and_time_are_added_up() {
     let tasks = overview["tasks"].to_string();
     assert_eq!(
         tasks,
-        r#"{"failed":2,"pending":2,"running":1,"successful":3,"total":8}"#
+        r#"{"failed":2,"pending":2,"running":1,"skipped":0,"successful":3,"total":8}"#
     );
     assert_eq!(
         (number(&overview, "/sessions"), &overview["success_rate"]),

@@ -61,6 +61,19 @@ fn shown(doc: &StatusDocument, width: Option<usize>) -> Vec<String> {
 const FACTS: &str = "       pid 4242, 220 MiB, 12% CPU, 7 turns, $0.25, quiet for 5 m 12 s";
 
 #[test]
+fn what_was_skipped_says_because_of_what_and_is_counted_apart() {
+    use crate::report::fixture::Task::{Failed, Skipped, Stopped, Succeeded};
+    let doc = crate::report::fixture::document(&[Failed(1.0), Skipped, Succeeded(1.0), Stopped(1.0)]);
+    let lines = shown(&doc, None);
+    assert_eq!(
+        lines[1].split_whitespace().collect::<Vec<_>>().join(" "),
+        "2 skipped Do the task with number 2 dependency: it depends on t1, which failed: exited with code 3"
+    );
+    assert!(headline(&doc).contains("4 of 4 tasks settled: 1 successful, 1 failed, 1 stopped, 1 skipped"));
+    assert_eq!((doc.failed, doc.skipped), (3, 1));
+}
+
+#[test]
 fn in_a_file_nothing_is_cut() {
     let activity = format!("Bash {}", "x".repeat(500));
     let lines = shown(&session(&activity), None);

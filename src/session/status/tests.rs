@@ -225,6 +225,34 @@ fn notes_and_warnings_of_a_task_stand_together() {
 }
 
 #[test]
+fn what_was_skipped_has_failed_with_its_dependency_and_not_with_a_condition() {
+    let skipped = |id: &str, reason| {
+        let outcome = Outcome::Skipped;
+        let reason = Some(reason);
+        settled(
+            id,
+            Settlement {
+                outcome,
+                reason,
+                ..Settlement::stopped()
+            },
+        )
+    };
+    for (reason, success, failed) in [
+        (FailureReason::Dependency, Some(false), 1),
+        (FailureReason::Condition, None, 0),
+    ] {
+        let doc = after(&[skipped("a", reason)]);
+        let task = &doc.tasks[0];
+        assert_eq!(
+            (task.success, task.outcome, task.status),
+            (success, Some(Outcome::Skipped), TaskStatusName::Completed)
+        );
+        assert_eq!((doc.failed, doc.skipped, doc.completed), (failed, 1, 1));
+    }
+}
+
+#[test]
 fn names_stay_what_scripts_know() {
     let doc = after(&success("a"));
     let value = json!(doc);
@@ -234,9 +262,9 @@ fn names_stay_what_scripts_know() {
         keys
     };
     let words = |text: &str| -> Vec<String> { text.split_whitespace().map(str::to_owned).collect() };
-    let session = "completed cost_usd end_time error failed max_cost_usd overall_status schema session_id start_time \
+    let session = "completed cost_usd end_time error failed max_cost_usd overall_status schema session_id skipped start_time \
                    successful supervisor tasks total waiting_for warnings";
-    let task = "activity attempts base branch commits cost_usd cpu_percent cpu_seconds deletions duration error \
+    let task = "activity attempts base branch commits cost_usd cpu_percent cpu_seconds deletions depends_on duration error \
                 exit_code files_changed head insertions last_activity memory_bytes notes outcome pid reason status \
                 stopping success task_num title transaction_id turns waiting_until worktree";
     assert_eq!(keys(&value), words(session));
