@@ -19,6 +19,7 @@ pub mod commands;
 pub mod doctor;
 pub mod error;
 pub mod git;
+pub mod handler;
 pub mod landing;
 pub mod merge;
 pub mod pool;

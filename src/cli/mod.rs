@@ -100,6 +100,18 @@ pub enum Command {
         #[arg(long)]
         again: bool,
     },
+    /// Who runs the command for the end of a task or of a session
+    #[command(name = "__handler", hide = true)]
+    Handler {
+        /// The session's directory
+        dir: PathBuf,
+        /// The task that was settled
+        #[arg(long, conflicts_with = "lock", required_unless_present = "lock")]
+        task: Option<String>,
+        /// The number of the open file that is locked until the command for the end of the session has ended
+        #[arg(long)]
+        lock: Option<i32>,
+    },
     /// The runner of an attempt
     #[command(name = "__runner", hide = true)]
     Runner {

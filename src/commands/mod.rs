@@ -9,6 +9,7 @@ mod doctor;
 mod dry_run;
 mod every;
 mod follow;
+mod handled;
 mod landings;
 mod list;
 mod logs;
@@ -26,18 +27,21 @@ mod run;
 mod signals;
 mod status;
 mod stop;
+mod targets;
 mod undo;
 mod usage;
 mod verify;
 mod wait;
 mod watch;
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use crate::cli::{Cli, Command};
 use crate::error::{Error, exit};
+use crate::handler;
 use crate::runner;
 use crate::supervisor;
+use crate::task::TaskId;
 
 /// Where a command was called, and what holds for all of them.
 #[derive(Clone, Debug)]
@@ -76,6 +80,7 @@ pub fn dispatch(cli: Cli) -> Result<u8, Error> {
         Command::Doctor(args) => doctor::run(&context, &args),
         Command::Demo => demo::run(&context),
         Command::Supervisor { dir, again } => Ok(supervisor::main(&dir, again).map(|()| exit::DONE)?),
+        Command::Handler { dir, task, lock } => handle(&dir, task, lock),
         Command::Runner { dir, place } => {
             runner::main(&dir, place)
                 .map(|()| exit::DONE)
@@ -85,6 +90,17 @@ pub fn dispatch(cli: Cli) -> Result<u8, Error> {
                 })
         }
     }
+}
+
+/// Runs the command for the end of a task, or of a session.
+fn handle(dir: &Path, task: Option<String>, lock: Option<i32>) -> Result<u8, Error> {
+    let role = match (task.map(|id| TaskId::parse(&id)), lock) {
+        (Some(Ok(id)), _) => handler::Role::Task(id),
+        (_, Some(number)) => handler::Role::Session(number),
+        // Only the supervisor calls this, with the ids of its session.
+        _ => return Ok(exit::REFUSED),
+    };
+    Ok(handler::main(dir, &role).map(|()| exit::DONE)?)
 }
 
 /// Output that cannot be written.

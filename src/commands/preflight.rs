@@ -8,7 +8,7 @@ use rustix::fs::{Access, access};
 use rustix::io::Errno;
 use uuid::Uuid;
 
-use super::Context;
+use super::{Context, targets};
 use super::place::{agents_dir, results_dir, set_path};
 use crate::agent::claude::LONGEST_PROMPT;
 use crate::agent::obeyed;
@@ -19,7 +19,7 @@ use crate::pool;
 use crate::process::available_memory;
 use crate::session::{
     Places, RepositorySpec, SessionError, SessionOptions, SessionSpec, TaskPlace, USUAL_FREE_DISK, USUAL_FREE_MEMORY,
-    USUAL_OUTPUT, USUAL_RETRY_DELAY_MS, USUAL_SNAPSHOT_EVERY_MS,
+    USUAL_HANDLER_TIMEOUT_MS, USUAL_OUTPUT, USUAL_RETRY_DELAY_MS, USUAL_SNAPSHOT_EVERY_MS,
 };
 use crate::store::now_ms;
 use crate::task::{AgentKind, AgentSpec, Permissions, TaskSpec};
@@ -68,6 +68,7 @@ pub(super) fn prepare(context: &Context, args: &RunArgs, tasks: Vec<TaskSpec>) -
         return Err(Error::TaskTooLong { number: index + 1 });
     }
     check_results(&results)?;
+    targets::check(&tasks, args.log_dir.as_deref().map(|dir| context.directory.join(dir)))?;
     if let Some(version) = git_version {
         let version = version.join().unwrap_or_else(|_| git::version())?;
         if version < OLDEST_TO_RUN {
@@ -139,7 +140,7 @@ pub(super) fn canonical(path: &Path) -> Option<PathBuf> {
 }
 
 /// The part of a path that is there.
-fn existing(path: &Path) -> &Path {
+pub(super) fn existing(path: &Path) -> &Path {
     let there = path.ancestors().find(|p| p.symlink_metadata().is_ok());
     there.unwrap_or(Path::new("/"))
 }
@@ -314,6 +315,7 @@ pub(super) fn options(context: &Context, args: &RunArgs) -> Result<SessionOption
         copy: Vec::new(),
         link: Vec::new(),
         on_done: args.on_done.clone(),
+        handler_timeout_ms: args.handler_timeout.map_or(USUAL_HANDLER_TIMEOUT_MS, milliseconds),
         log_dir: args.log_dir.as_ref().map(|dir| context.directory.join(dir)),
         agents_of_all: match of_environment("PLEACH_MAX_AGENTS", parse_most)? {
             Some(most) => Some(Places {

@@ -9,6 +9,7 @@ use std::time::{Duration, Instant};
 
 use super::attend::{Attendance, Attended};
 use super::follow::exit_code;
+use super::handled::{await_handler, is_of_handler};
 use super::place::make_results_dir;
 use super::preflight::{Prepared, prepare};
 use super::signals::{Caught, Signals};
@@ -29,7 +30,7 @@ use crate::task::{TaskOptions, TaskSpec, input};
 const FOR_WARNINGS: Duration = Duration::from_millis(30);
 
 pub(super) fn run(context: &Context, args: &RunArgs) -> Result<u8, Error> {
-    let tasks = tasks(args)?;
+    let tasks = tasks(context, args)?;
     if args.dry_run {
         let prepared = prepare(context, args, tasks)?;
         // Here there is time to wait for it.
@@ -52,7 +53,7 @@ pub(super) struct Session {
     pub signals: Option<Signals>,
 }
 
-fn tasks(args: &RunArgs) -> Result<Vec<TaskSpec>, Error> {
+fn tasks(context: &Context, args: &RunArgs) -> Result<Vec<TaskSpec>, Error> {
     let mut files = args.files.clone();
     if files.is_empty() && args.prompts.is_empty() && !io::stdin().is_terminal() {
         files.push(PathBuf::from("-"));
@@ -63,7 +64,13 @@ fn tasks(args: &RunArgs) -> Result<Vec<TaskSpec>, Error> {
         task.options = task.options.or(&flags).or(&defaults);
         task
     };
-    Ok(listed.into_iter().map(complete).collect())
+    let mut tasks: Vec<TaskSpec> = listed.into_iter().map(complete).collect();
+    for task in &mut tasks {
+        let in_dir = args.output_dir.as_ref().map(|dir| dir.join(format!("{}.txt", task.id)));
+        let named = args.output_file.clone().or(in_dir);
+        task.options.output_file = task.options.output_file.take().or(named.map(|file| context.directory.join(file)));
+    }
+    Ok(tasks)
 }
 
 /// What the command line says of every task.
@@ -187,6 +194,11 @@ pub(super) fn watch(context: &Context, session: Session) -> Result<u8, Error> {
     match attended {
         Attended::Ended(doc) => {
             show_end(context, &paths, &doc)?;
+            if !is_of_handler(&paths)
+                && let Some(caught) = await_handler(&paths, || attendance.caught())?
+            {
+                return Ok(caught.exit_code());
+            }
             Ok(attendance.asked.map_or_else(|| exit_code(&doc), Caught::exit_code))
         }
         Attended::Left(caught) => Ok(caught.exit_code()),

@@ -8,6 +8,7 @@ use clap::Parser;
 use console::measure_text_width;
 use strum::IntoEnumIterator;
 
+use super::around::AroundErrorName;
 use super::catalog::Name;
 use super::{Error, exit, samples};
 use crate::cli::Cli;
@@ -46,6 +47,7 @@ impl From<&Error> for Row {
         let name = match e {
             Error::Input(e) => format!("input-{}", e.name()),
             Error::Landing(e) => format!("landing-{}", <&str>::from(LandingErrorName::from(e))),
+            Error::Around(e) => format!("around-{}", <&str>::from(AroundErrorName::from(e))),
             _ => <&str>::from(Name::from(e)).into(),
         };
         Self {
@@ -143,9 +145,17 @@ fn every_error_has_a_sample() {
     // It is told as git's own.
     all.remove("git");
     assert_eq!(names(landings), all);
+    let around: Vec<&str> = samples
+        .iter()
+        .filter_map(|e| match e {
+            Error::Around(e) => Some(AroundErrorName::from(e).into()),
+            _ => None,
+        })
+        .collect();
+    assert_eq!(names(around), AroundErrorName::iter().map(<&str>::from).collect());
     let mut others: Vec<&str> = samples.iter().map(|e| Name::from(e).into()).collect();
-    others.retain(|name| !["input", "landing"].contains(name));
-    others.extend(["input", "landing"]);
+    others.retain(|name| !["input", "landing", "around"].contains(name));
+    others.extend(["input", "landing", "around"]);
     assert_eq!(names(others), Name::iter().map(<&str>::from).collect());
     let worktrees = samples::worktrees();
     let worktrees = worktrees.iter().map(|e| WorktreeErrorName::from(e).into()).collect();

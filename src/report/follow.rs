@@ -222,6 +222,13 @@ impl Progress {
                 let number = tasks.get(id.as_ref())?.task_num;
                 Some(Line::Warned(format!("task {number}: {text}")))
             }
+            EventKind::TaskHandled {
+                task,
+                error: Some(error),
+            } => {
+                let number = tasks.get(task.as_ref())?.task_num;
+                Some(Line::Warned(format!("task {number}: {error}")))
+            }
             EventKind::StopAsked { now } => {
                 self.stopping = true;
                 Some(Line::Said(
@@ -255,7 +262,7 @@ fn news<'e>(events: &'e [Event], tasks: &HashMap<&str, &TaskStatus>) -> Vec<&'e 
                 let settled = tasks.get(task.as_ref()).is_some_and(|task| task.success.is_some());
                 settled && shown.insert(task)
             }
-            EventKind::Warned { .. } => true,
+            EventKind::Warned { .. } | EventKind::TaskHandled { .. } => true,
             _ => index >= begin,
         };
         if is_news {

@@ -19,7 +19,7 @@ pub use files::{
 };
 pub use spec::{
     Places, RepositorySpec, SessionOptions, SessionSpec, Site, TaskPlace, USUAL_FREE_DISK, USUAL_FREE_MEMORY,
-    USUAL_OUTPUT, USUAL_RETRY_DELAY_MS, USUAL_SNAPSHOT_EVERY_MS, is_above,
+    USUAL_HANDLER_TIMEOUT_MS, USUAL_OUTPUT, USUAL_RETRY_DELAY_MS, USUAL_SNAPSHOT_EVERY_MS, is_above,
 };
 pub use state::{Attempt, SessionState, TaskRecord, TaskState, WorktreeFate};
 pub use status::{OverallStatus, StatusDocument, Supervisor, TaskStatus, TaskStatusName, document};

@@ -69,6 +69,8 @@ pub struct TaskRecord {
     pub conversation: Option<Uuid>,
     /// Whether its worktree was set up by the commands for that.
     pub is_set_up: bool,
+    /// Whether what is to be done once it is settled was done.
+    pub is_handled: bool,
     /// About this task.
     pub warnings: Vec<String>,
 }
@@ -172,6 +174,7 @@ impl SessionState {
             went_wrong: None,
             conversation: None,
             is_set_up: false,
+            is_handled: false,
             warnings: Vec::new(),
         };
         Self {

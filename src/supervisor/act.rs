@@ -1,6 +1,6 @@
 //! Carries out what was decided, each thing beside the loop, and reports back through its channel.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeMap, HashMap, HashSet};
 use std::fs;
 use std::io::{Write, stderr};
 use std::sync::{Arc, Mutex};
@@ -12,6 +12,7 @@ use uuid::Uuid;
 use super::attempt::{self, Word};
 use super::decide::{Action, Input, NewAttempt, NoWorktree, Short};
 use super::files::Files;
+use super::handlers::Handling;
 use super::keeping::Keeping;
 use super::runner_request::{Beginning, runner_request};
 use super::takeover::{self, Ended};
@@ -33,10 +34,12 @@ pub(super) struct Hands {
     words: HashMap<usize, UnboundedSender<Word>>,
     /// Among the agents of all sessions, for the runners of tasks that are prepared.
     places: HashMap<usize, Lock>,
+    /// The settled tasks for which somebody does what is to be done.
+    handled: HashSet<usize>,
 }
 
 pub(super) struct Shared {
-    paths: SessionPaths,
+    pub(super) paths: SessionPaths,
     pub(super) spec: SessionSpec,
     pub(super) shop: Option<Workshop>,
     pub(super) files: Files,
@@ -45,6 +48,7 @@ pub(super) struct Shared {
     pub(super) keeping: Vec<Mutex<Keeping>>,
     /// The refs that are none of ours.
     pub(super) refs: Mutex<Option<RefWatch>>,
+    pub(super) handling: Handling,
 }
 
 impl Hands {
@@ -58,6 +62,7 @@ impl Hands {
             paths,
             keeping: spec.tasks.iter().map(|_| Mutex::default()).collect(),
             refs: Mutex::default(),
+            handling: Handling::default(),
             spec,
             shop,
             files: Files::default(),
@@ -68,6 +73,7 @@ impl Hands {
             shared,
             words: HashMap::new(),
             places: HashMap::new(),
+            handled: HashSet::new(),
         }
     }
 
@@ -80,6 +86,12 @@ impl Hands {
     pub(super) fn give_places_back(&mut self, state: &SessionState) {
         let is_prepared = |task: usize| matches!(state.tasks[task].state, TaskState::Preparing { .. });
         self.places.retain(|task, _| is_prepared(*task));
+    }
+
+    /// Lets the commands for settled tasks end soon, when the session is to stop.
+    pub(super) fn hurry_handlers(&self, state: &SessionState) {
+        let grace_ms = self.shared.spec.options.grace_ms;
+        self.shared.handling.hurry(state, grace_ms);
     }
 
     /// Warns, in its own time, when the checkout has changes that the agents will not see.
@@ -165,6 +177,11 @@ impl Hands {
             Action::Remove { task } => {
                 let record = record(task);
                 spawn_blocking(move || shared.remove(task, &record));
+            }
+            Action::Handle { task } => {
+                if self.handled.insert(task) {
+                    tokio::spawn(shared.handle(task, record(task)));
+                }
             }
             Action::Forget(path) => {
                 // One that stays is read again by another supervisor: that makes no difference.

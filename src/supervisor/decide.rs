@@ -6,6 +6,7 @@ use std::path::PathBuf;
 
 pub(super) use stopping::never_started;
 
+use super::handlers;
 use super::request::{GoOn, Stop};
 use crate::pool;
 use crate::runner::Ending;
@@ -44,6 +45,8 @@ pub(super) enum Input {
     Released { task: usize },
     /// The worktree of a settled task was put away, or not.
     Removed { task: usize, removal: Removal },
+    /// What was to be done for a settled task was done; or what failed of it.
+    Handled { task: usize, error: Option<String> },
     /// It is time to keep what the agent of this attempt has done so far.
     SnapshotDue { task: usize, number: u32 },
     /// Somebody wants the session, or some of its tasks, to stop.
@@ -104,6 +107,8 @@ pub(super) enum Action {
     Settle { task: usize },
     /// Put the worktree away.
     Remove { task: usize },
+    /// Do what is to be done for a settled task.
+    Handle { task: usize },
     /// Remove the file of a request.
     Forget(PathBuf),
 }
@@ -177,6 +182,7 @@ pub(super) fn decide(spec: &SessionSpec, state: &SessionState, input: Input) -> 
         }
         Input::Released { task } => (vec![EventKind::TaskReleased { task: id(task) }], vec![]),
         Input::Removed { task, removal } => (vec![removed(id(task), removal)], vec![]),
+        Input::Handled { task, error } => (handlers::handled(state, task, error).into_iter().collect(), vec![]),
         Input::SnapshotDue { task, number } => {
             let runs =
                 matches!(&state.tasks[task].state, TaskState::Running { attempt, .. } if attempt.number == number);

@@ -13,6 +13,7 @@ mod attempt;
 mod decide;
 mod files;
 mod gate;
+mod handlers;
 mod keeping;
 mod launch;
 mod moved;
@@ -49,7 +50,8 @@ use request::TakingUp;
 use crate::git::{self, Drivers, Git, GitError};
 use crate::process::{ProcessIdentity, become_subreaper, reap_orphans, take_stdin};
 use crate::session::{EventKind, SessionEnd, SessionError, TaskState};
-use crate::store::lock::Lock;
+use crate::store::failpoint;
+use crate::store::lock::{Lock, SharedLock};
 use crate::store::paths::SessionPaths;
 use crate::worktree::{self, Workshop, WorktreeError};
 
@@ -135,11 +137,15 @@ struct Begun {
     filters: Result<Drivers, WorktreeError>,
     /// The supervisor that worked on it before.
     before: Option<ProcessIdentity>,
+    /// That the command for the end of the session is to come.
+    last: Option<SharedLock>,
 }
 
 /// Writes down that this process works on the session.
 fn begin(paths: &SessionPaths) -> Result<Begun, SupervisorError> {
     let mut recorder = Recorder::open(paths)?;
+    let last = handlers::announce(paths, &recorder.spec);
+    let last = last.map_err(SupervisorError::io("cannot take the lock of the handler"))?;
     let before = recorder.state.supervisor.clone();
     let filters = match &recorder.spec.repository {
         Some(repository) => git::drivers(&Git::bare(repository.place.origin())),
@@ -174,6 +180,7 @@ fn begin(paths: &SessionPaths) -> Result<Begun, SupervisorError> {
         recorder,
         filters: filters.map_err(WorktreeError::from),
         before,
+        last,
     })
 }
 
@@ -182,6 +189,7 @@ async fn supervise(paths: &SessionPaths, begun: Begun, signals: [Signal; 2]) -> 
         mut recorder,
         filters,
         before,
+        last,
     } = begun;
     let (sender, mut inputs) = mpsc::unbounded_channel();
     let cleared = match &before {
@@ -196,10 +204,8 @@ async fn supervise(paths: &SessionPaths, begun: Begun, signals: [Signal; 2]) -> 
             shop
         }
         Err(e) => {
-            recorder.add(EventKind::SessionEnded {
-                end: SessionEnd::Error,
-                error: Some(e.to_string()),
-            })?;
+            let (end, error) = (SessionEnd::Error, Some(e.to_string()));
+            add_end(&mut recorder, EventKind::SessionEnded { end, error }, last.as_ref())?;
             return write_the_end(&mut recorder, &mut inputs).await;
         }
     };
@@ -225,11 +231,17 @@ async fn supervise(paths: &SessionPaths, begun: Begun, signals: [Signal; 2]) -> 
     let mut held: Vec<Action> = Vec::new();
     loop {
         held.extend(take_in(&mut recorder, &mut gate, &mut hands, batch.drain(..))?);
+        // After all else: with the last task that was stopped before it started the session is at its end.
+        let end = finish(&recorder.state).filter(|_| handlers::are_done(&recorder.spec, &recorder.state));
+        if let Some(end) = end.filter(|_| !recorder.is_stuck()) {
+            add_end(&mut recorder, end, last.as_ref())?;
+        }
         let committed = recorder.commit()?;
         for action in may_be_done(&mut held, committed) {
             hands.act(action, &recorder.state);
         }
         hands.give_places_back(&recorder.state);
+        hands.hurry_handlers(&recorder.state);
         if recorder.state.end.is_some() {
             return write_the_end(&mut recorder, &mut inputs).await;
         }
@@ -275,6 +287,7 @@ async fn write_the_end(
         recorder.commit()?;
         let due = recorder.due();
         if recorder.is_done() {
+            failpoint::passed("ended");
             return Ok(());
         }
         tokio::select! {
@@ -349,11 +362,18 @@ fn take_in(
     for event in events {
         recorder.add(event)?;
     }
-    // After those: with the last task that was stopped before it started the session is at its end.
-    if let Some(end) = finish(&recorder.state) {
-        recorder.add(end)?;
-    }
+    actions.extend(handlers::due(&recorder.spec, &recorder.state));
     Ok(actions)
+}
+
+/// Adds the end of the session, with somebody who waits for it to run the user's command.
+fn add_end(recorder: &mut Recorder, end: EventKind, last: Option<&SharedLock>) -> Result<(), SupervisorError> {
+    let paths = recorder.paths().clone();
+    if let Err(e) = handlers::start_last(&paths, last) {
+        let text = format!("the on_done command of the session could not be run: {e}");
+        recorder.add(EventKind::Warned { task: None, text })?;
+    }
+    recorder.add(end)
 }
 
 /// Removes the locks that an earlier supervisor of the session has left in the repository.

@@ -57,6 +57,11 @@ impl Recorder {
         })
     }
 
+    /// The session's files.
+    pub(super) fn paths(&self) -> &SessionPaths {
+        &self.paths
+    }
+
     /// Applies an event in memory. Nothing may be done because of it before [`commit`](Self::commit).
     pub(super) fn add(&mut self, kind: EventKind) -> Result<(), SupervisorError> {
         let event = Event { at_ms: now_ms(), kind };

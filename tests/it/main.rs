@@ -29,6 +29,7 @@ mod exact_git;
 mod exact_kinds;
 mod exact_random;
 mod formats;
+mod handlers;
 mod hostile;
 mod input;
 mod leaving;
