@@ -4,6 +4,7 @@ mod clean;
 mod merge;
 mod review;
 mod run;
+mod shell;
 mod values;
 
 use std::path::PathBuf;
@@ -16,6 +17,7 @@ pub use clean::CleanArgs;
 pub use merge::{MergeArgs, PlanArgs, UndoArgs};
 pub use review::{DiffArgs, OpenArgs};
 pub use run::{Format, RunArgs};
+pub use shell::{CompletionsArgs, ManArgs, Shell};
 pub use values::{Parallel, parse_cost, parse_duration, parse_most, parse_parallel, parse_size, parse_time_limit};
 
 /// Run many Claude Code agents side by side in one repository, each on a branch of its own
@@ -91,6 +93,10 @@ pub enum Command {
     Doctor(DoctorArgs),
     /// Show it all on a small repository in a temporary directory
     Demo,
+    /// Print what makes a shell complete commands, and the ids of sessions and tasks
+    Completions(CompletionsArgs),
+    /// Print the page of the manual
+    Man(ManArgs),
     /// The supervisor of a session
     #[command(name = "__supervisor", hide = true)]
     Supervisor {
@@ -160,8 +166,12 @@ pub struct LogsArgs {
     /// Its id or the beginning of it [default: the newest]
     pub session: Option<String>,
     /// Its id, the beginning of it, or its number
-    pub task: String,
-    /// Show what comes, too, until the task is settled
+    #[arg(required_unless_present = "whole")]
+    pub task: Option<String>,
+    /// Show what happened in the session, a line for each event, instead of one task
+    #[arg(long = "session", conflicts_with_all = ["raw", "json"])]
+    pub whole: bool,
+    /// Show what comes, too, until the task is settled or the session has ended
     #[arg(short, long)]
     pub follow: bool,
     /// Print the bytes as the agent printed them

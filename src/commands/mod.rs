@@ -2,8 +2,10 @@
 
 mod attend;
 mod clean;
+mod completions;
 mod confirm;
 mod demo;
+mod diagnostics;
 mod diff;
 mod doctor;
 mod dry_run;
@@ -13,6 +15,7 @@ mod handled;
 mod landings;
 mod list;
 mod logs;
+mod man;
 mod merge;
 mod open;
 mod overview;
@@ -34,7 +37,12 @@ mod verify;
 mod wait;
 mod watch;
 
+pub use completions::answered;
+
 use std::path::{Path, PathBuf};
+use std::time::Instant;
+
+use tracing::debug;
 
 use crate::cli::{Cli, Command};
 use crate::error::{Error, exit};
@@ -54,6 +62,17 @@ pub(crate) struct Context {
 
 /// Does what the command line says, and gives the exit code.
 pub fn dispatch(cli: Cli) -> Result<u8, Error> {
+    diagnostics::begin()?;
+    let began = Instant::now();
+    let verb = std::env::args().nth(1).unwrap_or_default();
+    debug!(verb, "begins");
+    let done = carry_out(cli);
+    let code = done.as_ref().map_or_else(Error::exit_code, |code| *code);
+    debug!(verb, code, ms = began.elapsed().as_millis(), "ends");
+    done
+}
+
+fn carry_out(cli: Cli) -> Result<u8, Error> {
     let directory = std::env::current_dir().map_err(Error::NoCurrentDirectory)?;
     let context = Context {
         directory,
@@ -79,6 +98,8 @@ pub fn dispatch(cli: Cli) -> Result<u8, Error> {
         Command::Clean(args) => clean::run(&context, &args),
         Command::Doctor(args) => doctor::run(&context, &args),
         Command::Demo => demo::run(&context),
+        Command::Completions(args) => completions::run(&args),
+        Command::Man(args) => man::run(&context, &args),
         Command::Supervisor { dir, again } => Ok(supervisor::main(&dir, again).map(|()| exit::DONE)?),
         Command::Handler { dir, task, lock } => handle(&dir, task, lock),
         Command::Runner { dir, place } => {

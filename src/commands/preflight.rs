@@ -8,8 +8,8 @@ use rustix::fs::{Access, access};
 use rustix::io::Errno;
 use uuid::Uuid;
 
-use super::{Context, targets};
 use super::place::{agents_dir, results_dir, set_path};
+use super::{Context, targets};
 use crate::agent::claude::LONGEST_PROMPT;
 use crate::agent::obeyed;
 use crate::cli::{Parallel, RunArgs, parse_most, parse_parallel, parse_size};

@@ -51,6 +51,8 @@ pub(super) struct Session {
     pub paths: SessionPaths,
     /// Caught since before it was started, if it is to be watched.
     pub signals: Option<Signals>,
+    /// Whether each event is shown.
+    pub verbose: bool,
 }
 
 fn tasks(context: &Context, args: &RunArgs) -> Result<Vec<TaskSpec>, Error> {
@@ -68,7 +70,11 @@ fn tasks(context: &Context, args: &RunArgs) -> Result<Vec<TaskSpec>, Error> {
     for task in &mut tasks {
         let in_dir = args.output_dir.as_ref().map(|dir| dir.join(format!("{}.txt", task.id)));
         let named = args.output_file.clone().or(in_dir);
-        task.options.output_file = task.options.output_file.take().or(named.map(|file| context.directory.join(file)));
+        task.options.output_file = task
+            .options
+            .output_file
+            .take()
+            .or(named.map(|file| context.directory.join(file)));
     }
     Ok(tasks)
 }
@@ -126,7 +132,15 @@ pub(super) fn start(context: &Context, args: &RunArgs, tasks: Vec<TaskSpec>) -> 
     {
         report::warning(&warning);
     }
-    Ok(Session { spec, paths, signals })
+    if args.verbose && !args.sync {
+        report::note(&report::details(&spec, &paths));
+    }
+    Ok(Session {
+        spec,
+        paths,
+        signals,
+        verbose: args.verbose,
+    })
 }
 
 /// Says that a supervisor is at work on a session: its id, what is set in motion, and how to follow it. `left` is what
@@ -173,7 +187,12 @@ fn look_at_checkout(spec: &SessionSpec) -> Receiver<String> {
 /// Watches the session to its end: each task as it settles, then totals and the plan. The first signal that asks to
 /// end asks the session to stop, a second one to stop at once.
 pub(super) fn watch(context: &Context, session: Session) -> Result<u8, Error> {
-    let Session { spec, paths, signals } = session;
+    let Session {
+        spec,
+        paths,
+        signals,
+        verbose,
+    } = session;
     let asks = paths.clone();
     let mut now = false;
     let stop = move |caught: Caught| {
@@ -188,7 +207,7 @@ pub(super) fn watch(context: &Context, session: Session) -> Result<u8, Error> {
     };
     let signals = signals.map_or_else(Signals::catch, Ok)?;
     let mut attendance = Attendance::begin(&paths, signals, stop)?;
-    let mut display = Watched::new(&spec, &paths, Reader::MayGo);
+    let mut display = Watched::new(&spec, &paths, Reader::MayGo).verbose(verbose);
     let attended = attendance.stay(&mut display, |caught| caught.leaves() && !caught.ends())?;
     drop(display);
     match attended {

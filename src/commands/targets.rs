@@ -49,5 +49,7 @@ fn problem(path: &Path) -> Option<String> {
         return Some(format!("would be below {}, which is no directory", there.display()));
     }
     let writable = access(there, Access::WRITE_OK | Access::EXEC_OK);
-    writable.err().map(|e| format!("would be made in {}: {e}", there.display()))
+    writable
+        .err()
+        .map(|e| format!("would be made in {}: {e}", there.display()))
 }

@@ -71,17 +71,21 @@ pub enum AroundError {
 /// The kind and the hint.
 pub(super) fn remedy(e: &AroundError) -> (Kind, String) {
     match e {
-        AroundError::OutputFile { .. } => refused("name a file that can be written, in a directory that is there or can be made"),
+        AroundError::OutputFile { .. } => {
+            refused("name a file that can be written, in a directory that is there or can be made")
+        }
         AroundError::SameOutputFile { .. } => {
             refused("give each task a file of its own, or all of them a directory: --output-dir DIR")
         }
-        AroundError::LogDir { directory, .. } => {
-            refused(format!("name another one, or get the right to write there: ls -ld {}", quote(directory)))
-        }
+        AroundError::LogDir { directory, .. } => refused(format!(
+            "name another one, or get the right to write there: ls -ld {}",
+            quote(directory)
+        )),
         AroundError::LogFilter { .. } => refused("such as: PLEACH_LOG=debug, or PLEACH_LOG=info,pleach::git=debug"),
-        AroundError::ManPages { directory, .. } => {
-            broken(format!("make room, or get the right to write there: ls -ld {}", quote(directory)))
-        }
+        AroundError::ManPages { directory, .. } => broken(format!(
+            "make room, or get the right to write there: ls -ld {}",
+            quote(directory)
+        )),
     }
 }
 

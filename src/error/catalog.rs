@@ -9,10 +9,10 @@ use std::path::{Path, PathBuf};
 
 use rustix::io::Errno;
 
+use super::AroundError;
 use super::Kind;
 use crate::agent::claude::LONGEST_PROMPT;
 use crate::git::{GitError, OLDEST_TO_RUN, Version};
-use super::AroundError;
 use crate::landing::LandingError;
 use crate::landing::verify::Ending;
 use crate::merge::PlanError;

@@ -152,6 +152,9 @@ mod tests {
         ended.blocking_recv().unwrap();
         let text = std::fs::read_to_string(&path).unwrap();
         assert!(text.starts_with(&"x".repeat(CAP)));
-        assert_eq!(&text[CAP..], "\n[pleach: 10 more bytes were printed, and are not kept]\n");
+        assert_eq!(
+            &text[CAP..],
+            "\n[pleach: 10 more bytes were printed, and are not kept]\n"
+        );
     }
 }

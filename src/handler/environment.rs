@@ -107,7 +107,10 @@ pub(super) fn of_task(paths: &SessionPaths, spec: &SessionSpec, state: &SessionS
         told.set_some("PLEACH_HEAD", settlement.head.as_ref());
     }
     let exit_code = record.attempt_outcome().and_then(|outcome| outcome.end.exit_code());
-    told.set("PLEACH_EXIT_CODE", exit_code.map_or_else(String::new, |code| code.to_string()));
+    told.set(
+        "PLEACH_EXIT_CODE",
+        exit_code.map_or_else(String::new, |code| code.to_string()),
+    );
     if let Some(site) = record.site() {
         told.set("PLEACH_BRANCH", &site.branch);
         told.set("PLEACH_BASE", &site.base);
@@ -167,11 +170,7 @@ mod tests {
         };
         let state = state_after(
             &spec,
-            &[
-                session_started(),
-                preparing("a"),
-                settled("a", WorktreeIntent::None),
-            ],
+            &[session_started(), preparing("a"), settled("a", WorktreeIntent::None)],
         );
         let told = of_task(&paths, &spec, &state, 0);
         for (name, value) in [

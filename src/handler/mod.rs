@@ -16,6 +16,7 @@ use std::thread::sleep;
 use std::time::{Duration, Instant};
 
 use serde::{Deserialize, Serialize};
+use tracing::debug;
 
 use command::{Bounds, Ended};
 
@@ -185,6 +186,7 @@ impl Asked<'_> {
     }
 
     fn run(&self) -> io::Result<Ended> {
+        debug!(directory = %self.directory.display(), "the on_done command begins");
         become_subreaper()?;
         let stdin = match self.stdin {
             Some(path) => File::open(path)?,
@@ -194,6 +196,8 @@ impl Asked<'_> {
             limit: self.limit,
             log: self.log,
         };
-        command::run(self.line, self.directory, stdin, &self.environment, &bounds)
+        let ended = command::run(self.line, self.directory, stdin, &self.environment, &bounds);
+        debug!(?ended, "the on_done command ends");
+        ended
     }
 }

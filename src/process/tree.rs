@@ -74,9 +74,11 @@ pub fn kill_descendants_but_sessions(known: i32) -> io::Result<(usize, Vec<i32>)
         let table = table::all()?;
         let family = Family::of(&table);
         let all = below(me, &family);
-        let spared: HashSet<i32> = (all.iter().filter(|&&pid| table::was_started_with_variable(pid, SUPERVISOR_MARK)))
-            .flat_map(|&pid| below(pid, &family).into_iter().chain([pid]))
-            .collect();
+        let spared: HashSet<i32> = (all
+            .iter()
+            .filter(|&&pid| table::was_started_with_variable(pid, SUPERVISOR_MARK)))
+        .flat_map(|&pid| below(pid, &family).into_iter().chain([pid]))
+        .collect();
         let left: Vec<i32> = all.into_iter().filter(|pid| !spared.contains(pid)).collect();
         for &pid in &left {
             if kill(pid) {

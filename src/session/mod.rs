@@ -8,6 +8,7 @@ mod event;
 mod files;
 #[cfg(test)]
 pub(crate) mod fixture;
+mod log;
 mod spec;
 mod state;
 mod status;
@@ -17,6 +18,7 @@ pub use event::{Event, EventKind, KEPT_ON_REQUEST, NextAttempt, SessionEnd, Sett
 pub use files::{
     Follower, NewSession, Recorded, SessionError, Stored, all, create, find, ids, is_held, read_json, recorded, stored,
 };
+pub use log::log_line;
 pub use spec::{
     Places, RepositorySpec, SessionOptions, SessionSpec, Site, TaskPlace, USUAL_FREE_DISK, USUAL_FREE_MEMORY,
     USUAL_HANDLER_TIMEOUT_MS, USUAL_OUTPUT, USUAL_RETRY_DELAY_MS, USUAL_SNAPSHOT_EVERY_MS, is_above,

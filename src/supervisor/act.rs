@@ -7,6 +7,7 @@ use std::sync::{Arc, Mutex};
 
 use tokio::sync::mpsc::{UnboundedReceiver, UnboundedSender, unbounded_channel};
 use tokio::task::spawn_blocking;
+use tracing::debug;
 use uuid::Uuid;
 
 use super::attempt::{self, Word};
@@ -88,6 +89,11 @@ impl Hands {
         self.places.retain(|task, _| is_prepared(*task));
     }
 
+    /// Puts the logs of attempts that have ended where the user wants them.
+    pub(super) fn copy_logs(&self, state: &SessionState) {
+        self.shared.copy_logs(state);
+    }
+
     /// Lets the commands for settled tasks end soon, when the session is to stop.
     pub(super) fn hurry_handlers(&self, state: &SessionState) {
         let grace_ms = self.shared.spec.options.grace_ms;
@@ -119,6 +125,7 @@ impl Hands {
 
     /// Begins to do it.
     pub(super) fn act(&mut self, action: Action, state: &SessionState) {
+        debug!(?action, "begins");
         let shared = self.shared.clone();
         let record = |task: usize| state.tasks[task].clone();
         match action {
@@ -241,7 +248,9 @@ impl Shared {
             return;
         };
         let paths = self.paths.attempt(record.id.as_ref(), attempt.number);
-        self.tell(match takeover::wait_for_end(&paths, attempt, search, words).await {
+        let ended = takeover::wait_for_end(&paths, attempt, search, words).await;
+        self.copy_log(task, attempt.number);
+        self.tell(match ended {
             Ended::Told(outcome) => Input::AttemptEnded { task, outcome },
             Ended::Lost(outcome) => Input::AttemptLost { task, outcome },
         });
@@ -306,7 +315,10 @@ impl Shared {
             attempt: waiting.attempt(),
         });
         match waiting.run(&paths, words).await {
-            Some(outcome) => self.tell(Input::AttemptEnded { task, outcome }),
+            Some(outcome) => {
+                self.copy_log(task, number);
+                self.tell(Input::AttemptEnded { task, outcome });
+            }
             None => {
                 let shared = self.clone();
                 let _ = spawn_blocking(move || shared.release(task, &record)).await;
@@ -319,6 +331,33 @@ impl Shared {
         atomic::private_dir(paths.dir())?;
         atomic::write(&paths.log(), b"", atomic::Durability::Fast)?;
         atomic::publish(&paths.log(), &self.paths.log(record.id.as_ref()))
+    }
+
+    /// Puts the log of an attempt that has ended into the directory that the user wants logs in.
+    fn copy_log(&self, task: usize, number: u32) {
+        let Some(dir) = &self.spec.options.log_dir else { return };
+        let id = &self.spec.tasks[task].id;
+        let to = dir.join(format!("{id}.{number}.log"));
+        let from = self.paths.attempt(id.as_ref(), number).log();
+        if let Err(e) = atomic::publish(&from, &to) {
+            let text = format!(
+                "the log of attempt {number} could not be copied to {}: {e}",
+                to.display()
+            );
+            self.tell(Input::TaskWarning { task, text });
+        }
+    }
+
+    /// The same for all that have ended: some of them while there was no supervisor.
+    pub(super) fn copy_logs(&self, state: &SessionState) {
+        if self.spec.options.log_dir.is_none() {
+            return;
+        }
+        for (task, record) in state.tasks.iter().enumerate() {
+            let last = self.paths.attempt(record.id.as_ref(), record.attempts).outcome();
+            let runs = matches!(record.state, TaskState::Running { .. }) && !last.exists();
+            (1..=record.attempts - u32::from(runs)).for_each(|number| self.copy_log(task, number));
+        }
     }
 
     /// Commits what is left and says what the task came to; and what was lacking, if that was not possible.

@@ -59,6 +59,46 @@ pub(super) enum Input {
     TaskWarning { task: usize, text: String },
 }
 
+impl Input {
+    /// What it is, in words: for the log. Not what is in it, some of which an agent has said.
+    pub(super) fn name(&self) -> &'static str {
+        match self {
+            Self::Provisioned { result: Ok(()), .. } => "has its worktree",
+            Self::Provisioned { .. } => "has no worktree",
+            Self::RunnerReady { .. } => "its runner is ready",
+            Self::AttemptEnded { .. } => "its attempt has ended",
+            Self::AttemptLost { .. } => "its attempt is lost",
+            Self::Settled { .. } => "its work is committed",
+            Self::Unsettled { .. } => "its work cannot be committed yet",
+            Self::Handled { .. } => "it is handled",
+            Self::Released { .. } => "it is released",
+            Self::Removed { .. } => "its worktree is put away, or stays",
+            Self::SnapshotDue { .. } => "a snapshot is due",
+            Self::StopAsked(_) => "a stop is asked for",
+            Self::TakenUp(_) => "a request is taken up",
+            Self::Warning(_) | Self::TaskWarning { .. } => "a warning",
+        }
+    }
+
+    /// The task that it is about.
+    pub(super) fn task(&self) -> Option<usize> {
+        match self {
+            Self::Provisioned { task, .. }
+            | Self::RunnerReady { task, .. }
+            | Self::AttemptEnded { task, .. }
+            | Self::AttemptLost { task, .. }
+            | Self::Settled { task, .. }
+            | Self::Unsettled { task, .. }
+            | Self::Handled { task, .. }
+            | Self::Released { task }
+            | Self::Removed { task, .. }
+            | Self::SnapshotDue { task, .. }
+            | Self::TaskWarning { task, .. } => Some(*task),
+            Self::StopAsked(_) | Self::TakenUp(_) | Self::Warning(_) => None,
+        }
+    }
+}
+
 /// Why a task has no worktree.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) enum NoWorktree {

@@ -55,7 +55,11 @@ pub(super) fn due(spec: &SessionSpec, state: &SessionState) -> Vec<Action> {
 
 /// Whether nothing of that is left: before, the session is not at its end.
 pub(super) fn are_done(spec: &SessionSpec, state: &SessionState) -> bool {
-    !state.tasks.iter().enumerate().any(|(task, record)| is_due(spec, task, record))
+    !state
+        .tasks
+        .iter()
+        .enumerate()
+        .any(|(task, record)| is_due(spec, task, record))
 }
 
 /// What is recorded when it was done. Of a task that is to be tried again meanwhile nothing: it will be settled again.
@@ -91,7 +95,8 @@ impl Handling {
             true => Duration::ZERO,
             false => Duration::from_millis(grace_ms),
         });
-        self.hurry.send_if_modified(|before| std::mem::replace(before, time) != time);
+        self.hurry
+            .send_if_modified(|before| std::mem::replace(before, time) != time);
     }
 }
 
@@ -103,7 +108,8 @@ impl Shared {
         if let Some(to) = options.output_file.clone() {
             let answer = self.paths.answer(record.id.as_ref());
             let write = move || match answer.exists() {
-                true => write_answer(&answer, &to).map_err(|e| format!("its answer could not be written to {}: {e}", to.display())),
+                true => write_answer(&answer, &to)
+                    .map_err(|e| format!("its answer could not be written to {}: {e}", to.display())),
                 false => Ok(()),
             };
             errors.extend(spawn_blocking(write).await.ok().and_then(Result::err));
@@ -149,7 +155,11 @@ async fn start(paths: &SessionPaths, id: &str, lock: Lock) -> io::Result<tokio::
     let mut tries = 0;
     loop {
         let mut command = Command::new(own_program()?);
-        command.arg0("pleach").arg(COMMAND).arg(paths.dir()).args(["--task", id]);
+        command
+            .arg0("pleach")
+            .arg(COMMAND)
+            .arg(paths.dir())
+            .args(["--task", id]);
         let lock = Stdio::from(lock.file().try_clone()?);
         command.stdin(lock).stdout(Stdio::null()).process_group(0);
         match command.spawn() {
@@ -192,7 +202,9 @@ fn write_answer(answer: &Path, to: &Path) -> io::Result<()> {
     let parent = to.parent().ok_or_else(|| io::Error::other("it names no file"))?;
     fs::create_dir_all(parent)?;
     match to.symlink_metadata() {
-        Ok(there) if !there.is_file() && !there.is_symlink() => return Err(io::Error::other("it is there, and is no file")),
+        Ok(there) if !there.is_file() && !there.is_symlink() => {
+            return Err(io::Error::other("it is there, and is no file"));
+        }
         _ => {}
     }
     let mut file = tempfile::Builder::new()
@@ -252,11 +264,17 @@ mod tests {
         spec.tasks[1].options.output_file = Some("/out/b".into());
         let done = [success("a"), success("b"), success("c")].concat();
         let state = state_after(&spec, &done);
-        assert_eq!(due(&spec, &state), [Action::Handle { task: 0 }, Action::Handle { task: 1 }]);
+        assert_eq!(
+            due(&spec, &state),
+            [Action::Handle { task: 0 }, Action::Handle { task: 1 }]
+        );
         assert!(!are_done(&spec, &state));
         assert!(are_done(&spec, &state_after(&spec, &[preparing("a")])));
         assert_eq!(handled(&state, 0, None), Some(event("a", None)));
-        let state = state_after(&spec, &[&done[..], &[event("a", None), event("b", Some("no room"))]].concat());
+        let state = state_after(
+            &spec,
+            &[&done[..], &[event("a", None), event("b", Some("no room"))]].concat(),
+        );
         assert!(due(&spec, &state).is_empty() && are_done(&spec, &state));
         assert_eq!(state.tasks[1].warnings, ["no room"]);
         assert_eq!(handled(&state, 0, None), None);

@@ -22,6 +22,7 @@ mod record;
 mod recover;
 mod request;
 mod runner_request;
+mod session_log;
 mod takeover;
 
 use std::fs;
@@ -33,6 +34,7 @@ use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::sync::mpsc;
 use tokio::task::spawn_blocking;
 use tokio::time::{Instant, sleep, sleep_until};
+use tracing::debug;
 
 pub use gate::would_wait;
 pub use launch::{AGAIN, COMMAND, LaunchError, launch};
@@ -237,6 +239,7 @@ async fn supervise(paths: &SessionPaths, begun: Begun, signals: [Signal; 2]) -> 
             add_end(&mut recorder, end, last.as_ref())?;
         }
         let committed = recorder.commit()?;
+        warn_of_logs(&mut recorder)?;
         for action in may_be_done(&mut held, committed) {
             hands.act(action, &recorder.state);
         }
@@ -258,6 +261,17 @@ async fn supervise(paths: &SessionPaths, begun: Begun, signals: [Signal; 2]) -> 
     }
 }
 
+/// What keeps the log from being written is told: it is wanted by the user.
+fn warn_of_logs(recorder: &mut Recorder) -> Result<(), SupervisorError> {
+    if recorder.state.end.is_some() {
+        return Ok(());
+    }
+    for text in recorder.problems() {
+        recorder.add(EventKind::Warned { task: None, text })?;
+    }
+    Ok(())
+}
+
 /// Takes over what an earlier supervisor has left, and gives what has happened meanwhile.
 fn go_on_from(
     hands: &mut Hands,
@@ -270,6 +284,7 @@ fn go_on_from(
         let id = &recorder.spec.tasks[task].id;
         takeover::look(&paths.attempt(id.as_ref(), attempt.number), before)
     });
+    hands.copy_logs(&recorder.state);
     // They rely on what the earlier one has made durable.
     for action in actions {
         hands.act(action, &recorder.state);
@@ -326,6 +341,7 @@ fn take_in(
     let mut actions = Vec::new();
     let now = Instant::now();
     for input in inputs {
+        debug!(task = input.task(), "{}", input.name());
         gate.notice(&input, now);
         let (events, then) = decide(&recorder.spec, &recorder.state, input);
         for event in events {
@@ -345,6 +361,7 @@ fn take_in(
         recorder.add(event)?;
     }
     if let Some(event) = gate.look(&recorder.spec, &recorder.state, now) {
+        debug!(?event, "the gate decides");
         recorder.add(event)?;
     }
     let (mut events, mut then) = schedule(&recorder.spec, &recorder.state);

@@ -27,12 +27,17 @@ fn read(project: &Project, name: &str) -> String {
 /// The variables in the output of `env`.
 fn variable(text: &str, name: &str) -> Option<String> {
     let start = format!("{name}=");
-    text.lines().find_map(|line| line.strip_prefix(&start)).map(str::to_owned)
+    text.lines()
+        .find_map(|line| line.strip_prefix(&start))
+        .map(str::to_owned)
 }
 
 fn pid_of(project: &Project, part: &str) -> Option<rustix::process::Pid> {
     let found = project.processes();
-    found.into_iter().find(|process| process.line.contains(part)).map(|process| process.pid)
+    found
+        .into_iter()
+        .find(|process| process.line.contains(part))
+        .map(|process| process.pid)
 }
 
 #[test]
@@ -49,11 +54,18 @@ fn a_tasks_command_is_told_how_it_ended_and_reads_the_answer() {
     let dir = project.session_dir();
     let told = read(&project, "told-good");
     assert!(told.starts_with("the answer\n"), "{told}");
-    assert!(told.contains(&format!("\n{}\n", project.repo().join("sub").display())), "{told}");
+    assert!(
+        told.contains(&format!("\n{}\n", project.repo().join("sub").display())),
+        "{told}"
+    );
     assert!(told.contains("\n{\n  \"schema\": 1,\n"), "{told}");
     let head = project.git(&["rev-parse", "main-task-good"]);
     let base = project.git(&["rev-parse", "main"]);
-    let id = dir.file_name().expect("a name").to_string_lossy().replace("session-", "");
+    let id = dir
+        .file_name()
+        .expect("a name")
+        .to_string_lossy()
+        .replace("session-", "");
     let path = |name: &str| dir.join(name).to_str().expect("UTF-8").to_owned();
     for (name, value) in [
         ("PLEACH_HANDLER", Some("task".into())),
@@ -94,9 +106,15 @@ fn what_fails_of_it_is_a_warning_and_changes_no_outcome() {
     assert_eq!(ended.output.status.code(), Some(0), "{err}");
     let log = project.session_dir().join("on_done-a.log");
     assert_eq!(fs::read_to_string(&log).expect("the log"), "why\n");
-    let said = format!("its on_done command exited with code 3; what it printed is in {}", log.display());
+    let said = format!(
+        "its on_done command exited with code 3; what it printed is in {}",
+        log.display()
+    );
     assert!(err.contains(&format!("warning: task 1: {said}")), "{err}");
-    assert_eq!(ended.status["tasks"][0]["notes"].as_array().expect("notes").last(), Some(&json!(said)));
+    assert_eq!(
+        ended.status["tasks"][0]["notes"].as_array().expect("notes").last(),
+        Some(&json!(said))
+    );
     assert_eq!(ended.status["tasks"][0]["outcome"], "succeeded");
 }
 
@@ -104,10 +122,16 @@ fn what_fails_of_it_is_a_warning_and_changes_no_outcome() {
 fn one_that_takes_too_long_is_ended_with_all_that_it_started() {
     let project = project();
     let line = "setsid sleep 4711 & sleep 4711";
-    let ended = project.session(&[("a", "@say hi")], &["--handler-timeout", "300ms", "--on-task-done", line]);
+    let ended = project.session(
+        &[("a", "@say hi")],
+        &["--handler-timeout", "300ms", "--on-task-done", line],
+    );
     assert_eq!(ended.output.status.code(), Some(0));
     let err = String::from_utf8_lossy(&ended.output.stderr).into_owned();
-    assert!(err.contains("its on_done command was ended: it ran longer than 0.3 s"), "{err}");
+    assert!(
+        err.contains("its on_done command was ended: it ran longer than 0.3 s"),
+        "{err}"
+    );
     assert_eq!(pid_of(&project, "sleep 4711"), None);
     // What is left behind by one that ends in time goes too.
     let ended = project.session(&[("b", "@say hi")], &["--on-task-done", "setsid sleep 4712 & true"]);
@@ -126,7 +150,10 @@ fn a_stop_lets_it_have_the_grace_and_no_more() {
     let ended = project.ended(&run);
     assert!(asked.elapsed() < Duration::from_secs(60), "{:?}", asked.elapsed());
     let err = String::from_utf8_lossy(&ended.output.stderr).into_owned();
-    assert!(err.contains("its on_done command was ended, as the session was stopped"), "{err}");
+    assert!(
+        err.contains("its on_done command was ended, as the session was stopped"),
+        "{err}"
+    );
     assert_eq!(ended.status["tasks"][0]["outcome"], "succeeded");
     assert_eq!(pid_of(&project, "sleep 4713"), None);
 }
@@ -164,7 +191,13 @@ fn one_that_ended_while_no_supervisor_was_there_is_not_run_again() {
     assert_eq!(project.run(&["resume", "--sync"]).code(), 0);
     assert_eq!(read(&project, "ran"), "a\n");
     let handled = project.events("task_handled");
-    assert!(handled[0]["error"].as_str().expect("an error").contains("exited with code 4"), "{handled:?}");
+    assert!(
+        handled[0]["error"]
+            .as_str()
+            .expect("an error")
+            .contains("exited with code 4"),
+        "{handled:?}"
+    );
 }
 
 #[test]
@@ -217,7 +250,10 @@ fn the_sessions_command_can_use_the_session_that_has_ended() {
     assert_eq!(ended.output.status.code(), Some(1));
     let told = read(&project, "told");
     let status: Value = serde_json::from_str(told.lines().next().expect("a line")).expect("status.json");
-    assert_eq!((&status["overall_status"], &status["completed"]), (&json!("completed"), &json!(2)));
+    assert_eq!(
+        (&status["overall_status"], &status["completed"]),
+        (&json!("completed"), &json!(2))
+    );
     let path = project.session_dir().join("status.json");
     for (name, value) in [
         ("PLEACH_HANDLER", Some("session")),
@@ -256,7 +292,10 @@ fn who_waits_for_a_session_waits_for_its_command_and_is_told_what_failed() {
     for output in [project.ended(&run).output, waits.recv().expect("it ends")] {
         let err = String::from_utf8_lossy(&output.stderr).into_owned();
         assert_eq!(output.status.code(), Some(0), "{err}");
-        let said = format!("the on_done command exited with code 7; what it printed is in {}", log.display());
+        let said = format!(
+            "the on_done command exited with code 7; what it printed is in {}",
+            log.display()
+        );
         assert!(err.contains(&format!("warning: {said}")), "{err}");
     }
     assert_eq!(fs::read_to_string(&log).expect("the log"), "no\n");
@@ -271,7 +310,11 @@ fn a_session_that_was_interrupted_runs_it_once_and_at_its_end() {
     project.until_it_runs(&session);
     project.kill_supervisor();
     let waited = project.run(&["wait"]);
-    assert_eq!((waited.code(), read(&project, "ends")), (1, String::new()), "{waited:?}");
+    assert_eq!(
+        (waited.code(), read(&project, "ends")),
+        (1, String::new()),
+        "{waited:?}"
+    );
     let resumed = project.pleach(&["resume", "--sync"]);
     project.open("gate");
     assert_eq!(project.ended(&resumed).output.status.code(), Some(0));
@@ -299,7 +342,8 @@ fn a_supervisor_that_is_killed_right_after_the_end_has_its_command_run() {
 fn a_session_that_a_command_starts_outlives_it() {
     let project = project();
     let gate = project.beside("gate");
-    let next = format!(r#"test "$PLEACH_TASK_ID" = a && "$PLEACH" run --agent scripted -p '@wait {gate}' > "$BESIDE/next""#);
+    let next =
+        format!(r#"test "$PLEACH_TASK_ID" = a && "$PLEACH" run --agent scripted -p '@wait {gate}' > "$BESIDE/next""#);
     let last = format!(r#""$PLEACH" run --agent scripted -p '@wait {gate}' > "$BESIDE/last""#);
     let ended = project.session(&[("a", "@say hi")], &["--on-task-done", &next, "--on-done", &last]);
     assert_eq!(ended.output.status.code(), Some(0), "{:?}", ended.output);
@@ -340,7 +384,11 @@ fn an_answer_that_cannot_be_written_is_refused_before_or_warned_of_after() {
     project.write("file", "a file");
     project.write("directory/x", "");
     let file = project.tasks(&[("a", "@run rm -r ../../repo/later; echo x > ../../repo/later\n@say hi")]);
-    for (to, part) in [("directory", "is a directory"), ("file/under", "is no directory"), ("/dev/null", "is no file")] {
+    for (to, part) in [
+        ("directory", "is a directory"),
+        ("file/under", "is no directory"),
+        ("/dev/null", "is no file"),
+    ] {
         let run = project.run(&["run", "--agent", "scripted", "--output-file", to, &file]);
         run.assert_refused(2, &["the answer of task 1", to, part]);
     }
@@ -349,7 +397,19 @@ fn an_answer_that_cannot_be_written_is_refused_before_or_warned_of_after() {
     run.assert_refused(2, &["tasks 1 and 2", "same.txt"]);
     let file = project.tasks(&[("a", "@run rm -rf ../../repo/later; echo x > ../../repo/later\n@say hi")]);
     fs::create_dir(project.repo().join("later")).expect("make a directory");
-    let run = project.run(&["run", "--sync", "--agent", "scripted", "--output-file", "later/a.txt", &file]);
+    let run = project.run(&[
+        "run",
+        "--sync",
+        "--agent",
+        "scripted",
+        "--output-file",
+        "later/a.txt",
+        &file,
+    ]);
     assert_eq!(run.code(), 0, "{run:?}");
-    assert!(run.err().contains("warning: task 1: its answer could not be written to"), "{run:?}");
+    assert!(
+        run.err()
+            .contains("warning: task 1: its answer could not be written to"),
+        "{run:?}"
+    );
 }
