@@ -76,7 +76,7 @@ pub fn in_one_line(text: &str) -> String {
         match c {
             '\n' => safe.push_str("\\n"),
             '\u{2028}' | '\u{2029}' | '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}' => {
-                safe.extend(c.escape_unicode())
+                safe.extend(c.escape_unicode());
             }
             c if c.is_control() => safe.push_str(&format!("\\x{:02x}", u32::from(c))),
             c => safe.push(c),

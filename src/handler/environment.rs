@@ -11,6 +11,7 @@ use crate::git::LOCAL_VARIABLES;
 use crate::process::{ATTEMPT_MARK, SUPERVISOR_MARK};
 use crate::session::{OverallStatus, SessionSpec, SessionState, TaskState, WorktreeFate, document};
 use crate::store::paths::SessionPaths;
+use crate::task::FailureReason;
 
 /// All that is told, or was told by an outer session.
 const OURS: [&str; 27] = [
@@ -102,7 +103,7 @@ pub(super) fn of_task(paths: &SessionPaths, spec: &SessionSpec, state: &SessionS
     told.set("PLEACH_ATTEMPTS", record.attempts.to_string());
     if let Some(settlement) = record.settlement() {
         told.set("PLEACH_OUTCOME", settlement.outcome.name());
-        told.set_some("PLEACH_REASON", settlement.reason.map(|reason| reason.name()));
+        told.set_some("PLEACH_REASON", settlement.reason.map(FailureReason::name));
         told.set_some("PLEACH_ERROR", settlement.error.as_ref());
         told.set_some("PLEACH_HEAD", settlement.head.as_ref());
     }
@@ -151,7 +152,6 @@ mod tests {
     use crate::session::WorktreeIntent;
     use crate::session::fixture::{self, session_ended, session_started, site, spec, state_after, task_id};
     use crate::session::{EventKind, Settlement};
-    use crate::task::FailureReason;
 
     #[test]
     fn what_is_told_of_a_task_and_only_what_there_is() {
