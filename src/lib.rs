@@ -20,6 +20,7 @@ pub mod config;
 pub mod doctor;
 pub mod error;
 pub mod git;
+pub mod handler;
 pub mod landing;
 pub mod merge;
 pub mod pool;

@@ -13,6 +13,9 @@ fn main() -> ExitCode {
     if args.next().is_some_and(|a| a == claude::SCRIPTED_COMMAND) {
         return scripted::main(args.collect()).into();
     }
+    if commands::answered() {
+        return ExitCode::SUCCESS;
+    }
     let cli = Cli::of_this_process();
     let results_option = cli.results_dir.clone();
     match commands::dispatch(cli) {

@@ -113,6 +113,22 @@ pub fn few(items: &[impl Display]) -> String {
     }
 }
 
+/// Text in one line that cannot do anything to a terminal: whatever breaks a line, or acts otherwise, is shown as what it is.
+pub fn in_one_line(text: &str) -> String {
+    let mut safe = String::with_capacity(text.len());
+    for c in text.chars() {
+        match c {
+            '\n' => safe.push_str("\\n"),
+            '\u{2028}' | '\u{2029}' | '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}' => {
+                safe.extend(c.escape_unicode());
+            }
+            c if c.is_control() => safe.push_str(&format!("\\x{:02x}", u32::from(c))),
+            c => safe.push(c),
+        }
+    }
+    safe
+}
+
 /// A path or word as a shell takes it. What is no text, or would do something to a terminal, is spelt in the form
 /// `$'\377'` that bash, zsh and ksh read: as it is it could not be shown, and the command would be another one.
 pub fn quote(text: impl AsRef<Path>) -> String {

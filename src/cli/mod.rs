@@ -4,6 +4,7 @@ mod clean;
 mod merge;
 mod review;
 mod run;
+mod shell;
 mod values;
 
 use std::path::PathBuf;
@@ -17,6 +18,7 @@ pub use clean::CleanArgs;
 pub use merge::{MergeArgs, PlanArgs, UndoArgs};
 pub use review::{DiffArgs, OpenArgs};
 pub use run::{Format, RunArgs};
+pub use shell::{CompletionsArgs, ManArgs, Shell};
 pub use values::{Parallel, parse_cost, parse_duration, parse_most, parse_parallel, parse_size, parse_time_limit};
 
 /// Run many Claude Code agents side by side in one repository, each on a branch of its own
@@ -98,6 +100,10 @@ pub enum Command {
     Schema(SchemaArgs),
     /// Show it all on a small repository in a temporary directory
     Demo,
+    /// Print what makes a shell complete commands, and the ids of sessions and tasks
+    Completions(CompletionsArgs),
+    /// Print the page of the manual
+    Man(ManArgs),
     /// The supervisor of a session
     #[command(name = "__supervisor", hide = true)]
     Supervisor {
@@ -106,6 +112,18 @@ pub enum Command {
         /// Another supervisor has worked on it before
         #[arg(long)]
         again: bool,
+    },
+    /// Who runs the command for the end of a task or of a session
+    #[command(name = "__handler", hide = true)]
+    Handler {
+        /// The session's directory
+        dir: PathBuf,
+        /// The task that was settled
+        #[arg(long, conflicts_with = "lock", required_unless_present = "lock")]
+        task: Option<String>,
+        /// The number of the open file that is locked until the command for the end of the session has ended
+        #[arg(long)]
+        lock: Option<i32>,
     },
     /// The runner of an attempt
     #[command(name = "__runner", hide = true)]
@@ -155,8 +173,12 @@ pub struct LogsArgs {
     /// Its id or the beginning of it [default: the newest]
     pub session: Option<String>,
     /// Its id, the beginning of it, or its number
-    pub task: String,
-    /// Show what comes, too, until the task is settled
+    #[arg(required_unless_present = "whole")]
+    pub task: Option<String>,
+    /// Show what happened in the session, a line for each event, instead of one task
+    #[arg(long = "session", conflicts_with_all = ["raw", "json"])]
+    pub whole: bool,
+    /// Show what comes, too, until the task is settled or the session has ended
     #[arg(short, long)]
     pub follow: bool,
     /// Print the bytes as the agent printed them

@@ -142,6 +142,9 @@ pub struct RunArgs {
     /// Run COMMAND when a task is settled, with its answer on standard input
     #[arg(long, value_name = "COMMAND")]
     pub on_task_done: Option<String>,
+    /// End such a command that runs longer
+    #[arg(long, value_name = "TIME", value_parser = parse_time_limit, default_value = "10m")]
+    pub handler_timeout: Option<Duration>,
     /// Copy the log of each attempt to DIR, as TASK.ATTEMPT.log
     #[arg(long, value_name = "DIR")]
     pub log_dir: Option<PathBuf>,

@@ -131,6 +131,18 @@ impl Attendance {
         }
     }
 
+    /// The signal that has come meanwhile to end this process.
+    pub(super) fn caught(&mut self) -> Option<Caught> {
+        self.wakes.try_iter().find_map(|wake| match wake {
+            Wake::Caught(caught) if caught.leaves() => Some(caught),
+            Wake::Caught(Caught::Suspend) => {
+                suspend();
+                None
+            }
+            _ => None,
+        })
+    }
+
     fn note(&mut self, wake: &Wake) {
         if let Wake::Caught(caught) = wake
             && caught.ends()

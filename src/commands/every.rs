@@ -11,6 +11,7 @@ use super::{Context, output};
 use crate::error::Error;
 use crate::report::{self, ListDocument, ListEntry};
 use crate::session::{StatusDocument, Stored, all};
+use crate::store::paths::SessionPaths;
 
 /// The sessions, newest first.
 pub(super) struct Every {
@@ -50,6 +51,11 @@ impl Every {
     fn failed(&mut self, id: &str, error: Error) {
         self.entries.push(unreadable(id, &error));
         self.errors.push((id.to_owned(), error));
+    }
+
+    /// Where they are.
+    pub(super) fn paths(&self) -> Vec<SessionPaths> {
+        self.sessions.iter().map(|stored| stored.paths.clone()).collect()
     }
 
     /// Does this to each; one for which it fails is left out from there on.

@@ -15,7 +15,7 @@ use crate::agent::transcript::{Entry, Transcript};
 use crate::cli::LogsArgs;
 use crate::error::{Error, exit};
 use crate::report::{self, LogText, LogsDocument};
-use crate::session::{Follower, SessionError, TaskState, is_held, stored};
+use crate::session::{Follower, SessionError, TaskState, is_held, log_line, stored};
 use crate::store::paths::SessionPaths;
 use crate::store::tail::{Piece, Tail};
 use crate::store::watch::{DirectoryWatch, LOOK_AGAIN};
@@ -43,9 +43,14 @@ struct Reading {
 }
 
 pub(super) fn run(context: &Context, args: &LogsArgs) -> Result<u8, Error> {
+    let Some(task) = args.task.as_deref().filter(|_| !args.whole) else {
+        // The only word is taken for the last of two.
+        let named = args.session.as_deref().or(args.task.as_deref());
+        return whole(&session(context, named)?, args.follow);
+    };
     let paths = session(context, args.session.as_deref())?;
     let follower = Follower::open(&paths)?;
-    let index = task_number(&follower.spec, &args.task)? - 1;
+    let index = task_number(&follower.spec, task)? - 1;
     let mut logged = Logged { paths, follower, index };
     let reading = Box::<Reading>::default();
     let mut shown = match args {
@@ -200,6 +205,24 @@ impl Reading {
 
 fn each(transcript: &mut Transcript, mut on_entry: impl FnMut(Entry)) -> impl FnMut(Line<'_>) {
     move |line| transcript.line(line).into_iter().for_each(&mut on_entry)
+}
+
+/// Shows what happened in a session: from its journal, which sessions of every version have.
+fn whole(paths: &SessionPaths, follow: bool) -> Result<u8, Error> {
+    let mut follower = Follower::open(paths)?;
+    // Before the first look, so that nothing falls between the two.
+    let watch = DirectoryWatch::new(paths.dir());
+    let gone = follow.then(reader_gone).unwrap_or_default();
+    loop {
+        let held = is_held(paths.lock())?;
+        let lines: String = follower.poll()?.iter().map(|event| log_line(event) + "\n").collect();
+        let read_on = report::pour(lines.as_bytes()).map_err(output)?;
+        let is_over = follower.state.end.is_some() || !held;
+        if !follow || is_over || !read_on || gone.load(Ordering::Relaxed) {
+            return Ok(exit::DONE);
+        }
+        watch.wait(LOOK_AGAIN);
+    }
 }
 
 /// Becomes true when whoever reads standard output goes away: an agent may be silent for long before a write would

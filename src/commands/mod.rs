@@ -3,17 +3,21 @@
 mod agents;
 mod attend;
 mod clean;
+mod completions;
 mod config;
 mod confirm;
 mod demo;
+mod diagnostics;
 mod diff;
 mod doctor;
 mod dry_run;
 mod every;
 mod follow;
+mod handled;
 mod landings;
 mod list;
 mod logs;
+mod man;
 mod merge;
 mod open;
 mod overview;
@@ -25,11 +29,12 @@ mod recover;
 mod results;
 mod resume;
 mod run;
-mod settings;
 mod schema;
+mod settings;
 mod signals;
 mod status;
 mod stop;
+mod targets;
 mod trust;
 mod undo;
 mod usage;
@@ -37,12 +42,19 @@ mod verify;
 mod wait;
 mod watch;
 
-use std::path::PathBuf;
+pub use completions::answered;
+
+use std::path::{Path, PathBuf};
+use std::time::Instant;
+
+use tracing::debug;
 
 use crate::cli::{Cli, Command};
 use crate::error::{Error, exit};
+use crate::handler;
 use crate::runner;
 use crate::supervisor;
+use crate::task::TaskId;
 
 /// Where a command was called, and what holds for all of them.
 #[derive(Clone, Debug)]
@@ -55,6 +67,17 @@ pub(crate) struct Context {
 
 /// Does what the command line says, and gives the exit code.
 pub fn dispatch(cli: Cli) -> Result<u8, Error> {
+    diagnostics::begin()?;
+    let began = Instant::now();
+    let verb = std::env::args().nth(1).unwrap_or_default();
+    debug!(verb, "begins");
+    let done = carry_out(cli);
+    let code = done.as_ref().map_or_else(Error::exit_code, |code| *code);
+    debug!(verb, code, ms = began.elapsed().as_millis(), "ends");
+    done
+}
+
+fn carry_out(cli: Cli) -> Result<u8, Error> {
     let directory = std::env::current_dir().map_err(Error::NoCurrentDirectory)?;
     let context = Context {
         directory,
@@ -83,7 +106,10 @@ pub fn dispatch(cli: Cli) -> Result<u8, Error> {
         Command::Trust(args) => trust::run(&context, &args),
         Command::Schema(args) => schema::run(&args),
         Command::Demo => demo::run(&context),
+        Command::Completions(args) => completions::run(&args),
+        Command::Man(args) => man::run(&context, &args),
         Command::Supervisor { dir, again } => Ok(supervisor::main(&dir, again).map(|()| exit::DONE)?),
+        Command::Handler { dir, task, lock } => handle(&dir, task, lock),
         Command::Runner { dir, place } => {
             runner::main(&dir, place)
                 .map(|()| exit::DONE)
@@ -93,6 +119,17 @@ pub fn dispatch(cli: Cli) -> Result<u8, Error> {
                 })
         }
     }
+}
+
+/// Runs the command for the end of a task, or of a session.
+fn handle(dir: &Path, task: Option<String>, lock: Option<i32>) -> Result<u8, Error> {
+    let role = match (task.map(|id| TaskId::parse(&id)), lock) {
+        (Some(Ok(id)), _) => handler::Role::Task(id),
+        (_, Some(number)) => handler::Role::Session(number),
+        // Only the supervisor calls this, with the ids of its session.
+        _ => return Ok(exit::REFUSED),
+    };
+    Ok(handler::main(dir, &role).map(|()| exit::DONE)?)
 }
 
 /// Output that cannot be written.

@@ -9,9 +9,9 @@ use rustix::fs::{Access, access};
 use rustix::io::Errno;
 use uuid::Uuid;
 
-use super::Context;
 use super::agents::{Agents, agents};
 use super::place::{agents_dir, ports_dir, results_wanted};
+use super::{Context, targets};
 use crate::agent::claude::LONGEST_PROMPT;
 use crate::agent::obeyed;
 use crate::cli::{Parallel, RunArgs};
@@ -23,7 +23,7 @@ use crate::pool;
 use crate::process::available_memory;
 use crate::session::{
     Places, RepositorySpec, SessionError, SessionOptions, SessionSpec, TaskPlace, USUAL_FREE_DISK, USUAL_FREE_MEMORY,
-    USUAL_GRACE_MS, USUAL_OUTPUT, USUAL_RETRY_DELAY_MS, USUAL_SNAPSHOT_EVERY_MS,
+    USUAL_GRACE_MS, USUAL_HANDLER_TIMEOUT_MS, USUAL_OUTPUT, USUAL_RETRY_DELAY_MS, USUAL_SNAPSHOT_EVERY_MS,
 };
 use crate::store::now_ms;
 use crate::task::{AgentKind, TaskSpec};
@@ -83,6 +83,7 @@ pub(super) fn prepare(
         return Err(Error::TaskTooLong { number: index + 1 });
     }
     check_results(&results)?;
+    targets::check(&tasks, args.log_dir.as_deref().map(|dir| context.directory.join(dir)))?;
     if let Some(version) = git_version {
         let version = version.join().unwrap_or_else(|_| git::version())?;
         if version < OLDEST_TO_RUN {
@@ -166,7 +167,7 @@ pub(super) fn canonical(path: &Path) -> Option<PathBuf> {
 }
 
 /// The part of a path that is there.
-fn existing(path: &Path) -> &Path {
+pub(super) fn existing(path: &Path) -> &Path {
     let there = path.ancestors().find(|p| p.symlink_metadata().is_ok());
     there.unwrap_or(Path::new("/"))
 }
@@ -235,6 +236,7 @@ pub(super) fn options(context: &Context, args: &RunArgs, settings: &Settings) ->
         copy: settings.list("worktree.copy").to_vec(),
         link: settings.list("worktree.link").to_vec(),
         on_done: on_done.map(str::to_owned),
+        handler_timeout_ms: args.handler_timeout.map_or(USUAL_HANDLER_TIMEOUT_MS, milliseconds),
         log_dir: log_dir.map(|dir| context.directory.join(dir)),
         agents_of_all: match settings.count("max_agents") {
             Some(most) => Some(Places {

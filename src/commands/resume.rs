@@ -68,7 +68,13 @@ pub(super) fn run(context: &Context, args: &ResumeArgs) -> Result<u8, Error> {
         max_cost_usd: args.max_cost.or(state.max_cost_usd),
     };
     announce(context, &spec, &paths, args.sync, Some(left))?;
-    let session = Session { spec, paths, signals };
+    let verbose = false;
+    let session = Session {
+        spec,
+        paths,
+        signals,
+        verbose,
+    };
     if args.sync {
         watch(context, session)
     } else {

@@ -9,6 +9,7 @@ use std::time::{Duration, Instant};
 
 use super::attend::{Attendance, Attended};
 use super::follow::exit_code;
+use super::handled::{await_handler, is_of_handler};
 use super::place::make_results_dir;
 use super::preflight::{Prepared, prepare};
 use super::settings::{approved, config};
@@ -55,6 +56,8 @@ pub(super) struct Session {
     pub paths: SessionPaths,
     /// Caught since before it was started, if it is to be watched.
     pub signals: Option<Signals>,
+    /// Whether each event is shown.
+    pub verbose: bool,
 }
 
 fn listed(context: &Context, args: &RunArgs) -> Result<Vec<ListedTask>, Error> {
@@ -151,7 +154,15 @@ pub(super) fn start(
     {
         report::warning(&warning);
     }
-    Ok(Session { spec, paths, signals })
+    if args.verbose && !args.sync {
+        report::note(&report::details(&spec, &paths));
+    }
+    Ok(Session {
+        spec,
+        paths,
+        signals,
+        verbose: args.verbose,
+    })
 }
 
 /// Says that a supervisor is at work on a session: its id, what is set in motion, and how to follow it. `left` is what
@@ -198,7 +209,12 @@ fn look_at_checkout(spec: &SessionSpec) -> Receiver<String> {
 /// Watches the session to its end: each task as it settles, then totals and the plan. The first signal that asks to
 /// end asks the session to stop, a second one to stop at once.
 pub(super) fn watch(context: &Context, session: Session) -> Result<u8, Error> {
-    let Session { spec, paths, signals } = session;
+    let Session {
+        spec,
+        paths,
+        signals,
+        verbose,
+    } = session;
     let asks = paths.clone();
     let mut now = false;
     let stop = move |caught: Caught| {
@@ -213,12 +229,17 @@ pub(super) fn watch(context: &Context, session: Session) -> Result<u8, Error> {
     };
     let signals = signals.map_or_else(Signals::catch, Ok)?;
     let mut attendance = Attendance::begin(&paths, signals, stop)?;
-    let mut display = Watched::new(&spec, &paths, Reader::MayGo);
+    let mut display = Watched::new(&spec, &paths, Reader::MayGo).verbose(verbose);
     let attended = attendance.stay(&mut display, |caught| caught.leaves() && !caught.ends())?;
     drop(display);
     match attended {
         Attended::Ended(doc) => {
             show_end(context, &paths, &doc)?;
+            if !is_of_handler(&paths)
+                && let Some(caught) = await_handler(&paths, || attendance.caught())?
+            {
+                return Ok(caught.exit_code());
+            }
             Ok(attendance.asked.map_or_else(|| exit_code(&doc), Caught::exit_code))
         }
         Attended::Left(caught) => Ok(caught.exit_code()),

@@ -70,6 +70,12 @@ impl<'p> Watched<'p> {
             reader,
         }
     }
+
+    /// The same, which shows each event too.
+    pub(super) fn verbose(self, verbose: bool) -> Self {
+        let progress = self.progress.verbose(verbose);
+        Self { progress, ..self }
+    }
 }
 
 impl Display for Watched<'_> {

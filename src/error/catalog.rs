@@ -9,6 +9,7 @@ use std::path::{Path, PathBuf};
 
 use rustix::io::Errno;
 
+use super::AroundError;
 use super::Kind;
 use crate::agent::claude::LONGEST_PROMPT;
 use crate::config::ConfigError;
@@ -214,6 +215,9 @@ pub enum Error {
     /// Everything that keeps a plan from being carried out, or taken back; what there is stands in `landing`.
     #[error("{0}")]
     Landing(LandingError),
+    /// Everything about files that answers and logs go to; what there is stands in `around`.
+    #[error("{0}")]
+    Around(AroundError),
     /// A detached HEAD, a tag or a commit.
     #[error("{name} is no branch: there is nothing that could be moved")]
     TargetNoBranch { name: String },
@@ -422,6 +426,7 @@ impl Error {
             Self::NoRevision { .. } => refused("see what there is: git branch --all, git tag"),
 
             Self::Landing(e) => super::landing::remedy(e),
+            Self::Around(e) => super::around::remedy(e),
             Self::TargetNoBranch { .. } => refused("name a branch of this repository: --onto BRANCH"),
             Self::TaskHasNoBranch { session, .. } => refused(format!("see what became of it: pleach status {session}")),
             Self::TargetRestless { .. } => refused("nothing was moved; call it again when nobody commits there"),

@@ -8,6 +8,7 @@ use clap::Parser;
 use console::measure_text_width;
 use strum::IntoEnumIterator;
 
+use super::around::AroundErrorName;
 use super::catalog::Name;
 use super::{Error, exit, samples};
 use crate::cli::Cli;
@@ -48,6 +49,7 @@ impl From<&Error> for Row {
             Error::Input(e) => format!("input-{}", e.name()),
             Error::Landing(e) => format!("landing-{}", <&str>::from(LandingErrorName::from(e))),
             Error::Config(e) => format!("config-{}", <&str>::from(ConfigErrorName::from(e))),
+            Error::Around(e) => format!("around-{}", <&str>::from(AroundErrorName::from(e))),
             _ => <&str>::from(Name::from(e)).into(),
         };
         Self {
@@ -156,7 +158,15 @@ fn every_error_has_a_sample() {
     // It is told as that of a variable.
     all.remove("variable");
     assert_eq!(names(configs), all);
-    const GROUPS: [&str; 3] = ["input", "landing", "config"];
+    let around: Vec<&str> = samples
+        .iter()
+        .filter_map(|e| match e {
+            Error::Around(e) => Some(AroundErrorName::from(e).into()),
+            _ => None,
+        })
+        .collect();
+    assert_eq!(names(around), AroundErrorName::iter().map(<&str>::from).collect());
+    const GROUPS: [&str; 4] = ["input", "landing", "config", "around"];
     let mut others: Vec<&str> = samples.iter().map(|e| Name::from(e).into()).collect();
     others.retain(|name| !GROUPS.contains(name));
     others.extend(GROUPS);

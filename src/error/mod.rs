@@ -3,6 +3,7 @@
 //! `catalog` is the list of them all, `docs/errors.md` the table of it, which a test writes. Every module has an error
 //! type of its own; here each of its cases is turned into one of the list. Rendered by `main` and nowhere else.
 
+mod around;
 mod catalog;
 mod config;
 #[cfg(test)]
@@ -11,6 +12,7 @@ mod landing;
 #[cfg(test)]
 mod samples;
 
+pub use around::AroundError;
 pub use catalog::Error;
 
 use crate::git::GitError;

@@ -1,5 +1,6 @@
 //! One of each error, with values as a user could meet them, by what the user was doing. The documentation shows them.
 
+mod around;
 mod config;
 mod landing;
 mod tasks;
@@ -33,6 +34,7 @@ pub(super) fn all() -> Vec<(&'static str, Vec<Error>)> {
         ("Starting a session", start()),
         ("Asking about a session", ask()),
         ("Planning the merge", plan()),
+        ("Files that answers and logs go to", around::all()),
         ("Merging, and undoing it", landing::all()),
         ("Looking at the work", look()),
         (

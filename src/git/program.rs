@@ -12,9 +12,10 @@ use std::process::{Command, ExitStatus, Output, Stdio};
 use std::sync::Arc;
 use std::sync::mpsc::channel;
 use std::thread::Builder;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use rustix::process::{Pid, Signal, kill_process_group};
+use tracing::{Level, debug, enabled};
 
 use super::GitError;
 
@@ -216,8 +217,28 @@ impl Git {
     }
 }
 
-/// Runs git as the leader of a process group of its own.
+/// Runs git, and says so to whoever looks for a fault.
 fn output<S: AsRef<OsStr>>(
+    command: &mut Command,
+    args: &[S],
+    input: &[u8],
+    limit: Option<Duration>,
+    held: Option<File>,
+) -> Result<Output, GitError> {
+    let began = enabled!(Level::DEBUG).then(Instant::now);
+    let result = unseen(command, args, input, limit, held);
+    if let Some(began) = began {
+        let (args, ms) = (words(args), began.elapsed().as_millis());
+        match &result {
+            Ok(output) => debug!(args, code = output.status.code(), ms, "git"),
+            Err(error) => debug!(args, %error, ms, "git"),
+        }
+    }
+    result
+}
+
+/// Runs git as the leader of a process group of its own.
+fn unseen<S: AsRef<OsStr>>(
     command: &mut Command,
     args: &[S],
     input: &[u8],

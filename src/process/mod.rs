@@ -28,7 +28,9 @@ pub use spawn::{
     spawn_bound_without_terminal, spawn_without_terminal, take_handed, take_stdin,
 };
 pub use terminal::{Terminal, open_terminal, spawn_bound_on_terminal};
-pub use tree::{end_lost, end_marked, is_any_alive, is_any_in, kill_descendants, signal_group};
+pub use tree::{
+    end_lost, end_marked, is_any_alive, is_any_in, kill_descendants, kill_descendants_but_sessions, signal_group,
+};
 pub use usage::{Usage, cpu_percent, usage_below};
 pub use used::{is_any_called_with, is_used};
 

@@ -166,6 +166,21 @@ pub(super) fn was_started_with(pid: i32, entry: &str) -> bool {
     std::fs::read(format!("/proc/{pid}/environ")).is_ok_and(|env| env.split(|&b| b == 0).any(|e| e == entry.as_bytes()))
 }
 
+/// Whether the environment that a process was started with has a variable of this name.
+#[cfg(target_os = "linux")]
+pub(super) fn was_started_with_variable(pid: i32, name: &str) -> bool {
+    let is_it = |entry: &[u8]| (entry.strip_prefix(name.as_bytes())).is_some_and(|rest| rest.starts_with(b"="));
+    std::fs::read(format!("/proc/{pid}/environ")).is_ok_and(|env| env.split(|&b| b == 0).any(is_it))
+}
+
+/// Whether the environment that a process was started with has a variable of this name.
+#[cfg(not(target_os = "linux"))]
+pub(super) fn was_started_with_variable(pid: i32, name: &str) -> bool {
+    let start = format!("{name}=");
+    ps(&["-E", "-ww", "-o", "command=", "-p", &pid.to_string()])
+        .is_ok_and(|text| text.split_ascii_whitespace().any(|word| word.starts_with(&start)))
+}
+
 /// Whether the environment that a process was started with certainly has no `entry`. A process that is just starting a
 /// program has neither arguments nor an environment for that moment, and other arguments after it.
 #[cfg(target_os = "linux")]

@@ -63,6 +63,40 @@ pub fn kill_descendants(mut on_reaped: impl FnMut(i32, i32)) -> io::Result<(usiz
     }
 }
 
+/// Kills everything below this process but supervisors and what is below them: a command of the user may have started a
+/// session, which goes on by itself. Takes the dead in, all but `known`, which somebody else waits for. Returns how many
+/// were killed, and the pids that would not go.
+pub fn kill_descendants_but_sessions(known: i32) -> io::Result<(usize, Vec<i32>)> {
+    let me = std::process::id() as i32;
+    let deadline = Instant::now() + PATIENCE;
+    let mut killed = HashSet::new();
+    loop {
+        let table = table::all()?;
+        let family = Family::of(&table);
+        let all = below(me, &family);
+        let spared: HashSet<i32> = (all
+            .iter()
+            .filter(|&&pid| table::was_started_with_variable(pid, SUPERVISOR_MARK)))
+        .flat_map(|&pid| below(pid, &family).into_iter().chain([pid]))
+        .collect();
+        let left: Vec<i32> = all.into_iter().filter(|pid| !spared.contains(pid)).collect();
+        for &pid in &left {
+            if kill(pid) {
+                killed.insert(pid);
+            }
+        }
+        for dead in table.iter().filter(|e| e.zombie && e.parent == me && e.pid != known) {
+            if let Some(pid) = Pid::from_raw(dead.pid) {
+                let _ = waitpid(Some(pid), WaitOptions::NOHANG);
+            }
+        }
+        if left.is_empty() || Instant::now() >= deadline {
+            return Ok((killed.len(), left));
+        }
+        std::thread::sleep(LOOK_AGAIN);
+    }
+}
+
 /// Kills every process that carries the mark `attempt`, and all below them, until none is left. Returns how many
 /// were killed, and the pids that would not go.
 pub fn end_marked(attempt: &str) -> io::Result<(usize, Vec<i32>)> {

@@ -17,7 +17,7 @@ use super::frame::{Moment, frame};
 use super::screen::{Screen, Side, is_shared};
 use super::status::{detail, tries_again, waits_for, word};
 use super::{clock, count, elapsed, one_line};
-use crate::session::{Event, EventKind, OverallStatus, SessionSpec, StatusDocument, TaskStatus, Wait};
+use crate::session::{Event, EventKind, OverallStatus, SessionSpec, StatusDocument, TaskStatus, Wait, log_line};
 use crate::store::now_ms;
 
 /// How wide a title may be where the line has an end.
@@ -38,6 +38,8 @@ pub struct Progress {
     titles: usize,
     /// To be shown with the next look.
     warnings: Vec<String>,
+    /// Whether each event is shown as the session's log has it.
+    verbose: bool,
 }
 
 /// What a change is shown as.
@@ -65,7 +67,14 @@ impl Progress {
             awaited: None,
             titles: titles.min(TITLE),
             warnings: Vec::new(),
+            verbose: false,
         }
+    }
+
+    /// The same, which shows each event as the session's log has it.
+    #[must_use]
+    pub fn verbose(self, verbose: bool) -> Self {
+        Self { verbose, ..self }
     }
 
     /// Shows what happened, and where the session stands. `answer` gives the beginning of what a task answered. An
@@ -81,6 +90,9 @@ impl Progress {
         // Not at each look: most of them see nothing happen.
         let tasks: HashMap<&str, &TaskStatus> = by_id.take(if events.is_empty() { 0 } else { doc.total }).collect();
         let (mut out, mut above) = (String::new(), Vec::new());
+        if self.verbose {
+            above.extend(events.iter().flat_map(|event| self.said("", &log_line(event))));
+        }
         for event in news(events, &tasks) {
             let Some(line) = self.line(event, &tasks, columns, &answer) else {
                 continue;
@@ -90,6 +102,10 @@ impl Progress {
             } else {
                 String::new()
             };
+            // They stand in the log too.
+            if self.verbose && !matches!(line, Line::Settled(_)) {
+                continue;
+            }
             match (line, self.screen.is_some() && self.shared) {
                 (Line::Settled(text), true) => above.push(text),
                 (Line::Settled(text), false) => out.push_str(&format!("{stamp}{text}\n")),
@@ -226,6 +242,13 @@ impl Progress {
                 let number = tasks.get(id.as_ref())?.task_num;
                 Some(Line::Warned(format!("task {number}: {text}")))
             }
+            EventKind::TaskHandled {
+                task,
+                error: Some(error),
+            } => {
+                let number = tasks.get(task.as_ref())?.task_num;
+                Some(Line::Warned(format!("task {number}: {error}")))
+            }
             EventKind::StopAsked { now } => {
                 self.stopping = true;
                 Some(Line::Said(
@@ -260,7 +283,7 @@ fn news<'e>(events: &'e [Event], tasks: &HashMap<&str, &TaskStatus>) -> Vec<&'e 
                 let settled = tasks.get(task.as_ref()).is_some_and(|task| task.outcome.is_some());
                 settled && shown.insert(task)
             }
-            EventKind::Warned { .. } => true,
+            EventKind::Warned { .. } | EventKind::TaskHandled { .. } => true,
             _ => index >= begin,
         };
         if is_news {

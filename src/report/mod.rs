@@ -49,7 +49,7 @@ pub use overview::{Disk, Overview, SessionsByState, TaskCounts, overview};
 pub use plan::{PlanContext, PlanDocument, foreseen, plan, plan_document};
 pub use recover::{KeptTask, KeptWork, RecoverDocument, Restored, recover, restored};
 pub use results::{ResultsDocument, StepResult, TaskResult, results};
-pub use run::{Left, Started, goes_on, resume, started};
+pub use run::{Left, Started, details, goes_on, resume, started};
 pub use schema::schemas;
 pub use status::{headline, status, tries_again};
 pub use table::LiveTable;

@@ -2,8 +2,9 @@
 
 use std::path::Path;
 
-use super::{commands_of, count, dollars, program, quote};
+use super::{commands_of, count, dollars, escape, one_line, program, quote};
 use crate::session::SessionSpec;
+use crate::store::paths::SessionPaths;
 use crate::task::Permissions;
 use crate::worktree::naming::short;
 
@@ -54,6 +55,51 @@ pub fn started(session: &Started<'_>) -> String {
         .filter(|(c, _)| !(no_plan && c.contains(" plan ")))
         .collect();
     format!("{what}\n{}", commands_of(&commands).trim_end())
+}
+
+/// What else is known of a session that was started, a line each: for `--verbose`.
+pub fn details(spec: &SessionSpec, paths: &SessionPaths) -> String {
+    let mut lines = vec![format!(
+        "agent {} ({})",
+        escape(&spec.agent.name),
+        quote(&spec.agent.program)
+    )];
+    if let Some(repository) = &spec.repository {
+        let base = &repository.base;
+        let branch = base.branch.as_ref().map(|branch| format!(", {branch}"));
+        let commit = base.commit.get(..12).unwrap_or(&base.commit);
+        lines.push(format!("from {commit}{}", escape(&branch.unwrap_or_default())));
+        lines.push(format!("worktrees in {}", quote(&repository.worktrees)));
+    }
+    lines.push(format!("log in {}", quote(paths.session_log())));
+    if let Some(dir) = &spec.options.log_dir {
+        lines.push(format!("logs of the agents in {}", quote(dir)));
+    }
+    lines.extend(
+        spec.options
+            .on_done
+            .as_ref()
+            .map(|line| format!("at the end: {}", one_line(line))),
+    );
+    for (index, task) in spec.tasks.iter().enumerate() {
+        let on = spec.place(index).map(|place| format!(" on {}", place.branch));
+        let title = one_line(&task.title);
+        lines.push(format!("task {}: {title}{}", task.id, escape(&on.unwrap_or_default())));
+        let options = &task.options;
+        lines.extend(
+            options
+                .output_file
+                .as_ref()
+                .map(|file| format!("  answer to {}", quote(file))),
+        );
+        lines.extend(
+            options
+                .on_done
+                .as_ref()
+                .map(|line| format!("  then: {}", one_line(line))),
+        );
+    }
+    lines.join("\n")
 }
 
 /// What is said to whoever leaves a session that still runs.

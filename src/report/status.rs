@@ -6,9 +6,7 @@ use std::time::Duration;
 use console::{Alignment, Style, measure_text_width, pad_str, truncate_str};
 
 use super::{bytes, count, dollars, elapsed, escape, one_line, terminal_width, unbroken};
-use crate::session::{
-    OverallStatus, STOPPED_ON_REQUEST, StatusDocument, TaskStatus, TaskStatusName, Wait, is_above,
-};
+use crate::session::{OverallStatus, STOPPED_ON_REQUEST, StatusDocument, TaskStatus, TaskStatusName, Wait, is_above};
 use crate::store::now_ms;
 use crate::task::Outcome;
 

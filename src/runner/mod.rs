@@ -22,6 +22,8 @@ use std::path::Path;
 use std::thread::sleep;
 use std::time::Duration;
 
+use tracing::debug;
+
 pub use ending::{Ending, ask_to_end};
 pub use request::{PathVariable, RunnerRequest, StepRequest};
 
@@ -71,7 +73,9 @@ pub fn main(dir: &Path, place: Option<i32>) -> io::Result<()> {
     if word.trim_end() != GO {
         return Ok(());
     }
+    debug!(attempt = %request.attempt, program = %request.program.display(), "the attempt begins");
     let outcome = runtime.block_on(course::run(&paths, request, signals))?;
+    debug!(end = ?outcome.end, ms = outcome.duration_ms, "the attempt ends");
     loop {
         match atomic::write_json(&paths.outcome(), &outcome, Durability::Synced) {
             // The agent is gone, and nobody else knows how it ended.

@@ -136,6 +136,13 @@ pub enum EventKind {
         /// Why, in words.
         why: String,
     },
+    /// What is to be done once a task is settled was done: its answer is in the file that it is for, its command has ended.
+    TaskHandled {
+        /// Which.
+        task: TaskId,
+        /// What failed of it, in words.
+        error: Option<String>,
+    },
     /// Somebody asked the session to stop.
     StopAsked {
         /// Without a time of grace.

@@ -74,6 +74,7 @@ pub fn spec(ids: &[&str]) -> SessionSpec {
             copy: Vec::new(),
             link: Vec::new(),
             on_done: None,
+            handler_timeout_ms: 600_000,
             log_dir: None,
         },
         tasks: ids.iter().map(|id| task(id)).collect(),

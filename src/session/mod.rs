@@ -9,6 +9,7 @@ mod files;
 #[cfg(test)]
 pub(crate) mod fixture;
 mod graph;
+mod log;
 mod spec;
 mod state;
 mod status;
@@ -21,9 +22,10 @@ pub use files::{
     Follower, NewSession, Recorded, SessionError, Stored, all, create, find, ids, is_held, read_json, recorded, stored,
 };
 pub use graph::{Graph, NoGraph};
+pub use log::log_line;
 pub use spec::{
     Places, RepositorySpec, SessionOptions, SessionSpec, Site, TaskPlace, USUAL_FREE_DISK, USUAL_FREE_MEMORY,
-    USUAL_GRACE_MS, USUAL_OUTPUT, USUAL_RETRY_DELAY_MS, USUAL_SNAPSHOT_EVERY_MS, is_above,
+    USUAL_GRACE_MS, USUAL_HANDLER_TIMEOUT_MS, USUAL_OUTPUT, USUAL_RETRY_DELAY_MS, USUAL_SNAPSHOT_EVERY_MS, is_above,
 };
 pub use state::{Attempt, SessionState, TaskRecord, TaskState, WentWrong, WorktreeFate};
 pub use status::{OverallStatus, StatusDocument, Supervisor, TaskStatus, TaskStatusName, document};

@@ -140,6 +140,9 @@ pub struct SessionOptions {
     /// A shell command that is run when the session has ended.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub on_done: Option<String>,
+    /// The longest that `on_done` may run, of the session and of a task.
+    #[serde(default = "usual_handler_timeout")]
+    pub handler_timeout_ms: u64,
     /// Where a copy of the log of each attempt goes, absolute.
     #[serde(default, with = "path_json::option", skip_serializing_if = "Option::is_none")]
     pub log_dir: Option<PathBuf>,
@@ -147,6 +150,13 @@ pub struct SessionOptions {
 
 /// How long the first retry waits, in milliseconds, when the user does not say.
 pub const USUAL_RETRY_DELAY_MS: u64 = 5_000;
+
+/// How long a command may run that is for the end of a task or of the session, in milliseconds, when the user does not say.
+pub const USUAL_HANDLER_TIMEOUT_MS: u64 = 10 * 60 * 1000;
+
+fn usual_handler_timeout() -> u64 {
+    USUAL_HANDLER_TIMEOUT_MS
+}
 
 fn usual_retry_delay() -> u64 {
     USUAL_RETRY_DELAY_MS

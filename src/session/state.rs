@@ -79,6 +79,8 @@ pub struct TaskRecord {
     pub lost: u32,
     /// Whether its worktree was set up by the commands for that.
     pub is_set_up: bool,
+    /// Whether what is to be done once it is settled was done.
+    pub is_handled: bool,
     /// About this task.
     pub warnings: Vec<String>,
 }
@@ -194,6 +196,7 @@ impl SessionState {
             cost_usd: None,
             lost: 0,
             is_set_up: false,
+            is_handled: false,
             warnings: Vec::new(),
         };
         Self {

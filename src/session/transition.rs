@@ -78,7 +78,8 @@ fn change(state: &mut SessionState, event: &Event) -> Result<(), IllegalMove> {
         | EventKind::TaskRetried { task: id }
         | EventKind::TaskSettled { task: id, .. }
         | EventKind::WorktreeRemoved { task: id, .. }
-        | EventKind::WorktreeKept { task: id, .. } => {
+        | EventKind::WorktreeKept { task: id, .. }
+        | EventKind::TaskHandled { task: id, .. } => {
             let record = task(state, id)?;
             let before = replace(&mut record.state, TaskState::Pending { site: None });
             match moved(&before, record, &event.kind, at) {
@@ -156,6 +157,7 @@ fn moved(before: &TaskState, record: &mut TaskRecord, event: &EventKind, at: u64
         {
             record.settled_ms = None;
             record.stop_asked = None;
+            record.is_handled = false;
             record.retries = 0;
             record.lost = 0;
             record.next = NextAttempt::Anew;
@@ -197,6 +199,11 @@ fn moved(before: &TaskState, record: &mut TaskRecord, event: &EventKind, at: u64
             },
             EventKind::WorktreeKept { why, .. },
         ) => with_fate(before, WorktreeFate::Kept(why.clone())),
+        (TaskState::Settled { .. }, EventKind::TaskHandled { error, .. }) if !record.is_handled => {
+            record.is_handled = true;
+            record.warnings.extend(error.clone());
+            before.clone()
+        }
         _ => return attempted(before, record, event, at),
     })
 }
@@ -369,6 +376,7 @@ fn target(event: &EventKind) -> &'static str {
         EventKind::TaskSettled { .. } => "settled",
         EventKind::WorktreeRemoved { .. } => "settled without a worktree",
         EventKind::WorktreeKept { .. } => "settled with a worktree",
+        EventKind::TaskHandled { .. } => "handled",
         EventKind::SessionStarted { .. }
         | EventKind::StopAsked { .. }
         | EventKind::TaskStopAsked { .. }

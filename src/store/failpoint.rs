@@ -2,8 +2,8 @@
 //!
 //! A build for use has none of it: [`passed`] is empty there. In a debug build the variable `PLEACH_TEST_KILL` holds
 //! `NAME:N`: the process that passes the point of that name for the N-th time (counted from 1, in that process) ends
-//! itself with SIGKILL. `NAME:N@ROLE` means only processes of that role: `supervisor`, `runner` or `command` (every
-//! other one). Points stand before what they are named for (`fsync`, `rename`), or, where the name is a participle,
+//! itself with SIGKILL. `NAME:N@ROLE` means only processes of that role: `supervisor`, `runner`, `handler` or
+//! `command` (every other one). Points stand before what they are named for (`fsync`, `rename`), or, where the name is a participle,
 //! after it.
 
 /// The variable that names the point.
@@ -69,6 +69,7 @@ fn role(verb: Option<&str>) -> &'static str {
     match verb {
         Some("__supervisor") => "supervisor",
         Some("__runner") => "runner",
+        Some("__handler") => "handler",
         _ => "command",
     }
 }

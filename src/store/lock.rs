@@ -61,6 +61,45 @@ impl Lock {
     }
 }
 
+/// A lock that any number may hold together.
+#[derive(Debug)]
+pub struct SharedLock {
+    file: File,
+}
+
+impl SharedLock {
+    /// Takes it. Only who [looks](is_shared_held) at this moment is waited for.
+    pub fn acquire(path: &Path) -> io::Result<Self> {
+        let file = open(path)?;
+        file.lock_shared()?;
+        Ok(Self { file })
+    }
+
+    /// Wraps a file whose lock was handed over.
+    pub fn inherited(file: File) -> Self {
+        Self { file }
+    }
+
+    /// The open file, to hand the lock to a child process.
+    pub fn file(&self) -> &File {
+        &self.file
+    }
+}
+
+/// Whether anybody holds such a lock at `path`. Two who look at the same moment may take each other for a holder: whoever
+/// waits looks again.
+pub fn is_shared_held(path: &Path) -> io::Result<bool> {
+    let file = match File::open(path) {
+        Err(e) if e.kind() == io::ErrorKind::NotFound => return Ok(false),
+        other => other?,
+    };
+    match file.try_lock() {
+        Ok(()) => Ok(false),
+        Err(TryLockError::WouldBlock) => Ok(true),
+        Err(TryLockError::Error(e)) => Err(e),
+    }
+}
+
 /// Whether some process holds the lock at `path`. A missing file is held by nobody.
 pub fn is_held(path: &Path) -> io::Result<bool> {
     let file = match File::open(path) {
@@ -99,5 +138,18 @@ mod tests {
         assert!(Lock::try_acquire(&path).unwrap().is_none());
         drop(lock);
         assert!(!is_held(&path).unwrap());
+    }
+
+    #[test]
+    fn several_hold_a_shared_one() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("x.lock");
+        assert!(!is_shared_held(&path).unwrap());
+        let first = SharedLock::acquire(&path).unwrap();
+        let second = SharedLock::acquire(&path).unwrap();
+        drop(first);
+        assert!(is_shared_held(&path).unwrap());
+        drop(second);
+        assert!(!is_shared_held(&path).unwrap());
     }
 }

@@ -83,6 +83,41 @@ impl SessionPaths {
         self.dir.join(format!("task-{task}.log"))
     }
 
+    /// Held by whoever runs the command for the end of the session, or is going to.
+    pub fn handler_lock(&self) -> PathBuf {
+        self.dir.join("on_done.lock")
+    }
+
+    /// What that command printed.
+    pub fn handler_log(&self) -> PathBuf {
+        self.dir.join("on_done.log")
+    }
+
+    /// How that command ended.
+    pub fn handler_outcome(&self) -> PathBuf {
+        self.dir.join("on_done.json")
+    }
+
+    /// Held by whoever runs the command for the end of a task.
+    pub fn task_handler_lock(&self, task: &str) -> PathBuf {
+        self.dir.join(format!("on_done-{task}.lock"))
+    }
+
+    /// What that command printed.
+    pub fn task_handler_log(&self, task: &str) -> PathBuf {
+        self.dir.join(format!("on_done-{task}.log"))
+    }
+
+    /// How that command ended.
+    pub fn task_handler_outcome(&self, task: &str) -> PathBuf {
+        self.dir.join(format!("on_done-{task}.json"))
+    }
+
+    /// What happened, a line for each event.
+    pub fn session_log(&self) -> PathBuf {
+        self.dir.join("session.log")
+    }
+
     /// Where the attempts of all tasks are.
     pub fn attempts(&self) -> PathBuf {
         self.dir.join("attempts")

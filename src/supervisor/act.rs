@@ -1,12 +1,13 @@
 //! Carries out what was decided, each thing beside the loop, and reports back through its channel.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::fs;
 use std::io::{Write, stderr};
 use std::sync::{Arc, Mutex};
 
 use tokio::sync::mpsc::{UnboundedReceiver, UnboundedSender, unbounded_channel};
 use tokio::task::spawn_blocking;
+use tracing::debug;
 use uuid::Uuid;
 
 use super::answers;
@@ -14,6 +15,7 @@ use super::attempt::{self, Word};
 use super::combine;
 use super::decide::{Action, Input, NewAttempt, NoWorktree, Short, resumes};
 use super::files::Files;
+use super::handlers::Handling;
 use super::keeping::Keeping;
 use super::runner_request::{Beginning, exclude, runner_request};
 use super::setting_up;
@@ -37,10 +39,12 @@ pub(super) struct Hands {
     words: HashMap<usize, UnboundedSender<Word>>,
     /// Among the agents of all sessions, for the runners of tasks that are prepared.
     places: HashMap<usize, Lock>,
+    /// The settled tasks for which somebody does what is to be done.
+    handled: HashSet<usize>,
 }
 
 pub(super) struct Shared {
-    paths: SessionPaths,
+    pub(super) paths: SessionPaths,
     pub(super) spec: SessionSpec,
     graph: Graph,
     pub(super) shop: Option<Workshop>,
@@ -50,6 +54,7 @@ pub(super) struct Shared {
     pub(super) keeping: Vec<Mutex<Keeping>>,
     /// The refs that are none of ours.
     pub(super) refs: Mutex<Option<RefWatch>>,
+    pub(super) handling: Handling,
 }
 
 impl Hands {
@@ -64,6 +69,7 @@ impl Hands {
             keeping: spec.tasks.iter().map(|_| Mutex::default()).collect(),
             refs: Mutex::default(),
             graph: Graph::of(&spec.tasks).unwrap_or_default(),
+            handling: Handling::default(),
             spec,
             shop,
             files: Files::default(),
@@ -74,6 +80,7 @@ impl Hands {
             shared,
             words: HashMap::new(),
             places: HashMap::new(),
+            handled: HashSet::new(),
         }
     }
 
@@ -86,6 +93,17 @@ impl Hands {
     pub(super) fn give_places_back(&mut self, state: &SessionState) {
         let is_prepared = |task: usize| matches!(state.tasks[task].state, TaskState::Preparing { .. });
         self.places.retain(|task, _| is_prepared(*task));
+    }
+
+    /// Puts the logs of attempts that have ended where the user wants them.
+    pub(super) fn copy_logs(&self, state: &SessionState) {
+        self.shared.copy_logs(state);
+    }
+
+    /// Lets the commands for settled tasks end soon, when the session is to stop.
+    pub(super) fn hurry_handlers(&self, state: &SessionState) {
+        let grace_ms = self.shared.spec.options.grace_ms;
+        self.shared.handling.hurry(state, grace_ms);
     }
 
     /// Warns, in its own time, when the checkout has changes that the agents will not see.
@@ -114,6 +132,7 @@ impl Hands {
 
     /// Begins to do it.
     pub(super) fn act(&mut self, action: Action, state: &SessionState) {
+        debug!(?action, "begins");
         let shared = self.shared.clone();
         let record = |task: usize| state.tasks[task].clone();
         match action {
@@ -177,6 +196,11 @@ impl Hands {
             Action::Remove { task } => {
                 let record = record(task);
                 spawn_blocking(move || shared.remove(task, &record));
+            }
+            Action::Handle { task } => {
+                if self.handled.insert(task) {
+                    tokio::spawn(shared.handle(task, record(task)));
+                }
             }
             Action::Forget(path) => {
                 // One that stays is read again by another supervisor: that makes no difference.
@@ -264,7 +288,9 @@ impl Shared {
             return;
         };
         let paths = self.paths.attempt(record.id.as_ref(), attempt.number);
-        self.tell(match takeover::wait_for_end(&paths, attempt, search, words).await {
+        let ended = takeover::wait_for_end(&paths, attempt, search, words).await;
+        self.copy_log(task, attempt.number);
+        self.tell(match ended {
             Ended::Told(outcome) => Input::AttemptEnded { task, outcome },
             Ended::Lost(outcome) => Input::AttemptLost { task, outcome },
         });
@@ -346,7 +372,10 @@ impl Shared {
             attempt: waiting.attempt(),
         });
         match waiting.run(&paths, words).await {
-            Some(outcome) => self.tell(Input::AttemptEnded { task, outcome }),
+            Some(outcome) => {
+                self.copy_log(task, number);
+                self.tell(Input::AttemptEnded { task, outcome });
+            }
             None => {
                 let shared = self.clone();
                 let _ = spawn_blocking(move || shared.release(task, &record)).await;
@@ -367,6 +396,33 @@ impl Shared {
         atomic::private_dir(paths.dir())?;
         atomic::write(&paths.log(), b"", atomic::Durability::Fast)?;
         atomic::publish(&paths.log(), &self.paths.log(record.id.as_ref()))
+    }
+
+    /// Puts the log of an attempt that has ended into the directory that the user wants logs in.
+    fn copy_log(&self, task: usize, number: u32) {
+        let Some(dir) = &self.spec.options.log_dir else { return };
+        let id = &self.spec.tasks[task].id;
+        let to = dir.join(format!("{id}.{number}.log"));
+        let from = self.paths.attempt(id.as_ref(), number).log();
+        if let Err(e) = atomic::publish(&from, &to) {
+            let text = format!(
+                "the log of attempt {number} could not be copied to {}: {e}",
+                to.display()
+            );
+            self.tell(Input::TaskWarning { task, text });
+        }
+    }
+
+    /// The same for all that have ended: some of them while there was no supervisor.
+    pub(super) fn copy_logs(&self, state: &SessionState) {
+        if self.spec.options.log_dir.is_none() {
+            return;
+        }
+        for (task, record) in state.tasks.iter().enumerate() {
+            let last = self.paths.attempt(record.id.as_ref(), record.attempts).outcome();
+            let runs = matches!(record.state, TaskState::Running { .. }) && !last.exists();
+            (1..=record.attempts - u32::from(runs)).for_each(|number| self.copy_log(task, number));
+        }
     }
 
     /// Commits what is left and says what the task came to; and what was lacking, if that was not possible.

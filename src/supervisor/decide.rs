@@ -12,6 +12,7 @@ pub(super) use refused::is_put_back;
 pub(super) use retry::{instead_of_settling, resumes};
 pub(super) use stopping::{is_unwanted, never_started};
 
+use super::handlers;
 use super::request::{GoOn, Stop};
 use crate::pool;
 use crate::runner::Ending;
@@ -55,6 +56,8 @@ pub(super) enum Input {
     Released { task: usize },
     /// The worktree of a settled task was put away, or not.
     Removed { task: usize, removal: Removal },
+    /// What was to be done for a settled task was done; or what failed of it.
+    Handled { task: usize, error: Option<String> },
     /// It is time to keep what the agent of this attempt has done so far.
     SnapshotDue { task: usize, number: u32 },
     /// Somebody wants the session, or some of its tasks, to stop.
@@ -65,6 +68,50 @@ pub(super) enum Input {
     Warning(String),
     /// The user should know, of a task.
     TaskWarning { task: usize, text: String },
+}
+
+impl Input {
+    /// What it is, in words: for the log. Not what is in it, some of which an agent has said.
+    pub(super) fn name(&self) -> &'static str {
+        match self {
+            Self::Combined { .. } => "what it starts from is made, or not",
+            Self::Provisioned { result: Ok(()), .. } => "has its worktree",
+            Self::Provisioned { .. } => "has no worktree",
+            Self::RunnerReady { .. } => "its runner is ready",
+            Self::AttemptEnded { .. } => "its attempt has ended",
+            Self::AttemptLost { .. } => "its attempt is lost",
+            Self::LeftBehind { .. } => "it was left between two attempts",
+            Self::Settled { .. } => "its work is committed",
+            Self::Unsettled { .. } => "its work cannot be committed yet",
+            Self::Handled { .. } => "it is handled",
+            Self::Released { .. } => "it is released",
+            Self::Removed { .. } => "its worktree is put away, or stays",
+            Self::SnapshotDue { .. } => "a snapshot is due",
+            Self::StopAsked(_) => "a stop is asked for",
+            Self::TakenUp(_) => "a request is taken up",
+            Self::Warning(_) | Self::TaskWarning { .. } => "a warning",
+        }
+    }
+
+    /// The task that it is about.
+    pub(super) fn task(&self) -> Option<usize> {
+        match self {
+            Self::Combined { task, .. }
+            | Self::Provisioned { task, .. }
+            | Self::LeftBehind { task }
+            | Self::RunnerReady { task, .. }
+            | Self::AttemptEnded { task, .. }
+            | Self::AttemptLost { task, .. }
+            | Self::Settled { task, .. }
+            | Self::Unsettled { task, .. }
+            | Self::Handled { task, .. }
+            | Self::Released { task }
+            | Self::Removed { task, .. }
+            | Self::SnapshotDue { task, .. }
+            | Self::TaskWarning { task, .. } => Some(*task),
+            Self::StopAsked(_) | Self::TakenUp(_) | Self::Warning(_) => None,
+        }
+    }
 }
 
 /// Why a task has no worktree.
@@ -121,6 +168,8 @@ pub(super) enum Action {
     Settle { task: usize },
     /// Put the worktree away.
     Remove { task: usize },
+    /// Do what is to be done for a settled task.
+    Handle { task: usize },
     /// Remove the file of a request.
     Forget(PathBuf),
 }
@@ -182,6 +231,7 @@ fn meaning(spec: &SessionSpec, state: &SessionState, input: Input) -> (Vec<Event
         }
         Input::Released { task } => (vec![EventKind::TaskReleased { task: id(task) }], vec![]),
         Input::Removed { task, removal } => (vec![removed(id(task), removal)], vec![]),
+        Input::Handled { task, error } => (handlers::handled(state, task, error).into_iter().collect(), vec![]),
         Input::SnapshotDue { task, number } => {
             let runs =
                 matches!(&state.tasks[task].state, TaskState::Running { attempt, .. } if attempt.number == number);

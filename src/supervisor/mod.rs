@@ -16,6 +16,7 @@ mod combine;
 mod decide;
 mod files;
 mod gate;
+mod handlers;
 mod keeping;
 mod launch;
 mod moved;
@@ -24,6 +25,7 @@ mod record;
 mod recover;
 mod request;
 mod runner_request;
+mod session_log;
 mod setting_up;
 mod takeover;
 mod told;
@@ -38,6 +40,7 @@ use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::sync::mpsc;
 use tokio::task::spawn_blocking;
 use tokio::time::{Instant, sleep, sleep_until};
+use tracing::debug;
 
 pub use gate::would_wait;
 pub use launch::{AGAIN, COMMAND, LaunchError, launch};
@@ -58,7 +61,8 @@ use waits::Waits;
 use crate::git::{self, Drivers, Git, GitError};
 use crate::process::{ProcessIdentity, become_subreaper, reap_orphans, take_stdin};
 use crate::session::{EventKind, SessionEnd, SessionError, TaskState};
-use crate::store::lock::Lock;
+use crate::store::failpoint;
+use crate::store::lock::{Lock, SharedLock};
 use crate::store::now_ms;
 use crate::store::paths::SessionPaths;
 use crate::worktree::{self, Workshop, WorktreeError};
@@ -145,11 +149,15 @@ struct Begun {
     filters: Result<Drivers, WorktreeError>,
     /// The supervisor that worked on it before.
     before: Option<ProcessIdentity>,
+    /// That the command for the end of the session is to come.
+    last: Option<SharedLock>,
 }
 
 /// Writes down that this process works on the session.
 fn begin(paths: &SessionPaths) -> Result<Begun, SupervisorError> {
     let mut recorder = Recorder::open(paths)?;
+    let last = handlers::announce(paths, &recorder.spec);
+    let last = last.map_err(SupervisorError::io("cannot take the lock of the handler"))?;
     let before = recorder.state.supervisor.clone();
     let filters = match &recorder.spec.repository {
         Some(repository) => git::drivers(&Git::bare(repository.place.origin())),
@@ -184,6 +192,7 @@ fn begin(paths: &SessionPaths) -> Result<Begun, SupervisorError> {
         recorder,
         filters: filters.map_err(WorktreeError::from),
         before,
+        last,
     })
 }
 
@@ -192,6 +201,7 @@ async fn supervise(paths: &SessionPaths, begun: Begun, signals: [Signal; 2]) -> 
         mut recorder,
         filters,
         before,
+        last,
     } = begun;
     let (sender, mut inputs) = mpsc::unbounded_channel();
     let cleared = match &before {
@@ -206,10 +216,8 @@ async fn supervise(paths: &SessionPaths, begun: Begun, signals: [Signal; 2]) -> 
             shop
         }
         Err(e) => {
-            recorder.add(EventKind::SessionEnded {
-                end: SessionEnd::Error,
-                error: Some(e.to_string()),
-            })?;
+            let (end, error) = (SessionEnd::Error, Some(e.to_string()));
+            add_end(&mut recorder, EventKind::SessionEnded { end, error }, last.as_ref())?;
             return write_the_end(&mut recorder, &mut inputs).await;
         }
     };
@@ -237,11 +245,18 @@ async fn supervise(paths: &SessionPaths, begun: Begun, signals: [Signal; 2]) -> 
     loop {
         let timers = (&mut gate, &mut waits);
         held.extend(take_in(&mut recorder, timers, &mut hands, batch.drain(..))?);
+        // After all else: with the last task that was stopped before it started the session is at its end.
+        let end = finish(&recorder.state).filter(|_| handlers::are_done(&recorder.spec, &recorder.state));
+        if let Some(end) = end.filter(|_| !recorder.is_stuck()) {
+            add_end(&mut recorder, end, last.as_ref())?;
+        }
         let committed = recorder.commit()?;
+        warn_of_logs(&mut recorder)?;
         for action in may_be_done(&mut held, committed) {
             hands.act(action, &recorder.state);
         }
         hands.give_places_back(&recorder.state);
+        hands.hurry_handlers(&recorder.state);
         if recorder.state.end.is_some() {
             return write_the_end(&mut recorder, &mut inputs).await;
         }
@@ -262,6 +277,17 @@ async fn supervise(paths: &SessionPaths, begun: Begun, signals: [Signal; 2]) -> 
     }
 }
 
+/// What keeps the log from being written is told: it is wanted by the user.
+fn warn_of_logs(recorder: &mut Recorder) -> Result<(), SupervisorError> {
+    if recorder.state.end.is_some() {
+        return Ok(());
+    }
+    for text in recorder.problems() {
+        recorder.add(EventKind::Warned { task: None, text })?;
+    }
+    Ok(())
+}
+
 /// Takes over what an earlier supervisor has left, and gives what has happened meanwhile.
 fn go_on_from(
     hands: &mut Hands,
@@ -273,6 +299,7 @@ fn go_on_from(
         let id = &recorder.spec.tasks[task].id;
         takeover::look(&paths.attempt(id.as_ref(), attempt.number), before)
     });
+    hands.copy_logs(&recorder.state);
     // They rely on what the earlier one has made durable.
     for action in actions {
         if let Some(action) = or_wait(recorder, action)? {
@@ -292,6 +319,7 @@ async fn write_the_end(
         recorder.commit()?;
         let due = recorder.due();
         if recorder.is_done() {
+            failpoint::passed("ended");
             return Ok(());
         }
         tokio::select! {
@@ -341,6 +369,7 @@ fn take_in(
     let mut actions = Vec::new();
     let now = Instant::now();
     for input in inputs {
+        debug!(task = input.task(), "{}", input.name());
         gate.notice(&recorder.spec, &recorder.state, &input, now);
         let (events, then) = decide(&recorder.spec, &recorder.state, input);
         for event in events {
@@ -369,6 +398,7 @@ fn take_in(
         recorder.add(event)?;
     }
     if let Some(event) = gate.look(&recorder.spec, &recorder.state, now) {
+        debug!(?event, "the gate decides");
         recorder.add(event)?;
     }
     let (mut events, mut then) = schedule(&recorder.spec, &recorder.state);
@@ -386,11 +416,18 @@ fn take_in(
     for event in events {
         recorder.add(event)?;
     }
-    // After those: with the last task that was stopped before it started the session is at its end.
-    if let Some(end) = finish(&recorder.state) {
-        recorder.add(end)?;
-    }
+    actions.extend(handlers::due(&recorder.spec, &recorder.state));
     Ok(actions)
+}
+
+/// Adds the end of the session, with somebody who waits for it to run the user's command.
+fn add_end(recorder: &mut Recorder, end: EventKind, last: Option<&SharedLock>) -> Result<(), SupervisorError> {
+    let paths = recorder.paths().clone();
+    if let Err(e) = handlers::start_last(&paths, last) {
+        let text = format!("the on_done command of the session could not be run: {e}");
+        recorder.add(EventKind::Warned { task: None, text })?;
+    }
+    recorder.add(end)
 }
 
 /// Removes the locks that an earlier supervisor of the session has left in the repository.

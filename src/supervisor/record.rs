@@ -6,6 +6,7 @@ use std::time::Duration;
 use tokio::time::Instant;
 
 use super::SupervisorError;
+use super::session_log::SessionLog;
 use crate::session::{Event, EventKind, SessionError, SessionSpec, SessionState, apply, document, recorded};
 use crate::store::atomic::{self, Durability};
 use crate::store::journal::{AppendError, JournalWriter};
@@ -23,6 +24,9 @@ const TRY_AGAIN: Duration = Duration::from_secs(1);
 pub(super) struct Recorder {
     paths: SessionPaths,
     journal: JournalWriter,
+    log: SessionLog,
+    /// What is to be said of that.
+    problems: Vec<String>,
     unwritten: Vec<Event>,
     status_stale: bool,
     status_after: Instant,
@@ -46,6 +50,8 @@ impl Recorder {
         Ok(Self {
             paths: paths.clone(),
             journal,
+            log: SessionLog::open(paths, &past.spec),
+            problems: Vec::new(),
             torn,
             unwritten: Vec::new(),
             status_stale: true,
@@ -55,6 +61,11 @@ impl Recorder {
             spec: past.spec,
             state: past.state,
         })
+    }
+
+    /// The session's files.
+    pub(super) fn paths(&self) -> &SessionPaths {
+        &self.paths
     }
 
     /// Applies an event in memory. Nothing may be done because of it before [`commit`](Self::commit).
@@ -81,11 +92,18 @@ impl Recorder {
                 }
                 Err(AppendError::Broken(e)) => return Err(SupervisorError::io("cannot write the journal")(e)),
             }
+            let problems = self.log.append(&self.unwritten);
+            self.problems.extend(problems);
             self.unwritten.clear();
             (self.is_stuck, self.status_stale) = (false, true);
         }
         self.write_status()?;
         Ok(true)
+    }
+
+    /// What the user should know of the log, once.
+    pub(super) fn problems(&mut self) -> Vec<String> {
+        std::mem::take(&mut self.problems)
     }
 
     fn write_status(&mut self) -> Result<(), SupervisorError> {

@@ -130,6 +130,7 @@ fn name_of(kind: &EventKind) -> &'static str {
         EventKind::TaskSettled { .. } => "task_settled",
         EventKind::WorktreeRemoved { .. } => "worktree_removed",
         EventKind::WorktreeKept { .. } => "worktree_kept",
+        EventKind::TaskHandled { .. } => "task_handled",
         EventKind::StopAsked { .. } => "stop_asked",
         EventKind::CostLimitSet { .. } => "cost_limit_set",
         EventKind::Waiting { .. } => "waiting",
@@ -139,7 +140,7 @@ fn name_of(kind: &EventKind) -> &'static str {
 }
 
 /// How many kinds there are.
-const KINDS: usize = 20;
+const KINDS: usize = 21;
 
 #[test]
 fn a_journal_with_every_kind_of_event_is_read_and_loses_nothing() {

@@ -352,6 +352,30 @@ fn a_warning_goes_to_its_task_or_to_the_session() {
 }
 
 #[test]
+fn what_is_done_for_a_settled_task_is_recorded_once_and_anew_when_it_is_tried_again() {
+    let handled = |error: Option<&str>| EventKind::TaskHandled {
+        task: task_id("a"),
+        error: error.map(str::to_owned),
+    };
+    let mut state = state_after(&one_task(), &way_to("running"));
+    let refused = apply(&mut state, &at(MADE, handled(None))).unwrap_err();
+    assert_eq!(refused.to_string(), "task a is running and cannot become handled");
+    let mut state = state_after(&one_task(), &way_to("failed"));
+    let before = state.tasks[0].state.clone();
+    apply(&mut state, &at(MADE, handled(Some("no room")))).unwrap();
+    assert_eq!((state.tasks[0].is_handled, &state.tasks[0].state), (true, &before));
+    assert_eq!(state.tasks[0].warnings, ["no room"]);
+    assert!(apply(&mut state, &at(MADE, handled(None))).is_err());
+    apply(&mut state, &at(MADE, retried("a"))).unwrap();
+    assert!(!state.tasks[0].is_handled);
+    // It may end while the worktree is on its way to the trash.
+    let mut state = state_after(&one_task(), &way_to("removing"));
+    apply(&mut state, &at(MADE, handled(None))).unwrap();
+    apply(&mut state, &at(MADE, removed("a"))).unwrap();
+    assert_eq!((state.tasks[0].is_handled, name_of(&state.tasks[0])), (true, "trashed"));
+}
+
+#[test]
 fn every_event_is_the_same_after_its_way_through_json() {
     let mut all = success("a");
     all.extend([session_started(), session_ended(), released("a"), kept("a")]);

@@ -363,6 +363,10 @@ impl Play {
                 task,
                 removal: Removal::Kept("it is in use".into()),
             },
+            Action::Handle { task } => {
+                let error = (self.throw(2) == 0).then(|| "exited with code 1".into());
+                Input::Handled { task, error }
+            }
             Action::End { .. } | Action::Snapshot { .. } | Action::TakeOver { .. } | Action::Forget(_) => {
                 unreachable!("it is never open")
             }
@@ -397,7 +401,10 @@ impl Play {
         let (events, actions) = schedule(&self.spec, &self.state);
         self.record(events);
         self.begin(actions);
-        let end = finish(&self.state);
+        let due = handlers::due(&self.spec, &self.state);
+        let new = due.into_iter().filter(|action| !self.open.contains(action));
+        self.begin(new.collect());
+        let end = finish(&self.state).filter(|_| handlers::are_done(&self.spec, &self.state));
         self.record(end.iter().cloned().collect());
         end
     }
@@ -411,6 +418,8 @@ fn any_order_of_inputs_comes_to_an_end_with_nothing_left_over() {
             _ => spec(&["a", "b", "c", "d", "e"]),
         };
         limited.options.fail_fast = seed % 5 == 0;
+        limited.tasks[1].options.on_done = Some("true".into());
+        limited.tasks[3].options.output_file = Some("/out".into());
         limited.options.max_parallel = Some(2);
         // Each costs half a dollar: there is something left when it is above that.
         limited.options.max_cost_usd = dear.then_some(0.5);

@@ -1,0 +1,415 @@
+//! The user's commands for the end of a task and of a session, and the files that answers go to: what they are told, that
+//! they run once whatever is killed, that nothing of them is left, and that they change no outcome.
+
+use std::fs;
+use std::time::{Duration, Instant};
+
+use rustix::process::{Signal, kill_process};
+use serde_json::{Value, json};
+
+use crate::support::{Project, ran};
+
+/// A line for each time that a task's command has run.
+const COUNT: &str = r#"echo "$PLEACH_TASK_ID" >> "$BESIDE/ran""#;
+
+fn project() -> Project {
+    let mut project = Project::new();
+    let beside = project.root().to_str().expect("UTF-8").to_owned();
+    project.set("BESIDE", &beside);
+    project.set("PLEACH", env!("CARGO_BIN_EXE_pleach"));
+    project
+}
+
+fn read(project: &Project, name: &str) -> String {
+    fs::read_to_string(project.root().join(name)).unwrap_or_default()
+}
+
+/// The variables in the output of `env`.
+fn variable(text: &str, name: &str) -> Option<String> {
+    let start = format!("{name}=");
+    text.lines()
+        .find_map(|line| line.strip_prefix(&start))
+        .map(str::to_owned)
+}
+
+fn pid_of(project: &Project, part: &str) -> Option<rustix::process::Pid> {
+    let found = project.processes();
+    found
+        .into_iter()
+        .find(|process| process.line.contains(part))
+        .map(|process| process.pid)
+}
+
+#[test]
+fn a_tasks_command_is_told_how_it_ended_and_reads_the_answer() {
+    let mut project = project();
+    project.set("PLEACH_PORT", "4000");
+    project.set("GIT_PREFIX", "outer");
+    fs::create_dir(project.repo().join("sub")).expect("make a directory");
+    let file = project.tasks(&[("good", "@write a.txt a\n@say the answer"), ("bad", "@exit 3")]);
+    let line = r#"{ cat; echo; env; pwd; "$PLEACH" status --json | head -c 40; } > "$BESIDE/told-$PLEACH_TASK_ID""#;
+    let mut command = project.pleach_command(&["run", "--sync", "--agent", "scripted", "--on-task-done", line, &file]);
+    let run = ran(command.current_dir(project.repo().join("sub")));
+    assert_eq!(run.code(), 1, "{run:?}");
+    let dir = project.session_dir();
+    let told = read(&project, "told-good");
+    assert!(told.starts_with("the answer\n"), "{told}");
+    assert!(
+        told.contains(&format!("\n{}\n", project.repo().join("sub").display())),
+        "{told}"
+    );
+    assert!(told.contains("\n{\n  \"schema\": 1,\n"), "{told}");
+    let head = project.git(&["rev-parse", "main-task-good"]);
+    let base = project.git(&["rev-parse", "main"]);
+    let id = dir
+        .file_name()
+        .expect("a name")
+        .to_string_lossy()
+        .replace("session-", "");
+    let path = |name: &str| dir.join(name).to_str().expect("UTF-8").to_owned();
+    for (name, value) in [
+        ("PLEACH_HANDLER", Some("task".into())),
+        ("PLEACH_SESSION", Some(id)),
+        ("PLEACH_TASK_ID", Some("good".into())),
+        ("PLEACH_TASK_TITLE", Some("@write a.txt a".into())),
+        ("PLEACH_OUTCOME", Some("succeeded".into())),
+        ("PLEACH_REASON", None),
+        ("PLEACH_EXIT_CODE", Some("0".into())),
+        ("PLEACH_BRANCH", Some("main-task-good".into())),
+        ("PLEACH_BASE", Some(base.trim().into())),
+        ("PLEACH_HEAD", Some(head.trim().into())),
+        ("PLEACH_WORKTREE", None),
+        ("PLEACH_REPO", Some(project.repo().to_str().expect("UTF-8").into())),
+        ("PLEACH_ANSWER_FILE", Some(path("task-good.txt"))),
+        ("PLEACH_LOG_FILE", Some(path("task-good.log"))),
+        ("PLEACH_PORT", None),
+        ("PLEACH_SUPERVISOR", None),
+        ("GIT_PREFIX", None),
+    ] {
+        assert_eq!(variable(&told, name), value, "{name} in {told}");
+    }
+    let told = read(&project, "told-bad");
+    assert!(told.starts_with('\n'), "no answer, no input: {told}");
+    assert_eq!(variable(&told, "PLEACH_OUTCOME").as_deref(), Some("failed"));
+    assert_eq!(variable(&told, "PLEACH_REASON").as_deref(), Some("exit"));
+    assert_eq!(variable(&told, "PLEACH_EXIT_CODE").as_deref(), Some("3"));
+    let worktree = project.worktree("bad");
+    assert_eq!(variable(&told, "PLEACH_WORKTREE").as_deref(), worktree.to_str());
+    assert_eq!(project.events("task_handled").len(), 2);
+}
+
+#[test]
+fn what_fails_of_it_is_a_warning_and_changes_no_outcome() {
+    let project = project();
+    let ended = project.session(&[("a", "@say hi")], &["--on-task-done", "echo why; exit 3"]);
+    let err = String::from_utf8_lossy(&ended.output.stderr).into_owned();
+    assert_eq!(ended.output.status.code(), Some(0), "{err}");
+    let log = project.session_dir().join("on_done-a.log");
+    assert_eq!(fs::read_to_string(&log).expect("the log"), "why\n");
+    let said = format!(
+        "its on_done command exited with code 3; what it printed is in {}",
+        log.display()
+    );
+    assert!(err.contains(&format!("warning: task 1: {said}")), "{err}");
+    assert_eq!(
+        ended.status["tasks"][0]["notes"].as_array().expect("notes").last(),
+        Some(&json!(said))
+    );
+    assert_eq!(ended.status["tasks"][0]["outcome"], "succeeded");
+}
+
+#[test]
+fn one_that_takes_too_long_is_ended_with_all_that_it_started() {
+    let project = project();
+    let line = "setsid sleep 4711 & sleep 4711";
+    let ended = project.session(
+        &[("a", "@say hi")],
+        &["--handler-timeout", "300ms", "--on-task-done", line],
+    );
+    assert_eq!(ended.output.status.code(), Some(0));
+    let err = String::from_utf8_lossy(&ended.output.stderr).into_owned();
+    assert!(
+        err.contains("its on_done command was ended: it ran longer than 0.3 s"),
+        "{err}"
+    );
+    assert_eq!(pid_of(&project, "sleep 4711"), None);
+    // What is left behind by one that ends in time goes too.
+    let ended = project.session(&[("b", "@say hi")], &["--on-task-done", "setsid sleep 4712 & true"]);
+    assert_eq!(ended.status["tasks"][0]["notes"], json!([]));
+    assert_eq!(pid_of(&project, "sleep 4712"), None);
+}
+
+#[test]
+fn a_stop_lets_it_have_the_grace_and_no_more() {
+    let project = project();
+    let line = r#"touch "$BESIDE/here"; exec sleep 4713"#;
+    let run = project.start_session(&[("a", "@say hi")], &["--grace", "200ms", "--on-task-done", line]);
+    project.await_file("here");
+    let asked = Instant::now();
+    assert_eq!(project.run(&["stop"]).code(), 0);
+    let ended = project.ended(&run);
+    assert!(asked.elapsed() < Duration::from_secs(60), "{:?}", asked.elapsed());
+    let err = String::from_utf8_lossy(&ended.output.stderr).into_owned();
+    assert!(
+        err.contains("its on_done command was ended, as the session was stopped"),
+        "{err}"
+    );
+    assert_eq!(ended.status["tasks"][0]["outcome"], "succeeded");
+    assert_eq!(pid_of(&project, "sleep 4713"), None);
+}
+
+#[test]
+fn one_that_outlives_its_supervisor_runs_once() {
+    let project = project();
+    let line = format!(r#"{COUNT}; touch "$BESIDE/here"; while ! test -e "$BESIDE/gate"; do sleep 0.02; done"#);
+    project.start(&[("a", "@say hi")], &["--on-task-done", &line]);
+    project.await_file("here");
+    assert_eq!(project.kill_supervisor()["tasks"][0]["outcome"], "succeeded");
+    let resumed = project.pleach(&["resume", "--sync"]);
+    project.until("another supervisor", |project| {
+        (project.query(&["status"])["overall_status"] == "running").then_some(())
+    });
+    assert_eq!(project.events("task_handled"), [Value::Null; 0]);
+    project.open("gate");
+    let ended = project.ended(&resumed);
+    assert_eq!(ended.output.status.code(), Some(0));
+    assert_eq!(read(&project, "ran"), "a\n");
+    assert_eq!(project.events("task_handled").len(), 1);
+}
+
+#[test]
+fn one_that_ended_while_no_supervisor_was_there_is_not_run_again() {
+    let project = project();
+    let line = format!(r#"touch "$BESIDE/here"; while ! test -e "$BESIDE/gate"; do sleep 0.02; done; {COUNT}; exit 4"#);
+    project.start(&[("a", "@say hi")], &["--on-task-done", &line]);
+    project.await_file("here");
+    project.kill_supervisor();
+    project.open("gate");
+    project.until("its outcome", |project| {
+        project.session_dir().join("on_done-a.json").exists().then_some(())
+    });
+    assert_eq!(project.run(&["resume", "--sync"]).code(), 0);
+    assert_eq!(read(&project, "ran"), "a\n");
+    let handled = project.events("task_handled");
+    assert!(
+        handled[0]["error"]
+            .as_str()
+            .expect("an error")
+            .contains("exited with code 4"),
+        "{handled:?}"
+    );
+}
+
+#[test]
+fn one_that_was_killed_with_its_supervisor_is_run_again() {
+    for point in ["handler-started:1@supervisor", "handled:1@handler"] {
+        let mut project = project();
+        let file = project.tasks(&[("a", "@say hi"), ("b", "@say hi")]);
+        let mut command = project.pleach_command(&["run", "--agent", "scripted", "--on-task-done", COUNT, &file]);
+        let run = ran(command.env("PLEACH_TEST_KILL", point));
+        assert_eq!(run.code(), 0, "{run:?}");
+        let is_of_supervisor = point.ends_with("supervisor");
+        if is_of_supervisor {
+            project.until("it is interrupted", |project| {
+                (project.query(&["status"])["overall_status"] == "interrupted").then_some(())
+            });
+            project.set("UNUSED", "");
+            assert_eq!(project.run(&["resume", "--sync"]).code(), 0);
+            // The process that ran it lived on.
+            let mut ran: Vec<String> = read(&project, "ran").lines().map(str::to_owned).collect();
+            ran.sort_unstable();
+            assert_eq!(ran, ["a", "b"]);
+        } else {
+            // Each of them was killed before it could tell; the command had run.
+            let waited = project.run(&["wait"]);
+            assert_eq!(waited.code(), 0, "{waited:?}");
+            for event in project.events("task_handled") {
+                assert_eq!(event["error"], "its on_done command was killed before its end");
+            }
+        }
+    }
+    // Both at once: nobody knows how far it came.
+    let project = project();
+    let line = format!(r#"{COUNT}; touch "$BESIDE/here"; while ! test -e "$BESIDE/gate"; do sleep 0.02; done"#);
+    project.start(&[("a", "@say hi")], &["--on-task-done", &line]);
+    project.await_file("here");
+    project.kill_supervisor();
+    let handler = pid_of(&project, "__handler").expect("the handler");
+    kill_process(handler, Signal::KILL).expect("kill it");
+    project.open("gate");
+    assert_eq!(project.run(&["resume", "--sync"]).code(), 0);
+    assert_eq!(read(&project, "ran"), "a\na\n");
+}
+
+#[test]
+fn the_sessions_command_can_use_the_session_that_has_ended() {
+    let project = project();
+    let line = r#"{ cat; env; "$PLEACH" wait; "$PLEACH" plan && "$PLEACH" merge -y; echo "merge: $?"; } > "$BESIDE/told" 2>&1"#;
+    let tasks = [("a", "@write a.txt a"), ("b", "@exit 3")];
+    let ended = project.session(&tasks, &["--on-done", line]);
+    assert_eq!(ended.output.status.code(), Some(1));
+    let told = read(&project, "told");
+    let status: Value = serde_json::from_str(told.lines().next().expect("a line")).expect("status.json");
+    assert_eq!(
+        (&status["overall_status"], &status["completed"]),
+        (&json!("completed"), &json!(2))
+    );
+    let path = project.session_dir().join("status.json");
+    for (name, value) in [
+        ("PLEACH_HANDLER", Some("session")),
+        ("PLEACH_OUTCOME", Some("completed")),
+        ("PLEACH_EXIT_CODE", Some("1")),
+        ("PLEACH_TOTAL", Some("2")),
+        ("PLEACH_SUCCESSFUL", Some("1")),
+        ("PLEACH_FAILED", Some("1")),
+        ("PLEACH_STATUS_JSON", path.to_str()),
+        ("PLEACH_TASK_ID", None),
+    ] {
+        assert_eq!(variable(&told, name).as_deref(), value, "{name} in {told}");
+    }
+    assert!(told.ends_with("merge: 0\n"), "{told}");
+    assert_eq!(project.show("main:a.txt"), "a\n");
+    // Nothing is done by going on with a session in which nothing is left to do.
+    fs::remove_file(project.root().join("told")).expect("remove it");
+    let again = project.session_dir();
+    assert_eq!(project.run(&["resume", "--sync"]).code(), 0);
+    assert!(!project.root().join("told").exists() && again.exists());
+}
+
+#[test]
+fn who_waits_for_a_session_waits_for_its_command_and_is_told_what_failed() {
+    let project = project();
+    let line = r#"touch "$BESIDE/here"; while ! test -e "$BESIDE/gate"; do sleep 0.02; done; echo no; exit 7"#;
+    let run = project.start_session(&[("a", "@say hi")], &["--on-done", line]);
+    project.await_file("here");
+    assert_eq!(project.query(&["status"])["overall_status"], "completed");
+    let late = project.run(&["wait", "--timeout", "200ms"]);
+    assert_eq!(late.code(), 124, "{late:?}");
+    let waits = project.pleach(&["wait"]);
+    assert!(run.try_recv().is_err() && waits.try_recv().is_err());
+    project.open("gate");
+    let log = project.session_dir().join("on_done.log");
+    for output in [project.ended(&run).output, waits.recv().expect("it ends")] {
+        let err = String::from_utf8_lossy(&output.stderr).into_owned();
+        assert_eq!(output.status.code(), Some(0), "{err}");
+        let said = format!(
+            "the on_done command exited with code 7; what it printed is in {}",
+            log.display()
+        );
+        assert!(err.contains(&format!("warning: {said}")), "{err}");
+    }
+    assert_eq!(fs::read_to_string(&log).expect("the log"), "no\n");
+}
+
+#[test]
+fn a_session_that_was_interrupted_runs_it_once_and_at_its_end() {
+    let project = project();
+    let line = r#"echo "$PLEACH_OUTCOME" >> "$BESIDE/ends""#;
+    let gate = project.beside("gate");
+    let session = project.start(&[("a", &format!("@wait {gate}\n@say hi"))], &["--on-done", line]);
+    project.until_it_runs(&session);
+    project.kill_supervisor();
+    let waited = project.run(&["wait"]);
+    assert_eq!(
+        (waited.code(), read(&project, "ends")),
+        (1, String::new()),
+        "{waited:?}"
+    );
+    let resumed = project.pleach(&["resume", "--sync"]);
+    project.open("gate");
+    assert_eq!(project.ended(&resumed).output.status.code(), Some(0));
+    assert_eq!(read(&project, "ends"), "completed\n");
+    // One that ends again after something was done runs it again.
+    let bad = project.session(&[("b", "@exit 3")], &["--on-done", line]);
+    assert_eq!(bad.output.status.code(), Some(1));
+    assert_eq!(project.run(&["resume", "--retry-failed", "--sync"]).code(), 1);
+    assert_eq!(read(&project, "ends"), "completed\n".repeat(3));
+}
+
+#[test]
+fn a_supervisor_that_is_killed_right_after_the_end_has_its_command_run() {
+    let project = project();
+    let file = project.tasks(&[("a", "@say hi")]);
+    let line = r#"echo "$PLEACH_OUTCOME" >> "$BESIDE/ends""#;
+    let mut command = project.pleach_command(&["run", "--sync", "--agent", "scripted", "--on-done", line, &file]);
+    let run = ran(command.env("PLEACH_TEST_KILL", "ended:1@supervisor"));
+    assert_eq!(run.code(), 0, "{run:?}");
+    assert!(!run.err().contains("on_done"), "{run:?}");
+    assert_eq!(read(&project, "ends"), "completed\n");
+}
+
+#[test]
+fn a_session_that_a_command_starts_outlives_it() {
+    let project = project();
+    let gate = project.beside("gate");
+    let next =
+        format!(r#"test "$PLEACH_TASK_ID" = a && "$PLEACH" run --agent scripted -p '@wait {gate}' > "$BESIDE/next""#);
+    let last = format!(r#""$PLEACH" run --agent scripted -p '@wait {gate}' > "$BESIDE/last""#);
+    let ended = project.session(&[("a", "@say hi")], &["--on-task-done", &next, "--on-done", &last]);
+    assert_eq!(ended.output.status.code(), Some(0), "{:?}", ended.output);
+    for name in ["next", "last"] {
+        let id = read(&project, name);
+        let status = project.query(&["status", id.trim()]);
+        assert_eq!(status["overall_status"], "running", "{status:#}");
+    }
+    project.open("gate");
+    for name in ["next", "last"] {
+        let waited = project.run(&["wait", read(&project, name).trim()]);
+        assert_eq!(waited.code(), 0, "{waited:?}");
+    }
+}
+
+#[test]
+fn answers_are_written_where_they_are_wanted_before_the_command_runs() {
+    let project = project();
+    let tasks = [("a", "@say one"), ("b", "@say two\n@fail no more"), ("c", "@exit 3")];
+    let line = r#"cp "$PLEACH_OUTPUT_FILE" "$BESIDE/seen-$PLEACH_TASK_ID""#;
+    fs::create_dir(project.repo().join("out")).expect("make a directory");
+    project.write("out/a.txt", "old");
+    let ended = project.session(&tasks, &["--output-dir", "out/", "--on-task-done", line]);
+    assert_eq!(ended.output.status.code(), Some(1));
+    let out = |name: &str| fs::read_to_string(project.repo().join("out").join(name)).ok();
+    let answer = |id: &str| fs::read_to_string(project.session_dir().join(format!("task-{id}.txt"))).ok();
+    assert_eq!(out("a.txt").as_deref(), Some("one"));
+    assert_eq!(out("b.txt"), answer("b"), "what a failed one has answered");
+    assert_eq!(out("c.txt"), answer("c"));
+    assert_eq!(read(&project, "seen-a"), "one");
+    let left: Vec<_> = fs::read_dir(project.repo().join("out")).expect("read it").collect();
+    assert!(left.len() <= 3, "{left:?}");
+}
+
+#[test]
+fn an_answer_that_cannot_be_written_is_refused_before_or_warned_of_after() {
+    let project = project();
+    project.write("file", "a file");
+    project.write("directory/x", "");
+    let file = project.tasks(&[("a", "@run rm -r ../../repo/later; echo x > ../../repo/later\n@say hi")]);
+    for (to, part) in [
+        ("directory", "is a directory"),
+        ("file/under", "is no directory"),
+        ("/dev/null", "is no file"),
+    ] {
+        let run = project.run(&["run", "--agent", "scripted", "--output-file", to, &file]);
+        run.assert_refused(2, &["the answer of task 1", to, part]);
+    }
+    let several = project.tasks(&[("a", "@say hi"), ("b", "@say hi")]);
+    let run = project.run(&["run", "--agent", "scripted", "--output-file", "same.txt", &several]);
+    run.assert_refused(2, &["tasks 1 and 2", "same.txt"]);
+    let file = project.tasks(&[("a", "@run rm -rf ../../repo/later; echo x > ../../repo/later\n@say hi")]);
+    fs::create_dir(project.repo().join("later")).expect("make a directory");
+    let run = project.run(&[
+        "run",
+        "--sync",
+        "--agent",
+        "scripted",
+        "--output-file",
+        "later/a.txt",
+        &file,
+    ]);
+    assert_eq!(run.code(), 0, "{run:?}");
+    assert!(
+        run.err()
+            .contains("warning: task 1: its answer could not be written to"),
+        "{run:?}"
+    );
+}
