@@ -98,7 +98,8 @@ pub(super) fn gather(
     for on in graph.all_dependencies(index) {
         let id = &spec.tasks[on].id;
         let is_named = named.contains(&id.as_ref());
-        if !is_named && !(task.options.run_if.is_some() && task.options.depends_on.contains(id)) {
+        let is_judged = task.options.run_if.is_some() && task.options.depends_on.contains(id);
+        if !is_named && !is_judged {
             continue;
         }
         let path = paths.answer(id.as_ref());

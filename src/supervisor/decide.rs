@@ -346,7 +346,11 @@ pub(super) fn go_on(spec: &SessionSpec, state: &SessionState, wanted: &GoOn) -> 
     let limit = wanted
         .max_cost_usd
         .map(|max_cost_usd| EventKind::CostLimitSet { max_cost_usd });
-    let failed = wanted.retry_failed.then(|| pool::to_retry(state)).unwrap_or_default();
+    let failed = if wanted.retry_failed {
+        pool::to_retry(state)
+    } else {
+        Vec::new()
+    };
     let retried = failed.into_iter().map(|index| {
         let record = &state.tasks[index];
         let task = record.id.clone();

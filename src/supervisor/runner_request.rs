@@ -244,7 +244,8 @@ mod tests {
                 request.verify.unwrap().command,
             )
         };
-        assert_eq!(of(true), ("no\nyes\n".into(), "one two".into(), "check".into()));
+        // Each answer is followed by the end of its line.
+        assert_eq!(of(true), ("no\n\nyes\n".into(), "one two".into(), "check".into()));
         assert_eq!(of(false).1, "");
     }
 

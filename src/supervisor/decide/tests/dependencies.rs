@@ -1,6 +1,8 @@
 //! Where a task begins that depends on others, that it is skipped, and what the first failure does to a session that is
 //! to stop with it.
 
+use std::slice;
+
 use super::*;
 use crate::session::fixture::ended;
 use crate::store::Shortage;
@@ -51,7 +53,7 @@ fn a_task_begins_where_the_one_that_it_depends_on_has_come_to() {
         site: site.clone(),
     };
     assert_eq!(
-        after(&[a.clone()]),
+        after(slice::from_ref(&a)),
         (vec![preparing_at("b", site.clone())], vec![provision(1, &site)])
     );
     // Of two that came to the same there is nothing to be merged.
@@ -188,7 +190,7 @@ fn with_fail_fast_the_first_failure_halts_and_ends_what_runs() {
     };
     let asked = state_after(
         &spec,
-        &[vec![running("b"), vec![asked, ended("b", good_attempt()), halted.clone()]].concat()].concat(),
+        &[running("b"), vec![asked, ended("b", good_attempt()), halted.clone()]].concat(),
     );
     assert_eq!(
         settle(&asked, 1, Settlement::stopped()).0,
