@@ -1,8 +1,6 @@
 //! Where a task begins that depends on others, that it is skipped, and what the first failure does to a session that is
 //! to stop with it.
 
-use std::slice;
-
 use super::*;
 use crate::session::fixture::ended;
 use crate::store::Shortage;
@@ -53,7 +51,7 @@ fn a_task_begins_where_the_one_that_it_depends_on_has_come_to() {
         site: site.clone(),
     };
     assert_eq!(
-        after(slice::from_ref(&a)),
+        after(from_ref(&a)),
         (vec![preparing_at("b", site.clone())], vec![provision(1, &site)])
     );
     // Of two that came to the same there is nothing to be merged.
