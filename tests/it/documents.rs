@@ -70,7 +70,7 @@ pub fn follow(project: &Project, section: &Section) -> Vec<Ran> {
     typed
 }
 
-/// Makes `pleach` a command of this project, and `script` its agent: a shell script that is given the prompt in `$prompt`
+/// Makes `pleach` and what lies beside the repository commands of this project, and `script` its agent: a shell script that is given the prompt in `$prompt`
 /// and answers with directives for the scripted agent.
 pub fn with_agent(project: &mut Project, script: &str) {
     let pleach = env!("CARGO_BIN_EXE_pleach");
@@ -81,5 +81,6 @@ pub fn with_agent(project: &mut Project, script: &str) {
     project.set("CLAUDE_CLI_PATH", &agent);
     let own = Path::new(pleach).parent().expect("a directory").display().to_string();
     let path = std::env::var("PATH").expect("PATH");
-    project.set("PATH", &format!("{own}:{path}"));
+    let beside = project.root().display().to_string();
+    project.set("PATH", &format!("{own}:{beside}:{path}"));
 }

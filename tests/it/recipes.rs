@@ -150,6 +150,45 @@ fn a_batch_that_retries() {
 }
 
 #[test]
+fn be_told_when_it_is_over() {
+    let project = shop("echo @say done");
+    let told = project.root().join("told");
+    for program in ["notify-send", "curl", "mail"] {
+        // What it is given on its command line, and on standard input.
+        let writes = format!("{{ echo \"{program}: $*\"; cat; }} >> '{}'", told.display());
+        project.program(program, &writes);
+    }
+    all_succeed(&follow(&project, &recipe("Be told when it is over")));
+    let told = std::fs::read_to_string(told).expect("what was told");
+    assert!(
+        told.contains("notify-send: pleach: completed 1 of 1 succeeded"),
+        "{told}"
+    );
+    assert!(told.contains("https://example.org/hook\n{\"schema\":1"), "{told}");
+    // All went well, and there is nothing to write home about.
+    assert!(!told.contains("mail:"), "{told}");
+}
+
+#[test]
+fn one_session_after_the_other() {
+    let project = shop(
+        r#"case $prompt in
+        *greeter*) echo '@write greet.sh echo hi' ;;
+        *Describe*) echo '@run test -e greet.sh && echo greets > README.md' ;;
+        esac"#,
+    );
+    all_succeed(&follow(&project, &recipe("One session after the other")));
+    let list = project.query(&["list"]);
+    let successful: Vec<_> = list["sessions"]
+        .as_array()
+        .expect("sessions")
+        .iter()
+        .map(|s| &s["successful"])
+        .collect();
+    assert_eq!(successful, [1, 1], "{list}");
+}
+
+#[test]
 fn every_recipe_has_its_test() {
     let tested = include_str!("recipes.rs");
     for section in sections("recipes.md") {
