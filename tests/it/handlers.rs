@@ -203,7 +203,7 @@ fn one_that_ended_while_no_supervisor_was_there_is_not_run_again() {
 #[test]
 fn one_that_was_killed_with_its_supervisor_is_run_again() {
     for point in ["handler-started:1@supervisor", "handled:1@handler"] {
-        let mut project = project();
+        let project = project();
         let file = project.tasks(&[("a", "@say hi"), ("b", "@say hi")]);
         let mut command = project.pleach_command(&["run", "--agent", "scripted", "--on-task-done", COUNT, &file]);
         let run = ran(command.env("PLEACH_TEST_KILL", point));
@@ -213,7 +213,6 @@ fn one_that_was_killed_with_its_supervisor_is_run_again() {
             project.until("it is interrupted", |project| {
                 (project.query(&["status"])["overall_status"] == "interrupted").then_some(())
             });
-            project.set("UNUSED", "");
             assert_eq!(project.run(&["resume", "--sync"]).code(), 0);
             // The process that ran it lived on.
             let mut ran: Vec<String> = read(&project, "ran").lines().map(str::to_owned).collect();
