@@ -7,6 +7,7 @@ use std::fs;
 use std::io::{self, Write};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use std::time::Duration;
 
 use git2::{Oid, Repository};
 use serde::{Deserialize, Serialize};
@@ -141,12 +142,21 @@ pub struct Merges {
 impl Merges {
     /// Takes the lock, or says who has it.
     pub fn hold(common_dir: &Path) -> Result<Self, LandingError> {
+        /// How long a git may take to end whose merge was killed, and which holds the lock as long as it lives.
+        const PATIENCE: Duration = Duration::from_secs(2);
         let path = lock_path(common_dir);
+        let holder = || -> Option<ProcessIdentity> {
+            let text = fs::read(&path).ok()?;
+            let holder: Option<ProcessIdentity> = serde_json::from_slice(&text).ok();
+            holder.filter(ProcessIdentity::is_alive)
+        };
         let take = || -> io::Result<Option<Lock>> {
             atomic::private_dir(&common_dir.join("pleach"))?;
-            let Some(lock) = Lock::try_acquire(&path)? else {
-                return Ok(None);
+            let lock = match Lock::try_acquire(&path)? {
+                None if holder().is_none() => Lock::acquire_within(&path, PATIENCE)?,
+                lock => lock,
             };
+            let Some(lock) = lock else { return Ok(None) };
             let mut file = lock.file();
             file.set_len(0)?;
             file.write_all(&serde_json::to_vec(&ProcessIdentity::current())?)?;
@@ -157,13 +167,9 @@ impl Merges {
                 common_dir: common_dir.to_owned(),
                 lock: Arc::new(lock.into_file()),
             }),
-            None => {
-                let holder = fs::read(&path).ok();
-                let holder: Option<ProcessIdentity> = holder.and_then(|text| serde_json::from_slice(&text).ok());
-                Err(LandingError::Held {
-                    holder: holder.filter(ProcessIdentity::is_alive).map(|holder| holder.pid),
-                })
-            }
+            None => Err(LandingError::Held {
+                holder: holder().map(|holder| holder.pid),
+            }),
         }
     }
 
