@@ -35,6 +35,8 @@ pub struct Evidence<'a> {
     pub printed: &'a str,
     /// Whether its status file says that it is done.
     pub completed: bool,
+    /// Whether it counts what the stream tells of the service.
+    pub is_believed: bool,
     /// In Unix milliseconds: times of the day are told, too.
     pub now_ms: u64,
 }
@@ -46,9 +48,10 @@ pub fn judge(success: SuccessBy, evidence: &Evidence<'_>) -> Judged {
         stream,
         printed,
         completed,
+        is_believed,
         now_ms,
     } = *evidence;
-    let refusal = stream.refusal(now_ms);
+    let refusal = stream.refusal(now_ms).filter(|_| is_believed);
     let ended = || ending(end);
     let exited = |what: String| failed(FailureReason::Exit, with_words(what, printed));
     let verdict = match (success, end) {
@@ -155,6 +158,7 @@ mod tests {
             stream: &read(lines),
             printed,
             completed,
+            is_believed: true,
             now_ms: 0,
         };
         match judge(success, &evidence).verdict {
@@ -169,6 +173,7 @@ mod tests {
             stream: &read(lines),
             printed,
             completed: true,
+            is_believed: true,
             now_ms: 0,
         };
         match judge(SuccessBy::Output, &evidence).verdict {

@@ -18,6 +18,8 @@ const MOST_DENIED: usize = 100;
 #[derive(Debug, Default)]
 pub struct StreamReader {
     is_stream: bool,
+    /// Whether something else came before the stream.
+    is_after_text: bool,
     messages: u64,
     last_message: Option<String>,
     text: String,
@@ -33,6 +35,8 @@ pub struct StreamReader {
 impl StreamReader {
     /// Takes in one line of standard output.
     pub fn line(&mut self, line: &[u8]) {
+        let start = line.trim_ascii_start().first();
+        self.is_after_text |= !self.is_stream && start.is_some_and(|&byte| byte != b'{');
         match event::kind(line) {
             Some(Kind::Init) => {
                 self.is_stream = true;
@@ -110,6 +114,12 @@ impl StreamReader {
         self.is_stream
     }
 
+    /// Whether the stream is the program's own, and not a piece of a file that it has printed: nothing else came before
+    /// it, or it tells of the conversation, which nobody can know who was not told.
+    pub fn is_own(&self, conversation: Option<Uuid>) -> bool {
+        !self.is_after_text || conversation.is_some_and(|id| self.has_begun(id))
+    }
+
     /// Whether a run has begun in this conversation.
     pub fn has_begun(&self, conversation: Uuid) -> bool {
         self.conversation == Some(conversation)
@@ -173,6 +183,8 @@ fn describe(call: &Block) -> String {
 
 #[cfg(test)]
 mod tests {
+    use uuid::Uuid;
+
     use crate::agent::fixture::{INIT, OK, read};
 
     #[test]
@@ -231,6 +243,35 @@ mod tests {
         }
         let denied: usize = reader.denied().iter().flatten().map(String::len).sum();
         assert!((1..25_000).contains(&denied), "{denied}");
+    }
+
+    #[test]
+    fn a_stream_after_other_text_is_own_only_if_it_knows_the_conversation() {
+        let id = Uuid::from_u128(7);
+        let init = format!(r#"{{"type":"system","subtype":"init","session_id":"{id}"}}"#);
+        for (lines, own) in [
+            (&[][..], true),
+            (&["", INIT, OK, "the end"], true),
+            (&[r#"{"type":"system","subtype":"hook_started"}"#, INIT, OK], true),
+            (&["I look at a file:", INIT, OK], false),
+            (&["  words", &init, OK], true),
+            (
+                &[
+                    "words",
+                    &init,
+                    INIT.replace(
+                        "init\"",
+                        "init\",\"session_id\":\"00000000-0000-0000-0000-000000000008\"",
+                    )
+                    .as_str(),
+                    OK,
+                ],
+                false,
+            ),
+        ] {
+            assert_eq!(read(lines).is_own(Some(id)), own, "{lines:?}");
+        }
+        assert!(!read(&["words", &init]).is_own(None));
     }
 
     #[test]

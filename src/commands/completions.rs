@@ -16,7 +16,7 @@ use clap_complete::env::Shells;
 
 use super::place::{results_dir_here, set_path};
 use super::{Context, output};
-use crate::cli::{Cli, CompletionsArgs};
+use crate::cli::{Cli, CompletionsArgs, Shell};
 use crate::error::{Error, exit};
 use crate::report;
 use crate::session::{Follower, find, ids};
@@ -51,9 +51,40 @@ pub(super) fn run(args: &CompletionsArgs) -> Result<u8, Error> {
             .write_registration(VARIABLE, "pleach", "pleach", &program, &mut script)
             .map_err(output)?;
     }
+    if args.shell == Shell::Bash {
+        script = for_bash(&String::from_utf8_lossy(&script)).into_bytes();
+    }
     report::pour(&script).map_err(output)?;
     Ok(exit::DONE)
 }
+
+/// The script as bash needs it. What calls the program has it in double quotes around those that the path may need
+/// already: then bash would look for another program, and run what is in the name of a directory. And a name of a file
+/// is put on the line as it is, where it may be a command: bash quotes what it knows for such a name.
+fn for_bash(script: &str) -> String {
+    const CALL: &str = " -- \"${words[@]}\"";
+    let lines = script.lines().map(|line| {
+        let call = line
+            .trim_start()
+            .strip_suffix(" \\")
+            .and_then(|call| call.strip_suffix(CALL));
+        let program = call.and_then(|program| program.strip_prefix('"')?.strip_suffix('"'));
+        match program {
+            Some(program) => format!("        {program}{CALL} \\\n"),
+            None if line == "    if [[ $? != 0 ]]; then" => format!("{QUOTES_NAMES}{line}\n"),
+            None => format!("{line}\n"),
+        }
+    });
+    lines.collect()
+}
+
+/// Has bash quote the proposals when one of them has more in it than letters, digits and a few marks.
+const QUOTES_NAMES: &str = r#"    local _CLAP_COMPLETE_CODE=$?
+    if [[ "${COMPREPLY[*]}" == *[^a-zA-Z0-9/._=:,+@%$'\013'-]* ]]; then
+        compopt -o filenames 2> /dev/null
+    fi
+    (exit $_CLAP_COMPLETE_CODE)
+"#;
 
 /// The command line, with what completes the ids in it.
 fn command() -> Command {

@@ -83,7 +83,8 @@ pub(super) fn prepare(
         return Err(Error::TaskTooLong { number: index + 1 });
     }
     check_results(&results)?;
-    targets::check(&tasks, args.log_dir.as_deref().map(|dir| context.directory.join(dir)))?;
+    let log_dir = args.log_dir.as_deref().or(settings.path("log_dir"));
+    targets::check(&tasks, log_dir.map(|dir| context.directory.join(dir)))?;
     if let Some(version) = git_version {
         let version = version.join().unwrap_or_else(|_| git::version())?;
         if version < OLDEST_TO_RUN {

@@ -9,7 +9,7 @@ use std::time::Duration;
 use serde_json::Value as Json;
 
 use crate::cli::Parallel;
-use crate::task::title::is_hidden;
+use crate::task::title::{is_hidden, is_joiner};
 
 /// What a key was given.
 #[derive(Clone, Debug, PartialEq)]
@@ -72,7 +72,6 @@ fn toml_of(json: &Json) -> String {
 /// A text in quotes. What hides, or moves what stands beside it, is spelt out: two texts never look the same because of
 /// that.
 pub fn toml_text(text: &str) -> String {
-    let joins = |c| matches!(c, '\u{200c}' | '\u{200d}' | '\u{fe00}'..='\u{fe0f}');
     let mut quoted = String::from("\"");
     for c in text.chars() {
         match c {
@@ -80,7 +79,7 @@ pub fn toml_text(text: &str) -> String {
             '\n' => quoted.push_str("\\n"),
             '\r' => quoted.push_str("\\r"),
             '\t' => quoted.push_str("\\t"),
-            c if is_hidden(c) || joins(c) || (c.is_whitespace() && c != ' ') => {
+            c if is_hidden(c) || is_joiner(c) || (c.is_whitespace() && c != ' ') => {
                 let _ = write!(quoted, "\\U{:08X}", u32::from(c));
             }
             c => quoted.push(c),

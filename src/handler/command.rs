@@ -73,7 +73,8 @@ pub(super) fn run(
     let (reader, writer) = io::pipe()?;
     let mut command = Command::new("sh");
     command
-        .args(["-c", line])
+        // A command may begin with a dash.
+        .args(["-c", "--", line])
         .current_dir(directory)
         .stdin(stdin)
         .stdout(writer.try_clone()?)

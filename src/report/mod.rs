@@ -109,7 +109,16 @@ pub fn warning(text: &str) {
 /// Prints an error, and what to do about it, a line each whatever a path in it may hold.
 pub fn error(message: &str, hint: &str) {
     let word = console::style("error:").for_stderr().red().bold();
-    note(&format!("{word} {}\n hint: {}", unbroken(message), unbroken(hint)));
+    note(&format!("{word} {}\n hint: {}", bounded(message), bounded(hint)));
+}
+
+/// A line, without the end of one that nobody would read: there may be a megabyte of somebody else's text in it.
+fn bounded(text: &str) -> String {
+    const MOST: usize = 10_000;
+    match text.char_indices().nth(MOST) {
+        Some((cut, _)) => unbroken(&text[..cut]) + "…",
+        None => unbroken(text),
+    }
 }
 
 /// The columns of the terminal that is standard output; none when it is a file, or does not tell.

@@ -21,7 +21,7 @@ use crate::process::{ATTEMPT_MARK, SUPERVISOR_MARK, kill_descendants, signal_gro
 use crate::store::atomic::{self, Durability};
 use crate::store::paths::AttemptPaths;
 use crate::store::{Shortage, now_ms};
-use crate::task::{AgentEnd, AttemptOutcome, FailureReason, Live, SuccessBy, Verdict};
+use crate::task::{AgentEnd, AttemptOutcome, FailureReason, Live, SuccessBy, UsageLimit, Verdict};
 
 /// `live.json` is replaced at most this often.
 pub(super) const LIVE_EVERY: Duration = Duration::from_millis(500);
@@ -298,7 +298,7 @@ fn show(paths: &AttemptPaths, request: &RunnerRequest, running: &Running, output
         cost_usd: output.stream.cost_usd(),
         output_bytes: output.total,
         last_output_ms: running.last_output_ms,
-        limited: output.stream.limited(),
+        limited: limited(request, output),
         conversation_seen: is_seen(request, output),
         agent_pid: Some(running.pid),
         ended_ms: None,
@@ -318,6 +318,7 @@ fn outcome(running: Running, output: &Output, request: &RunnerRequest) -> Attemp
         stream: &output.stream,
         printed: &output.printed(),
         completed: output.status.is_completed(),
+        is_believed: is_believed(request, output),
         now_ms: now_ms(),
     };
     let judged = judge(request.success, &evidence);
@@ -325,7 +326,7 @@ fn outcome(running: Running, output: &Output, request: &RunnerRequest) -> Attemp
     let limit = match running.ending {
         None => judged.limit,
         Some(Cause::Asked | Cause::Completed) => None,
-        Some(_) => judged.limit.or_else(|| output.stream.limited()),
+        Some(_) => judged.limit.or_else(|| limited(request, output)),
     };
     let verdict = match (running.ending, judged.verdict) {
         (None | Some(Cause::Completed), verdict) => verdict,
@@ -363,6 +364,21 @@ fn outcome(running: Running, output: &Output, request: &RunnerRequest) -> Attemp
         limit,
         notes: Vec::new(),
     }
+}
+
+/// Whether what the stream tells of the service is the agent's own: of a program that is known by something else than a
+/// stream it is a file that it has printed, and nothing for a whole session to wait for.
+fn is_believed(request: &RunnerRequest, output: &Output) -> bool {
+    match request.success {
+        SuccessBy::StreamJson => true,
+        SuccessBy::Output => output.stream.is_own(request.conversation),
+        SuccessBy::Exit | SuccessBy::StatusFile => false,
+    }
+}
+
+/// The limit that the service refuses it for now.
+fn limited(request: &RunnerRequest, output: &Output) -> Option<UsageLimit> {
+    output.stream.limited().filter(|_| is_believed(request, output))
 }
 
 /// Whether the agent has said that the conversation that it was given is there.

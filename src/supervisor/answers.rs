@@ -53,7 +53,8 @@ pub(super) fn filled(prompt: &str, answers: &BTreeMap<TaskId, String>) -> String
     for (place, id) in places(prompt) {
         if let Some((_, answer)) = answers.iter().find(|(known, _)| known.as_ref() == id) {
             text.push_str(&prompt[at..place.start]);
-            text.push_str(answer);
+            // No program can be given one as an argument.
+            text.extend(answer.chars().filter(|&c| c != '\0'));
             at = place.end;
         }
     }
@@ -194,7 +195,8 @@ mod tests {
 
     #[test]
     fn an_answer_stands_in_its_place_and_is_not_filled_in_again() {
-        let known = answers(&[("a", "1"), ("b", "{{answer a}}"), ("empty", "")]);
+        let known = answers(&[("a", "1"), ("b", "{{answer a}}"), ("empty", ""), ("nul", "x\0\u{1b}y")]);
+        assert_eq!(filled("{{answer nul}}", &known), "x\u{1b}y");
         for (prompt, expected) in [
             ("{{answer a}}", "1"),
             ("x{{ answer  a }}y{{answer b}}z", "x1y{{answer a}}z"),

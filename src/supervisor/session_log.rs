@@ -20,6 +20,8 @@ pub(super) struct SessionLog {
 /// One of them.
 struct OneLog {
     path: PathBuf,
+    /// Of a new one: the user's own files have that of any other.
+    mode: u32,
     /// None until it could be opened.
     file: Option<File>,
     /// What is still to be written.
@@ -40,6 +42,7 @@ impl SessionLog {
         {
             let mut one = OneLog {
                 path,
+                mode,
                 file: None,
                 missing: Vec::new(),
                 is_said: false,
@@ -48,7 +51,7 @@ impl SessionLog {
             let past = Follower::open(paths)
                 .and_then(|mut follower| follower.poll())
                 .unwrap_or_default();
-            match open(&one.path, mode) {
+            match open(&one.path, one.mode) {
                 Ok((file, lines)) => {
                     one.file = Some(file);
                     one.add(past.get(lines..).unwrap_or_default());
@@ -89,7 +92,7 @@ impl OneLog {
         }
         let file = match &mut self.file {
             Some(file) => file,
-            none => none.insert(open(&self.path, 0o666)?.0),
+            none => none.insert(open(&self.path, self.mode)?.0),
         };
         while !self.missing.is_empty() {
             let written = file.write(&self.missing)?;

@@ -2,6 +2,8 @@
 //!
 //! Called by `runner_request` for every attempt.
 
+use console::strip_ansi_codes;
+
 use super::runner_request::Beginning;
 use crate::session::WentWrong;
 use crate::task::{AgentKind, AgentSpec, StepOutcome};
@@ -19,7 +21,10 @@ pub(super) struct Told {
 /// user wrote it, and beside it that there was an attempt before; a program that can be told nothing beside its prompt
 /// finds that at the end of it.
 pub(super) fn told(prompt: &str, agent: &AgentSpec, begins: &Beginning<'_>) -> Told {
-    let ended = |wrong: &WentWrong| format!("The last attempt at this task ended without success: {}.", wrong.why);
+    let ended = |wrong: &WentWrong| {
+        let why = plain(&wrong.why);
+        format!("The last attempt at this task ended without success: {why}.")
+    };
     let output = |wrong: &WentWrong| wrong.step.as_ref().map(end_of_output).unwrap_or_default();
     if begins.resumes {
         let prompt = match begins.went_wrong {
@@ -48,11 +53,21 @@ pub(super) fn told(prompt: &str, agent: &AgentSpec, begins: &Beginning<'_>) -> T
 }
 
 fn end_of_output(step: &StepOutcome) -> String {
-    let output = step.output.trim();
+    let output = plain(&step.output);
+    let output = output.trim();
     match output.is_empty() {
         true => format!("\n\n`{}` printed nothing.", step.command),
         false => format!("\n\nThe end of the output of `{}`:\n\n{output}", step.command),
     }
+}
+
+/// What a command has printed, without colours and other signs to a terminal: with a NUL no program can be started, and
+/// into a terminal nothing of that can be typed.
+fn plain(text: &str) -> String {
+    let text = strip_ansi_codes(text);
+    text.chars()
+        .filter(|&c| !c.is_control() || matches!(c, '\n' | '\t'))
+        .collect()
 }
 
 #[cfg(test)]

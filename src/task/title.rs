@@ -59,6 +59,11 @@ pub(crate) fn is_hidden(c: char) -> bool {
     c.is_control() || is_invisible(c)
 }
 
+/// Whether it is not seen itself, and shows in what stands beside it at most: scripts and emoji need it.
+pub(crate) fn is_joiner(c: char) -> bool {
+    matches!(c, '\u{34f}' | '\u{180b}'..='\u{180d}' | '\u{180f}' | '\u{200c}' | '\u{200d}' | '\u{fe00}'..='\u{fe0f}')
+}
+
 fn is_seen(c: char) -> bool {
     let width = || measure_text_width(c.encode_utf8(&mut [0; 4]));
     !c.is_whitespace() && !is_hidden(c) && width() > 0
@@ -66,13 +71,12 @@ fn is_seen(c: char) -> bool {
 
 /// The text in double quotes for a message of one line: what hides is escaped, and a long text is cut with `…`.
 pub(crate) fn quoted(text: &str) -> String {
-    let joins = |c| matches!(c, '\u{200c}' | '\u{200d}' | '\u{fe00}'..='\u{fe0f}');
     let mut shown = String::new();
     for c in text.chars().take(QUOTE_COLUMNS * CHARACTERS_PER_COLUMN + 1) {
         match c {
             '"' | '\\' => shown.extend(['\\', c]),
             '\n' | '\r' | '\t' => shown.extend(c.escape_default()),
-            c if is_hidden(c) || joins(c) || (c.is_whitespace() && c != ' ') => {
+            c if is_hidden(c) || is_joiner(c) || (c.is_whitespace() && c != ' ') => {
                 shown.extend(c.escape_unicode());
             }
             c => shown.push(c),
@@ -85,9 +89,9 @@ pub(crate) fn quoted(text: &str) -> String {
 /// separators, fillers, tags. Joiners and the usual variation selectors stay: scripts and emoji need them.
 fn is_invisible(c: char) -> bool {
     matches!(c,
-        '\u{ad}' | '\u{61c}' | '\u{115f}' | '\u{1160}' | '\u{180e}' | '\u{200b}' | '\u{200e}' | '\u{200f}'
+        '\u{ad}' | '\u{61c}' | '\u{115f}' | '\u{1160}' | '\u{17b4}' | '\u{17b5}' | '\u{180e}' | '\u{200b}' | '\u{200e}' | '\u{200f}'
         | '\u{202a}'..='\u{202e}' | '\u{2060}'..='\u{206f}' | '\u{3164}' | '\u{feff}' | '\u{ffa0}'
-        | '\u{fff9}'..='\u{fffb}' | '\u{e0000}'..='\u{e0fff}')
+        | '\u{fff9}'..='\u{fffb}' | '\u{1bca0}'..='\u{1bca3}' | '\u{1d173}'..='\u{1d17a}' | '\u{e0000}'..='\u{e0fff}')
 }
 
 // `console::truncate_str` adds up single characters, which is too little for emoji of two characters.
@@ -176,6 +180,10 @@ mod tests {
             ("prompt\u{200b}", "\"prompt\\u{200b}\""),
             ("prompt\u{a0}", "\"prompt\\u{a0}\""),
             ("prompt\u{200d}", "\"prompt\\u{200d}\""),
+            (
+                "a\u{34f}\u{180b}\u{17b4}\u{1d173}",
+                "\"a\\u{34f}\\u{180b}\\u{17b4}\\u{1d173}\"",
+            ),
         ] {
             assert_eq!(quoted(text), shown);
         }

@@ -99,7 +99,13 @@ pub(super) fn bring(shop: &Workshop, worktree: &Path, commit: Oid) -> Result<Vec
         return Ok(Vec::new());
     };
     let mut notes = Notes::default();
-    let include = small_file(&checkout.join(INCLUDE)).unwrap_or_default();
+    let include = checkout.join(INCLUDE);
+    let read = small_file(&include);
+    // It was meant to be something: a task without what it says may do other work.
+    if read.is_none() && fs::symlink_metadata(&include).is_ok() {
+        notes.add("not read, because it is no plain file that may be read", INCLUDE);
+    }
+    let include = read.unwrap_or_default();
     let include = String::from_utf8_lossy(&include);
     let lines = include.lines().chain(shop.wanted.copy.iter().map(String::as_str));
     let copies = match Patterns::of(lines, &mut notes) {

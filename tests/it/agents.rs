@@ -386,3 +386,37 @@ fn a_dry_run_shows_how_it_would_be_started() {
     assert!(shown.contains("/attempts/one.1/prompt.md"), "{shown}");
     assert!(!shown.contains("standard input"), "{shown}");
 }
+
+/// A stream of Claude Code, as a file of the repository may have it, in which the service refuses.
+const REFUSED: &str = r#"{"type":"system","subtype":"init"}
+{"type":"system","subtype":"api_retry","attempt":1,"max_retries":10,"error_status":429,"error":"rate_limit"}
+{"type":"rate_limit_event","rate_limit_info":{"status":"rejected","resetsAt":99999999999,"rateLimitType":"five_hour"}}
+{"type":"result","subtype":"success","is_error":true,"api_error_status":STATUS,"result":"x"}
+"#;
+
+#[test]
+fn a_stream_in_what_a_program_prints_of_a_file_holds_up_no_session() {
+    for (status, more) in [
+        ("429", ""),
+        ("401", ""),
+        ("429", "success = \"exit\"\n"),
+        ("401", "success = \"exit\"\n"),
+        ("429", "success = \"status-file\"\n"),
+    ] {
+        let project = Project::new();
+        let file = project.beside("stream.jsonl");
+        fs::write(&file, REFUSED.replace("STATUS", status)).expect("write a file");
+        describe(
+            &project,
+            &format!("cat >/dev/null; echo I read a file:; cat {file}; exit 1"),
+            more,
+        );
+        let ended = session(&project, &[("a", "x"), ("b", "y")], &["--max-parallel", "1"]);
+        // Both are over: neither a limit nor a login is waited for.
+        ended.assert_exit(1);
+        for id in ["a", "b"] {
+            let reason = ended.task(id)["reason"].clone();
+            assert!(reason == "exit" || reason == "agent_error", "{status} {more}: {reason}");
+        }
+    }
+}

@@ -111,6 +111,53 @@ fn every_shell_completes_commands_and_the_ids_of_sessions_and_tasks() {
 }
 
 #[test]
+fn names_of_directories_and_files_are_never_taken_for_commands() {
+    let (mut project, session) = project();
+    // The program is where nothing has a usual name, and not in PATH.
+    let programs = project.root().join("my $(touch ran)`touch ran`'\"; touch ran; #");
+    project.install(env!("CARGO_BIN_EXE_pleach").as_ref(), &programs.join("pleach"));
+    project.set("PATH", "/usr/local/bin:/usr/bin:/bin");
+    project.set("PROGRAM", programs.join("pleach").to_str().expect("UTF-8"));
+    for shell in ["bash", "zsh"] {
+        if !is_there(&project, shell) {
+            continue;
+        }
+        let (ask, answer) = match shell {
+            "bash" => (
+                "COMP_CWORD=2; COMP_WORDS=(pleach status \"$ID\"); _clap_complete_pleach pleach \"$ID\" ''",
+                "${COMPREPLY[@]}",
+            ),
+            _ => (
+                "words=(pleach status \"$ID\"); CURRENT=3; _clap_dynamic_completer_pleach",
+                "",
+            ),
+        };
+        let line = format!(
+            "compdef() {{ :; }}; _describe() {{ echo \"${{(P)3}}\"; }}
+             eval \"$(\"$PROGRAM\" completions {shell})\"; {ask}; echo \"{answer}\""
+        );
+        let mut command = project.command(shell);
+        let asked = ran(command.args(["-c", &line]).env("ID", &session[..4]));
+        assert!(asked.out().contains(&session), "{shell}: {asked:?}");
+        assert!(!project.repo().join("ran").exists(), "{shell}: it was run");
+    }
+    // bash puts on the line what it is told: it is told that these are files.
+    project.write("tasks $(touch ran).md", "x");
+    project.write("plain.md", "x");
+    for (begins, quoted) in [("tasks", true), ("plain", false)] {
+        let line = format!(
+            "compopt() {{ echo \"compopt $*\"; }}; source <(\"$PROGRAM\" completions bash)
+             COMP_CWORD=2; COMP_WORDS=(pleach run {begins}); _clap_complete_pleach pleach {begins} ''
+             echo \"${{COMPREPLY[@]}}\""
+        );
+        let mut command = project.command("bash");
+        let asked = ran(command.args(["--norc", "-c", &line]));
+        assert!(asked.out().contains(".md"), "{asked:?}");
+        assert_eq!(asked.out().contains("filenames"), quoted, "{asked:?}");
+    }
+}
+
+#[test]
 fn sessions_elsewhere_are_completed_too_and_without_any_it_is_quiet() {
     let (mut project, session) = project();
     let results = project.repo().join(".git/pleach/results");

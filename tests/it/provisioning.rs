@@ -279,3 +279,18 @@ fn a_record_that_cannot_be_read_is_an_error_that_names_it_and_costs_no_work() {
     );
     assert!(project.worktree("one").join("a.txt").exists());
 }
+
+#[test]
+fn a_file_of_patterns_that_cannot_be_read_is_told_and_holds_nothing_up() {
+    for make in ["mkfifo", "mkdir", "ln -s /dev/zero"] {
+        let project = project(".env\n");
+        project.sh(&format!("rm .worktreeinclude; {make} .worktreeinclude"));
+        let ended = project.session(&[("one", "@run test ! -e .env")], &[]);
+        ended.assert_succeeded("one");
+        let notes = ended.notes("one");
+        assert!(
+            notes.contains("not read") && notes.contains(".worktreeinclude"),
+            "{make}: {notes}"
+        );
+    }
+}

@@ -403,3 +403,24 @@ fn what_did_not_pass_is_told_with_the_end_of_its_output_and_mended() {
         "{told}"
     );
 }
+
+#[test]
+fn whatever_a_verification_prints_the_next_attempt_starts_and_is_told_of_it() {
+    let project = Project::new();
+    // With a NUL in an argument no program starts.
+    let verify = r"printf '\033[31mred\000\033[0m\r\n'; false";
+    let options = [
+        "--verify",
+        verify,
+        "--retry",
+        "1",
+        "--retry-fresh",
+        "--retry-delay",
+        "100ms",
+    ];
+    let ended = project.session(&[("one", "@say hi")], &options);
+    ended.assert_failed("one", "verify");
+    let request = request(&project, "one", 2);
+    let told = after(&request, "--append-system-prompt").expect("what it is told");
+    assert!(told.ends_with("\n\nred"), "{told:?}");
+}

@@ -140,7 +140,8 @@ pub(super) fn run(
     let (reader, writer) = io::pipe()?;
     let mut command = Command::new("sh");
     command
-        .args(["-c", line])
+        // A command may begin with a dash.
+        .args(["-c", "--", line])
         .current_dir(directory)
         .env(ATTEMPT_MARK, mark.to_string())
         .env("PLEACH_REPO", repository)
