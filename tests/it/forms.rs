@@ -30,7 +30,7 @@ fn everything_that_an_entry_may_say_arrives() {
     assert_eq!(
         plan["options"],
         json!({
-            "agent": "scripted", "env": env("test"), "setup": ["npm ci"], "model": "haiku", "timeout_ms": 90_000,
+            "env": env("test"), "setup": ["npm ci"], "model": "haiku", "timeout_ms": 90_000,
             "idle_timeout_ms": 300_000, "retry": 2, "max_turns": 40, "priority": 10,
             "output_file": project.repo().join("plan.txt"),
         })
@@ -38,7 +38,7 @@ fn everything_that_an_entry_may_say_arrives() {
     assert_eq!(
         build["options"],
         json!({
-            "depends_on": ["plan"], "run_if": "grep -q API", "model": "opus", "agent": "scripted",
+            "depends_on": ["plan"], "run_if": "grep -q API", "model": "opus",
             "agent_args": ["--add-dir", "../lib"], "env": env("build"), "timeout_ms": 1_800_000, "retry": 0,
             "verify": "cargo test", "setup": ["cargo fetch", "make assets"], "on_done": "notify-send done",
             "max_turns": 10, "max_cost_usd": 2.5, "priority": -1,
