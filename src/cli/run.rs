@@ -79,6 +79,9 @@ pub struct RunArgs {
     /// Start no more tasks once the session has cost more than this, in US dollars [default: no limit]
     #[arg(long, value_name = "USD", value_parser = parse_cost)]
     pub max_cost: Option<f64>,
+    /// What the attempts at one task may cost together, in US dollars [default: no limit]
+    #[arg(long, value_name = "USD", value_parser = parse_cost)]
+    pub max_cost_usd: Option<f64>,
     /// The most turns of the model in an attempt
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..))]
     pub max_turns: Option<u32>,
@@ -142,8 +145,8 @@ pub struct RunArgs {
     /// Run COMMAND when a task is settled, with its answer on standard input
     #[arg(long, value_name = "COMMAND")]
     pub on_task_done: Option<String>,
-    /// End such a command that runs longer
-    #[arg(long, value_name = "TIME", value_parser = parse_time_limit, default_value = "10m")]
+    /// End such a command that runs longer [default: 10m]
+    #[arg(long, value_name = "TIME", value_parser = parse_time_limit)]
     pub handler_timeout: Option<Duration>,
     /// Copy the log of each attempt to DIR, as TASK.ATTEMPT.log
     #[arg(long, value_name = "DIR")]

@@ -237,7 +237,7 @@ pub(super) fn options(context: &Context, args: &RunArgs, settings: &Settings) ->
         copy: settings.list("worktree.copy").to_vec(),
         link: settings.list("worktree.link").to_vec(),
         on_done: on_done.map(str::to_owned),
-        handler_timeout_ms: args.handler_timeout.map_or(USUAL_HANDLER_TIMEOUT_MS, milliseconds),
+        handler_timeout_ms: time(args.handler_timeout, "handler_timeout").unwrap_or(USUAL_HANDLER_TIMEOUT_MS),
         log_dir: log_dir.map(|dir| context.directory.join(dir)),
         agents_of_all: match settings.count("max_agents") {
             Some(most) => Some(Places {

@@ -32,8 +32,9 @@ use crate::task::{TaskOptions, TaskSpec, input};
 const FOR_WARNINGS: Duration = Duration::from_millis(30);
 
 pub(super) fn run(context: &Context, args: &RunArgs) -> Result<u8, Error> {
-    let listed = listed(context, args)?;
+    let mut listed = listed(context, args)?;
     let (config, place) = config(context)?;
+    set_outputs(&mut listed, outputs(args, &config.settings), &context.directory)?;
     approved(&config, place.as_ref(), args.yes, !args.dry_run)?;
     let tasks = complete(listed, args, &config.settings);
     if args.dry_run {
@@ -75,14 +76,17 @@ fn listed(context: &Context, args: &RunArgs) -> Result<Vec<ListedTask>, Error> {
         }),
         directory: &context.directory,
     };
-    let mut listed = input::read(&given, &mut io::stdin().lock())?;
-    let outputs = match (&args.output_dir, &args.output_file) {
-        (Some(dir), _) => Outputs::Directory(dir),
-        (None, Some(file)) => Outputs::File(file),
-        (None, None) => Outputs::Unsaid,
-    };
-    set_outputs(&mut listed, outputs, &context.directory)?;
-    Ok(listed)
+    Ok(input::read(&given, &mut io::stdin().lock())?)
+}
+
+/// Where the answers go: as the command line says, else as is configured.
+fn outputs<'a>(args: &'a RunArgs, settings: &'a Settings) -> Outputs<'a> {
+    match (&args.output_dir, &args.output_file, settings.path("output_dir")) {
+        (Some(dir), _, _) => Outputs::Directory(dir),
+        (None, Some(file), _) => Outputs::File(file),
+        (None, None, Some(dir)) => Outputs::Directory(dir),
+        (None, None, None) => Outputs::Unsaid,
+    }
 }
 
 /// The tasks with all that is said of them, wherever that is: what counts more comes first.
@@ -111,6 +115,7 @@ fn task_flags(args: &RunArgs) -> TaskOptions {
         setup: (!args.setup.is_empty()).then(|| args.setup.clone()),
         on_done: args.on_task_done.clone(),
         max_turns: args.max_turns,
+        max_cost_usd: args.max_cost_usd,
         ..TaskOptions::default()
     }
 }

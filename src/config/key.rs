@@ -197,7 +197,7 @@ impl Key {
 const NONE: &str = "none";
 
 /// All of them, in the order in which they are shown.
-pub const KEYS: [Key; 33] = [
+pub const KEYS: [Key; 35] = [
     key(
         "max_parallel",
         Kind::Parallel,
@@ -286,7 +286,8 @@ pub const KEYS: [Key; 33] = [
         NONE,
         "What the attempts at one task may cost together, in US dollars",
     )
-    .variable("PLEACH_MAX_COST_USD"),
+    .variable("PLEACH_MAX_COST_USD")
+    .flag("--max-cost-usd"),
     key(
         "max_turns",
         Kind::CountFromOne,
@@ -338,6 +339,15 @@ pub const KEYS: [Key; 33] = [
     )
     .variable("PLEACH_RESULTS_DIR")
     .flag("--results-dir")
+    .acts(),
+    key(
+        "output_dir",
+        Kind::Path,
+        NONE,
+        "Where the answer of each task goes that has no output_file",
+    )
+    .variable("PLEACH_OUTPUT_DIR")
+    .flag("--output-dir")
     .acts(),
     key(
         "log_dir",
@@ -422,6 +432,14 @@ pub const KEYS: [Key; 33] = [
     .variable("PLEACH_ON_DONE")
     .flag("--on-done")
     .acts(),
+    key(
+        "handler_timeout",
+        Kind::TimeLimit,
+        "10m",
+        "A command that is run when something is done, and that runs longer, is ended",
+    )
+    .variable("PLEACH_HANDLER_TIMEOUT")
+    .flag("--handler-timeout"),
     key(
         "worktree.dir",
         Kind::Path,
@@ -514,6 +532,15 @@ mod tests {
             .flat_map(|flags| flags.split(", "))
         {
             assert!(known(flag.trim_start_matches("--")), "{flag}");
+        }
+    }
+
+    #[test]
+    fn what_a_task_cannot_say_can_be_said_of_a_session() {
+        for name in crate::task::input::OF_THE_SESSION {
+            let flag = format!("--{}", name.replace('_', "-"));
+            let said = find(name).and_then(|key| key.flag);
+            assert!(said.is_some_and(|flags| flags.split(", ").any(|f| f == flag)), "{name}");
         }
     }
 

@@ -55,6 +55,7 @@ impl Environment {
         told.set("PLEACH_SESSION", spec.session_id.to_string());
         let results = paths.dir().parent().unwrap_or(Path::new("/"));
         told.set("PLEACH_RESULTS_DIR", results);
+        told.set("PLEACH_COMM_DIR", paths.shared());
         if let Some(repository) = &spec.repository {
             let place = &repository.place;
             told.set("PLEACH_REPO", place.work_dir.as_ref().unwrap_or(&place.git_dir));
@@ -185,6 +186,7 @@ mod tests {
             ("PLEACH_WORKTREE", None),
             ("PLEACH_REPO", Some("/src/app")),
             ("PLEACH_RESULTS_DIR", Some("/r")),
+            ("PLEACH_COMM_DIR", Some("/r/session-x/shared")),
             ("PLEACH_ANSWER_FILE", Some("/r/session-x/task-a.txt")),
             ("PLEACH_LOG_FILE", Some("/r/session-x/task-a.log")),
         ] {

@@ -27,6 +27,8 @@ pub(crate) mod problem;
 mod source;
 
 pub use outputs::{Outputs, set_outputs};
+#[cfg(test)]
+pub(crate) use problem::OF_THE_SESSION;
 pub(crate) use problem::{Fault, Kind, Position, Problem, nearest};
 pub use source::Format;
 use source::Source;

@@ -154,6 +154,9 @@ fn the_zsh_functions() {
                 says("--output-dir DIR");
                 there.session("pleach run --output-dir DIR -p A");
                 assert_eq!(fs::read_dir(there.0.repo().join("DIR")).expect("it").count(), 1);
+                says("PLEACH_OUTPUT_DIR=DIR");
+                there.session("PLEACH_OUTPUT_DIR=other pleach run -p A");
+                assert_eq!(fs::read_dir(there.0.repo().join("other")).expect("it").count(), 1);
             }
             "`CLAUDE_ASYNC_TIMEOUT=300`" => {
                 says("--timeout 300");
@@ -171,6 +174,12 @@ fn the_zsh_functions() {
                 says("--max-parallel 3");
                 let shown = there.types("pleach run --max-parallel 3 --dry-run --json -p A").json();
                 assert_eq!(shown["max_parallel"], 3);
+            }
+            "`batch_process_optimized prompts.txt`, `adaptive_batch_processor`" => {
+                says("pleach run --max-parallel auto prompts.txt");
+                there.0.write("prompts.txt", "A\n\nB\n");
+                let done = there.session("pleach run --max-parallel auto prompts.txt");
+                assert_eq!(done["successful"], 2);
             }
             "`check_memory_before_run 500 4`" => {
                 says("--min-free-memory 2G");
@@ -193,7 +202,7 @@ fn the_zsh_functions() {
                 says("--stagger 2s --max-parallel 3");
                 there.session("pleach run --stagger 10ms --max-parallel 3 -p A -p B");
             }
-            "`async_with_retry`" => {
+            "`async_with_retry`, `run_claude_with_retry`, `run_batch_with_retry`" => {
                 says("--retry 5 --retry-delay 1s");
                 there.session("pleach run --retry 5 --retry-delay 1s -p A");
             }
@@ -224,6 +233,14 @@ fn the_perl_runner() {
             "`... < prompts.json`" => {
                 says("pleach run - < prompts.json");
                 assert_eq!(there.session("pleach run - < prompts.json")["successful"], 2);
+            }
+            "`--help`, `--version`" => {
+                says("the same");
+                says("pleach help COMMAND");
+                assert!(there.types("pleach --version").out().starts_with("pleach "));
+                assert!(there.types("pleach --help").out().contains("overview"));
+                assert!(there.types("pleach help run").out().contains("--sync"));
+                assert!(there.types("pleach man").out().contains(".TH pleach"));
             }
             "`--sync`" => {
                 says("pleach run --sync prompts.json");

@@ -46,22 +46,45 @@ fn started(project: &Project, arguments: &[&str], environment: &[(&str, &str)]) 
 const ROWS: &str = r#"
 max_parallel | 2 | "3" | MAX_CLAUDE_WORKERS=unlimited | ["--max-parallel", "5"] | /options/max_parallel | ["auto", 2, 3, null, 5]
 timeout | 61 | "62s" | PLEACH_TIMEOUT=63s | ["--timeout", "64s"] | /tasks/0/options/timeout_ms | [null, 61000, 62000, 63000, 64000]
+idle_timeout | 61 | "62s" | PLEACH_IDLE_TIMEOUT=63s | ["--idle-timeout", "64s"] | /tasks/0/options/idle_timeout_ms | [null, 61000, 62000, 63000, 64000]
 grace | "1s" | "2s" | PLEACH_GRACE=3s | ["--grace", "4s"] | /options/grace_ms | [10000, 1000, 2000, 3000, 4000]
 retry | 1 | 2 | PLEACH_RETRY=3 | ["--retry", "0"] | /tasks/0/options/retry | [null, 1, 2, 3, 0]
+retry_delay | 1 | "2s" | PLEACH_RETRY_DELAY=3s | ["--retry-delay", "4s"] | /options/retry_delay_ms | [5000, 1000, 2000, 3000, 4000]
+retry_fresh | true | false | PLEACH_RETRY_FRESH=yes | ["--retry-fresh"] | /options/retry_fresh | [false, true, false, true, true]
 fail_fast | true | false | PLEACH_FAIL_FAST=yes | ["--keep-going"] | /options/fail_fast | [false, true, false, true, false]
+stagger | "1ms" | "2ms" | PLEACH_STAGGER=3ms | ["--stagger", "4ms"] | /options/stagger_ms | [0, 1, 2, 3, 4]
 max_cost | 1 | "$2.50" | PLEACH_MAX_COST=3 | ["--max-cost", "4"] | /options/max_cost_usd | [null, 1.0, 2.5, 3.0, 4.0]
+max_cost_usd | 1 | "$2.50" | PLEACH_MAX_COST_USD=3 | ["--max-cost-usd", "4"] | /tasks/0/options/max_cost_usd | [null, 1.0, 2.5, 3.0, 4.0]
 max_turns | 5 | 6 | PLEACH_MAX_TURNS=7 | ["--max-turns", "8"] | /tasks/0/options/max_turns | [null, 5, 6, 7, 8]
 max_output | 4096 | "8K" | PLEACH_MAX_OUTPUT=1M | ["--max-output", "2M"] | /options/max_output_bytes | [67108864, 4096, 8192, 1048576, 2097152]
+snapshot_every | 61 | "0s" | PLEACH_SNAPSHOT_EVERY=63s | ["--snapshot-every", "64s"] | /options/snapshot_every_ms | [300000, 61000, null, 63000, 64000]
 min_free_disk | "1K" | "2K" | PLEACH_MIN_FREE_DISK=3K | ["--min-free-disk", "4K"] | /options/min_free_disk_bytes | [1073741824, 1024, 2048, 3072, 4096]
+min_free_memory | "1K" | "2K" | PLEACH_MIN_FREE_MEMORY=3K | ["--min-free-memory", "4K"] | /options/min_free_memory_bytes | [536870912, 1024, 2048, 3072, 4096]
+keep_worktrees | true | false | PLEACH_KEEP_WORKTREES=1 | ["--keep-worktrees"] | /options/keep_worktrees | [false, true, false, true, true]
 model | "a" | "b" | PLEACH_MODEL=c | ["--model", "d"] | /tasks/0/options/model | [null, "a", "b", "c", "d"]
 agent_args | ["--a"] | ["--b", "b c"] | PLEACH_AGENT_ARGS=--c 'c d' | ["--agent-arg", "--d"] | /tasks/0/options/agent_args | [null, ["--a"], ["--b", "b c"], ["--c", "c d"], ["--d"]]
 permission_mode | "plan" | "acceptEdits" | PLEACH_PERMISSION_MODE=default | ["--permission-mode", "auto"] | /agent/permissions | ["skip", {"mode": "plan"}, {"mode": "acceptEdits"}, {"mode": "default"}, {"mode": "auto"}]
 verify | "true 1" | "true 2" | PLEACH_VERIFY=true 3 | ["--verify", "true 4"] | /tasks/0/options/verify | [null, "true 1", "true 2", "true 3", "true 4"]
+on_task_done | "true 1" | "true 2" | PLEACH_ON_TASK_DONE=true 3 | ["--on-task-done", "true 4"] | /tasks/0/options/on_done | [null, "true 1", "true 2", "true 3", "true 4"]
+handler_timeout | 61 | "62s" | PLEACH_HANDLER_TIMEOUT=63s | ["--handler-timeout", "64s"] | /options/handler_timeout_ms | [600000, 61000, 62000, 63000, 64000]
 on_done | "true 1" | "true 2" | PLEACH_ON_DONE=true 3 | ["--on-done", "true 4"] | /options/on_done | [null, "true 1", "true 2", "true 3", "true 4"]
 worktree.setup | ["true 1"] | ["true 2", "true"] | | ["--setup", "true 4"] | /tasks/0/options/setup | [null, ["true 1"], ["true 2", "true"], ["true 2", "true"], ["true 4"]]
+worktree.link | ["c"] | ["d"] | | [] | /options/link | [null, ["c"], ["d"], ["d"], ["d"]]
 worktree.copy | ["a"] | ["b"] | | [] | /options/copy | [null, ["a"], ["b"], ["b"], ["b"]]
 env.WHOSE | "user" | "repository" | | ["--env", "WHOSE=mine"] | /tasks/0/options/env/WHOSE | [null, "user", "repository", "repository", "mine"]
 "#;
+
+/// Those whose values are paths, programs or agents, and how many agents there may be on the machine: each has a test of
+/// its own.
+const ELSEWHERE: [&str; 7] = [
+    "agent",
+    "claude",
+    "log_dir",
+    "max_agents",
+    "output_dir",
+    "results_dir",
+    "worktree.dir",
+];
 
 /// What is chosen by itself, which depends on the machine.
 fn thread_count() -> Value {
@@ -85,6 +108,17 @@ fn options_count_more_than_environment_repository_and_user() {
             .map(|row| format!("{} = {}\n", row[0], row[column]))
             .collect()
     };
+    let settings = project.query(&["config"])["settings"].clone();
+    for key in settings
+        .as_array()
+        .expect("settings")
+        .iter()
+        .map(|s| s["key"].as_str().expect("a key"))
+    {
+        let here = rows.iter().any(|row| row[0].split('.').eq(key.split('.')));
+        let known = here || ELSEWHERE.contains(&key) || key == "env";
+        assert!(known, "{key} is not held by any row");
+    }
     let json = |text: &str| serde_json::from_str::<Value>(text).unwrap_or_else(|e| panic!("{text}: {e}"));
     let auto = thread_count();
     let check = |layer: usize, spec: &Value| {
@@ -98,7 +132,11 @@ fn options_count_more_than_environment_repository_and_user() {
         }
     };
     // Those of the project itself are not set.
-    let mut environment = vec![("MAX_CLAUDE_WORKERS", ""), ("PLEACH_MIN_FREE_DISK", "")];
+    let mut environment = vec![
+        ("MAX_CLAUDE_WORKERS", ""),
+        ("PLEACH_MIN_FREE_DISK", ""),
+        ("PLEACH_MIN_FREE_MEMORY", ""),
+    ];
     check(0, &started(&project, &SCRIPTED, &environment));
     write_user(&project, &file(1));
     check(1, &started(&project, &SCRIPTED, &environment));

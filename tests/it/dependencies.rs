@@ -55,6 +55,13 @@ fn a_task_starts_from_all_that_it_depends_on() {
     assert_eq!(ran.code(), 0, "{ran:?}");
     let (bases, heads) = (of(&project, "base"), of(&project, "head"));
     assert_eq!(bases[0], json!(at(&project, "main")));
+    // What keeps the base of the session is not taken for one of theirs.
+    let id = project.query(&["status"])["session_id"]
+        .as_str()
+        .expect("an id")
+        .to_owned();
+    assert_eq!(at(&project, &format!("refs/pleach/{id}/_base")), at(&project, "main"));
+    assert!(of(&project, "notes").iter().all(|notes| notes == &json!([])), "{ran:?}");
     assert_eq!((&bases[1], &bases[2]), (&heads[0], &heads[0]));
     let base = bases[3].as_str().expect("a base");
     // One after the other as in the list, and not as in the entry.

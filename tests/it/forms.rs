@@ -5,7 +5,7 @@ use serde_json::{Value, json};
 use uuid::Uuid;
 
 use crate::input::{assert_nothing_made, fixture};
-use crate::support::Project;
+use crate::support::{Project, ran};
 
 /// The tasks that a dry run shows.
 fn dry(project: &Project, arguments: &[&str], input: &[u8]) -> Vec<Value> {
@@ -218,6 +218,17 @@ fn answers_have_files_that_can_be_told_beforehand() {
     let expected = ["out/01-fix-the-login.txt", "out/docs.txt", "own.txt"].map(here);
     assert_eq!(outputs(&["--output-dir", "out"]), expected);
     assert_eq!(outputs(&[]), [Value::Null, Value::Null, here("own.txt")]);
+    // The repository's file says where, and the environment and the command line count more.
+    project.write("pleach.toml", "output_dir = \"out\"\n");
+    assert_eq!(outputs(&["-y"]), expected);
+    assert_eq!(
+        outputs(&["-y", "--output-dir", "other"])[..2],
+        ["other/01-fix-the-login.txt", "other/docs.txt"].map(here)
+    );
+    project.write("pleach.toml", "");
+    let mut environment = project.pleach_command(&["run", "--dry-run", "--json", "--agent", "scripted", "-p", "a"]);
+    let listed = ran(environment.env("PLEACH_OUTPUT_DIR", "from")).json();
+    assert_eq!(listed["tasks"][0]["options"]["output_file"], here("from/01-a.txt"));
     let one = dry(&project, &["-p", "a", "--output-file", "../answer"], b"");
     assert_eq!(one[0]["options"]["output_file"], here("../answer"));
     for (arguments, parts) in [

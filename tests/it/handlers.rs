@@ -383,12 +383,12 @@ fn an_answer_that_cannot_be_written_is_refused_before_or_warned_of_after() {
     project.write("file", "a file");
     project.write("directory/x", "");
     let file = project.tasks(&[("a", "@run rm -r ../../repo/later; echo x > ../../repo/later\n@say hi")]);
-    for (to, part) in [("file/under", "which is no directory"), ("/dev/null", "is no file")] {
+    let run = project.run(&["run", "--agent", "scripted", "--output-file", "directory", &file]);
+    run.assert_refused(2, &["\"output_file\" names a directory"]);
+    for (to, part) in [("file/under", "is no directory"), ("/dev/null", "is no file")] {
         let run = project.run(&["run", "--agent", "scripted", "--output-file", to, &file]);
         run.assert_refused(2, &["the answer of task 1", to, part]);
     }
-    let run = project.run(&["run", "--agent", "scripted", "--output-file", "directory", &file]);
-    run.assert_refused(2, &["\"output_file\" names a directory"]);
     let several = project.tasks(&[("a", "@say hi"), ("b", "@say hi")]);
     let run = project.run(&["run", "--agent", "scripted", "--output-file", "same.txt", &several]);
     run.assert_refused(2, &["--output-file is for one task, not for 2", "--output-dir"]);

@@ -270,7 +270,7 @@ fn bad_texts_are_refused_before_anything_is_made() {
         "[".repeat(9000),
         "]".repeat(9000)
     );
-    let cases: [(&str, &[&str]); 19] = [
+    let cases: [(&str, &[&str]); 20] = [
         ("Fix it", &["line 1, column 1", "not JSON", r#"{"prompts": ["#]),
         (
             "{\n \"prompts\": [\n  \"a\",\n ]\n}",
@@ -292,6 +292,10 @@ fn bad_texts_are_refused_before_anything_is_made() {
             &["entry 1 (\"a\")", "no key \"prompt\""],
         ),
         (r#"{"prompts": ["a", 7]}"#, &["entry 2", "a number"]),
+        (
+            r#"{"prompts": [{"prompt": "a", "retry_delay": "1s"}]}"#,
+            &["\"retry_delay\"", "whole session: --retry-delay", "pleach.toml"],
+        ),
         (r#"{"promps": ["a"]}"#, &["\"promps\"", "did you mean \"prompts\"?"]),
         (
             r#"{"prompts": ["a"], "tasks": ["b"]}"#,

@@ -10,6 +10,7 @@ mod claude;
 mod claude_limits;
 mod claude_retry;
 mod claude_stub;
+mod claude_terminal;
 mod clean;
 mod clean_dangers;
 mod clean_discard;

@@ -299,6 +299,10 @@ impl Problem {
             Self::BlankPrompt => "write what the agent shall do".into(),
             Self::UnknownKey { key, known } => match nearest(key, known.iter().copied()) {
                 Some(near) => format!("did you mean \"{near}\"? see all keys: pleach schema tasks"),
+                None if OF_THE_SESSION.contains(&key.as_str()) => format!(
+                    "that holds for the whole session: --{}, or {key} in pleach.toml",
+                    key.replace('_', "-")
+                ),
                 None => format!("known keys: {}", known.join(", ")),
             },
             Self::KeyTwice(_) | Self::VariableTwice(_) | Self::BothPrompts => "keep one of the two".into(),
@@ -370,6 +374,24 @@ impl Problem {
         }
     }
 }
+
+/// What a configuration says and a task cannot, since it is of all of them together.
+pub(crate) const OF_THE_SESSION: [&str; 14] = [
+    "fail_fast",
+    "grace",
+    "handler_timeout",
+    "keep_worktrees",
+    "log_dir",
+    "max_output",
+    "max_parallel",
+    "min_free_disk",
+    "min_free_memory",
+    "output_dir",
+    "retry_delay",
+    "retry_fresh",
+    "snapshot_every",
+    "stagger",
+];
 
 /// The known word that is meant by a misspelt one: at most a third of it is wrong, case aside.
 pub(crate) fn nearest<'k>(key: &str, known: impl Iterator<Item = &'k str>) -> Option<&'k str> {
