@@ -262,7 +262,7 @@ fn without_a_login_the_session_stops_and_goes_on_where_it_was() {
     let run = project.start_session(&tasks, &["--max-parallel", "3", "--retry-delay", "0"]);
     project.await_file("up");
     let what = "not logged in (Not logged in · Please run /login): run claude and then /login, or set \
-                ANTHROPIC_API_KEY; then: pleach resume ";
+                ANTHROPIC_API_KEY, and go on with the session then";
     project.until("it is said while another works", |project| {
         let warned = project.query(&["status"])["warnings"][0].as_str()?.to_owned();
         warned.starts_with(what).then_some(())
