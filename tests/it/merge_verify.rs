@@ -197,7 +197,7 @@ fn what_lands_inside_a_branch_that_builds_on_it_is_not_called_left_out() {
     let command = format!("{COUNT}! test -f a.txt || test -f b.txt");
     let merged = merge(&project, &command, &["--verify-each", "--json"]);
     assert_eq!(merged.code(), 0, "{merged:?}");
-    let merged: Value = serde_json::from_slice(&merged.output.stdout).expect("JSON");
+    let merged: Value = merged.json();
     assert_eq!(merged["left_out"], serde_json::json!([]));
     assert_eq!(merged["inside"][0]["branch"], "main-task-a", "{merged:#}");
     assert_eq!(merged["inside"][0]["inside"], "main-task-b");

@@ -300,10 +300,9 @@ fn without_a_login_the_session_stops_and_goes_on_where_it_was() {
     assert_eq!(project.query(&["status"])["overall_status"], "stopped");
     // As it says.
     project.open("in");
-    let (_, command) = error.rsplit_once("then: pleach ").expect("a command");
-    let mut words: Vec<&str> = command.split(' ').collect();
-    words.push("--sync");
-    let resumed = project.run(&words);
+    let hint = project.run(&["status"]).err();
+    let (_, id) = hint.trim_end().rsplit_once(" resume ").expect("a command");
+    let resumed = project.run(&["resume", id, "--sync"]);
     assert_eq!(resumed.code(), 0, "{resumed:?}");
     let status = project.query(&["status"]);
     assert_eq!(
