@@ -56,6 +56,7 @@ pub(super) fn entry_of(doc: StatusDocument) -> ListEntry {
         failed: doc.failed,
         skipped: doc.skipped,
         duration: until.map(|end| end.saturating_sub(doc.start_time)),
+        waiting_for: doc.waiting_for.filter(|_| doc.overall_status == OverallStatus::Running),
         error: doc.error,
     }
 }
@@ -73,6 +74,7 @@ pub(super) fn unreadable(id: &str, why: &impl ToString) -> ListEntry {
         failed: 0,
         skipped: 0,
         duration: None,
+        waiting_for: None,
         error: Some(why.to_string()),
     }
 }

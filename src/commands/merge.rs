@@ -2,6 +2,8 @@
 
 use std::collections::BTreeSet;
 
+use git2::{Oid, Repository};
+
 use super::confirm::{confirm, somebody_is_there};
 use super::landings::{became, begin};
 use super::place::{results_dir_here, stored, task_number, typed};
@@ -11,7 +13,7 @@ use super::{Context, output};
 use crate::clean::{Grounds, Outcome, Plan, Request, Scope, carry_out, survey};
 use crate::cli::MergeArgs;
 use crate::error::{Error, exit};
-use crate::git::{Drivers, Identity, Place, identity};
+use crate::git::{Drivers, GitError, Identity, Place, identity};
 use crate::landing::verify::{Verification, Verified};
 use crate::landing::{
     BuildRequest, Builder, Built, Intent, LandingError, Made, MergedBranch, Merges, Record, Template, land,
@@ -90,7 +92,8 @@ pub(super) fn run(context: &Context, args: &MergeArgs) -> Result<u8, Error> {
     if args.dry_run {
         notes.iter().for_each(|note| report::warning(note));
         let (plan, about) = job.plan()?;
-        let doc = MergeDocument::of(&plan, &spec.session_id.to_string(), true, notes);
+        let mut doc = MergeDocument::of(&plan, &spec.session_id.to_string(), true, notes);
+        doc.inside.clone_from(&about.inside);
         if !args.json {
             report::out(&report::foreseen(&plan, &about)).map_err(output)?;
         }
@@ -142,6 +145,14 @@ fn wanted(plan: &MergePlan) -> Vec<(String, String)> {
     planned.map(|b| (b.name.clone(), b.head.clone())).collect()
 }
 
+/// Whether the commit `tip` is `head`, or has it in its history.
+fn has(opened: &Repository, tip: &str, head: &str) -> bool {
+    let (Ok(tip), Ok(head)) = (Oid::from_str(tip), Oid::from_str(head)) else {
+        return false;
+    };
+    tip == head || opened.graph_descendant_of(tip, head).unwrap_or(false)
+}
+
 impl Job<'_> {
     /// Merges, and tells what came of it; nothing when the user did not want it. `notes` is what was told before.
     fn merge(&self, merges: &Merges, mut notes: Vec<String>) -> Result<Option<MergeDocument>, Error> {
@@ -150,6 +161,7 @@ impl Job<'_> {
         for _ in 0..TRIES {
             let (plan, about) = self.plan()?;
             let mut doc = MergeDocument::of(&plan, &session.to_string(), false, notes.clone());
+            doc.inside.clone_from(&about.inside);
             doc.verification = verification;
             let wanted = wanted(&plan);
             if agreed.as_ref() != Some(&wanted) {
@@ -164,7 +176,9 @@ impl Job<'_> {
             }
             let ready = self.ready(&plan)?;
             if let Some(verified) = &ready.verified {
-                doc.verified(verified);
+                let opened = Repository::open(&self.repository.place.common_dir)
+                    .map_err(GitError::libgit2("cannot open the repository"))?;
+                doc.verified(verified, &|tip, head| has(&opened, tip, head));
                 verification = doc.verification;
             }
             let tip = ready

@@ -13,7 +13,7 @@ use super::place::{results_dir_here, typed};
 use crate::error::Error;
 use crate::git::{self, Checkout, Drivers, Git, GitError, base_of, checkouts, drivers};
 use crate::merge::{Candidate, MergePlan, Mode, PlanError, PlanRequest, Target, candidate, plan, target};
-use crate::report::PlanContext;
+use crate::report::{Inside, PlanContext};
 use crate::session::{RepositorySpec, SessionSpec, SessionState, Site, TaskState, WorktreeFate, find};
 use crate::task::Outcome;
 use crate::words::quote;
@@ -54,6 +54,7 @@ pub(super) fn of_session(
     let Tasks {
         candidates,
         missing,
+        others,
         mut about,
     } = tasks(&opened, spec, state, wish);
     let onto = match wish.onto {
@@ -80,6 +81,7 @@ pub(super) fn of_session(
         mode: wish.mode,
         known: state.filters.as_ref().unwrap_or(&Drivers::new()),
     })?;
+    about.inside = inside(&opened, &plan, others);
     Ok(Some((plan, about)))
 }
 
@@ -155,11 +157,13 @@ fn merge_command(
 struct Tasks {
     candidates: Vec<Candidate>,
     missing: Vec<String>,
+    /// Branches of settled tasks that were not wanted.
+    others: Vec<Candidate>,
     about: PlanContext,
 }
 
 fn tasks(opened: &Repository, spec: &SessionSpec, state: &SessionState, wish: &Wish) -> Tasks {
-    let (mut candidates, mut missing) = (Vec::new(), Vec::new());
+    let (mut candidates, mut missing, mut others) = (Vec::new(), Vec::new(), Vec::new());
     let mut about = PlanContext {
         session: Some(spec.session_id.to_string()),
         ..PlanContext::default()
@@ -167,13 +171,16 @@ fn tasks(opened: &Repository, spec: &SessionSpec, state: &SessionState, wish: &W
     // Nothing is checked out here.
     let shop = Workshop::of(spec, state, worktree::Checkout::Libgit2);
     for (index, (task, record)) in spec.tasks.iter().zip(&state.tasks).enumerate() {
+        let settlement = record.settlement();
         if wish.tasks.is_some_and(|wanted| !wanted.contains(&(index + 1))) {
+            let site = record.site().filter(|_| settlement.is_some());
+            others.extend(site.and_then(|site| Candidate::of_task(opened, site, task.id.as_ref(), &task.title)));
             continue;
         }
-        let settlement = record.settlement();
         let planned = settlement.is_some_and(|s| wish.unsuccessful || s.outcome == Outcome::Succeeded);
         let Some(site) = record.site().filter(|_| planned) else {
-            about.unplanned += 1;
+            let became = settlement.map_or("not settled", |s| s.outcome.name());
+            *about.unplanned.entry(became).or_default() += 1;
             continue;
         };
         match Candidate::of_task(opened, site, task.id.as_ref(), &task.title) {
@@ -194,8 +201,38 @@ fn tasks(opened: &Repository, spec: &SessionSpec, state: &SessionState, wish: &W
     Tasks {
         candidates,
         missing,
+        others,
         about,
     }
+}
+
+/// Which of these commits land although they are in no step of the plan: a step that builds on them has them. What the
+/// target has is there already, and a branch without commits of its own brings nothing.
+fn inside(opened: &Repository, plan: &MergePlan, others: Vec<Candidate>) -> Vec<Inside> {
+    let has = |at: &str, head: Oid| {
+        let at = Oid::from_str(at).ok();
+        at.is_some_and(|at| at == head || opened.graph_descendant_of(at, head).unwrap_or(false))
+    };
+    let head_of = |name: &str| plan.branches.iter().find(|b| b.name == name).map(|b| b.head.as_str());
+    let within = |other: Candidate| {
+        if other.base == Some(other.head) || has(&plan.target.commit, other.head) {
+            return None;
+        }
+        let lands = |branch: &&str| head_of(branch).is_some_and(|head| has(head, other.head));
+        let inside = plan
+            .steps
+            .iter()
+            .map(|step| step.branch.as_str())
+            .find(lands)?
+            .to_owned();
+        Some(Inside {
+            branch: other.name,
+            task_id: other.task_id,
+            inside,
+            why: "not chosen".into(),
+        })
+    };
+    others.into_iter().filter_map(within).collect()
 }
 
 /// The worktree of a task may be there, kept or opened again: it goes before its branch if nothing is lost with it, and

@@ -107,6 +107,12 @@ pub(super) fn say_how_to_go_on(context: &Context, doc: &StatusDocument) {
             };
             report::note(&format!("{} not settled; to go on: {go_on}{limit}", left_of(left)));
         }
+        (OverallStatus::Completed, _) if doc.failed > 0 => {
+            let tasks = count(doc.failed, "task");
+            report::note(&format!(
+                "{tasks} did not succeed; to try again: {go_on} --retry-failed"
+            ));
+        }
         _ => {}
     }
 }

@@ -21,7 +21,7 @@ pub struct DryRun {
     pub schema: u32,
     /// How many agents would run at once; none is no limit.
     pub max_parallel: Option<usize>,
-    /// In the order in which they would start.
+    /// In the order of the list.
     pub tasks: Vec<DryTask>,
 }
 
@@ -78,7 +78,7 @@ impl Serialize for Argv {
 /// The same as text. The commands are as a shell takes them; what is said of ids is said once.
 pub fn dry_run(spec: &SessionSpec, document: &DryRun) -> String {
     let mut text = in_motion(spec);
-    text.push_str("\nnothing was started; this is what would be, in this order\n");
+    text.push_str("\nnothing was started; this is what would be\n");
     let prompts_are_in_words = (0..spec.tasks.len()).any(|index| {
         let command = spec.agent_of(index).command;
         command.is_some_and(|command| command.prompt != PromptBy::Stdin)
@@ -129,15 +129,16 @@ fn said_of(options: &TaskOptions) -> Vec<(&'static str, String)> {
     let list = |items: Vec<String>| (!items.is_empty()).then(|| items.join(", "));
     let text = |text: &Option<String>| text.as_deref().map(unbroken);
     let time = |ms: &Option<u64>| ms.map(|ms| elapsed(Duration::from_millis(ms)));
-    let commands = setup.iter().flatten().map(|command| unbroken(command));
-    let all = [
+    let commands = setup.iter().flatten().map(|command| ("setup", Some(unbroken(command))));
+    let before = [
         ("after", list(depends_on.iter().map(ToString::to_string).collect())),
         ("run if", text(run_if)),
         ("env", list(env.keys().map(|name| unbroken(name)).collect())),
         ("timeout", time(timeout_ms)),
         ("idle", time(idle_timeout_ms)),
         ("retry", retry.map(|times| count(times, "time"))),
-        ("setup", list(commands.collect())),
+    ];
+    let behind = [
         ("verify", text(verify)),
         ("on done", text(on_done)),
         ("answer", output_file.as_ref().map(quote)),
@@ -145,9 +146,9 @@ fn said_of(options: &TaskOptions) -> Vec<(&'static str, String)> {
         ("cost", max_cost_usd.map(dollars)),
         ("priority", priority.map(|priority| priority.to_string())),
     ];
-    all.into_iter()
-        .filter_map(|(label, said)| Some((label, said?)))
-        .collect()
+    // A line each: between commands a comma would look like a part of them.
+    let all = before.into_iter().chain(commands).chain(behind);
+    all.filter_map(|(label, said)| Some((label, said?))).collect()
 }
 
 /// The command as it would be typed.

@@ -34,6 +34,8 @@ pub struct Progress {
     stopping: bool,
     /// What is waited for, as it was said last: the same is not said again and again.
     awaited: Option<String>,
+    /// The last warning of the session: what is said next need not say it again.
+    warned_last: Option<String>,
     /// How wide the titles are.
     titles: usize,
     /// To be shown with the next look.
@@ -65,6 +67,7 @@ impl Progress {
             most: spec.options.max_parallel,
             stopping: false,
             awaited: None,
+            warned_last: None,
             titles: titles.min(TITLE),
             warnings: Vec::new(),
             verbose: false,
@@ -237,7 +240,10 @@ impl Progress {
                     .apply_to(format!("{:<9}", "stopping"));
                 Some(Line::Narrated(format!("{word} {:>3}  {}", task.task_num, task.title)))
             }
-            EventKind::Warned { task: None, text } => Some(Line::Warned(text.clone())),
+            EventKind::Warned { task: None, text } => {
+                self.warned_last = Some(text.clone());
+                Some(Line::Warned(text.clone()))
+            }
             EventKind::Warned { task: Some(id), text } => {
                 let number = tasks.get(id.as_ref())?.task_num;
                 Some(Line::Warned(format!("task {number}: {text}")))
@@ -260,7 +266,10 @@ impl Progress {
                     .into(),
                 ))
             }
-            EventKind::SessionHalted { why } => Some(Line::Said(format!("no task starts any more: {why}"))),
+            EventKind::SessionHalted { why } => Some(Line::Said(match self.warned_last.as_ref() == Some(why) {
+                true => "no task starts any more".into(),
+                false => format!("no task starts any more: {why}"),
+            })),
             EventKind::Waiting { why: Some(why) } => {
                 let said = self.awaited.replace(why.clone());
                 (said.as_ref() != Some(why)).then(|| Line::Said(waits_for(why)))

@@ -8,7 +8,7 @@ use schemars::JsonSchema;
 use serde::Serialize;
 
 use super::run::resume;
-use super::{elapsed, escape, time_of_day};
+use super::{elapsed, escape, one_line, time_of_day};
 use crate::session::OverallStatus;
 
 /// The list as JSON.
@@ -36,6 +36,8 @@ pub struct ListEntry {
     pub skipped: usize,
     /// Seconds, until now for one that runs.
     pub duration: Option<u64>,
+    /// What has to be there before another task of it starts.
+    pub waiting_for: Option<String>,
     pub error: Option<String>,
 }
 
@@ -61,10 +63,15 @@ pub fn list(entries: &[ListEntry]) -> String {
             .duration
             .map(|s| elapsed(Duration::from_secs(s)))
             .unwrap_or_default();
+        let waits = entry
+            .waiting_for
+            .as_deref()
+            .map(|why| format!("  waits for {}", one_line(why)));
         let _ = writeln!(
             text,
-            "{id}  {started:<16}  {state:<11}  {settled:>9}  {:>10}  {time:>9}",
-            entry.successful
+            "{id}  {started:<16}  {state:<11}  {settled:>9}  {:>10}  {time:>9}{}",
+            entry.successful,
+            waits.unwrap_or_default()
         );
     }
     text

@@ -260,6 +260,10 @@ pub fn about_log(doc: &StatusDocument, number: usize) -> Option<String> {
             0 => format!("task {name} has not begun yet"),
             _ => return None,
         },
+        (TaskStatusName::Pending, _) if task.attempts > 0 => {
+            let (made, state) = (count(task.attempts, "attempt"), session.name());
+            format!("task {name} is to be tried again, after {made}: the session is {state}")
+        }
         (TaskStatusName::Pending, _) => format!("task {name} never began: the session is {}", session.name()),
         (TaskStatusName::Running, _) => format!("task {name} is not settled: the session is {}", session.name()),
     })

@@ -6,7 +6,7 @@ use schemars::JsonSchema;
 use serde::Serialize;
 
 use super::verify::{VerifyFailure, VerifyRuns, end_of, why_not_passed};
-use super::{CleanDocument, count, program, quote, unbroken};
+use super::{CleanDocument, Inside, count, program, quote, unbroken};
 use crate::landing::verify::{Verified, Why};
 use crate::merge::{Branch, BranchState, MergePlan, Mode, TARGET};
 
@@ -33,6 +33,8 @@ pub struct MergeDocument {
     pub merged: Vec<MergedEntry>,
     /// What was not, and why.
     pub left_out: Vec<LeftOutEntry>,
+    /// Branches that were not merged themselves, but whose commits are in one that was.
+    pub inside: Vec<Inside>,
     /// Branches in which there is nothing to merge: they are in the target already, or change nothing.
     pub nothing_to_merge: Vec<String>,
     /// How often the command to verify with was asked, also for plans that were made again; none without one.
@@ -115,6 +117,7 @@ impl MergeDocument {
                     verify: None,
                 })
                 .collect(),
+            inside: Vec::new(),
             nothing_to_merge: plan.branches.iter().filter(idle).map(|b| b.name.clone()).collect(),
             verification: None,
             notes,
@@ -122,19 +125,32 @@ impl MergeDocument {
         }
     }
 
-    /// Leaves out what did not pass.
-    pub fn verified(&mut self, verified: &Verified) {
+    /// Leaves out what did not pass. `has` says whether the first of two commits has the other: what a branch that
+    /// passed has of one that did not lands with it.
+    pub fn verified(&mut self, verified: &Verified, has: &dyn Fn(&str, &str) -> bool) {
         let before = self.verification.unwrap_or_default();
         self.verification = Some(VerifyRuns {
             runs: before.runs + verified.runs,
             remembered: before.remembered + verified.remembered,
         });
         let names: Vec<String> = self.merged.iter().map(|merged| merged.branch.clone()).collect();
+        let culprit = |step: usize| verified.found.culprits.iter().find(|culprit| culprit.step == step);
         let all = std::mem::take(&mut self.merged);
+        let passed: Vec<(String, String)> = (all.iter().enumerate())
+            .filter(|(step, _)| culprit(*step).is_none())
+            .map(|(_, merged)| (merged.branch.clone(), merged.head.clone()))
+            .collect();
         for (step, merged) in all.into_iter().enumerate() {
-            match verified.found.culprits.iter().find(|culprit| culprit.step == step) {
-                None => self.merged.push(merged),
-                Some(culprit) => self.left_out.push(LeftOutEntry {
+            let inside = passed.iter().find(|(_, head)| has(head, &merged.head));
+            match (culprit(step), inside) {
+                (None, _) => self.merged.push(merged),
+                (Some(culprit), Some((branch, _))) => self.inside.push(Inside {
+                    branch: merged.branch,
+                    task_id: merged.task_id,
+                    inside: branch.clone(),
+                    why: why_not_passed(culprit, &names),
+                }),
+                (Some(culprit), None) => self.left_out.push(LeftOutEntry {
                     branch: merged.branch,
                     task_id: merged.task_id,
                     why: why_not_passed(culprit, &names),
@@ -155,6 +171,9 @@ impl MergeDocument {
         let failed = |left: &LeftOutEntry| Some((unbroken(&left.branch), unbroken(&left.why), left.verify.clone()?));
         for (branch, why, failure) in self.left_out.iter().filter_map(failed) {
             let _ = writeln!(text, "left out: {branch}: {why}{}", end_of(&failure.output_tail));
+        }
+        for inside in self.inside.iter().filter(|_| self.verification.is_some()) {
+            let _ = writeln!(text, "{inside}");
         }
         if let Some(VerifyRuns { runs, remembered }) = self.verification {
             let remembered = match remembered {

@@ -46,7 +46,7 @@ pub use logs::{LogText, LogsDocument, about_log};
 pub use merge::{LeftOutEntry, MergeDocument, MergedEntry, UndoDocument, UndoneBranch};
 pub use open::{checked_out_elsewhere, entering, made_anew, not_settled, other_branch_there};
 pub use overview::{Disk, Overview, SessionsByState, TaskCounts, overview};
-pub use plan::{PlanContext, PlanDocument, foreseen, plan, plan_document};
+pub use plan::{Inside, PlanContext, PlanDocument, foreseen, plan, plan_document};
 pub use recover::{KeptTask, KeptWork, RecoverDocument, Restored, recover, restored};
 pub use results::{ResultsDocument, StepResult, TaskResult, results};
 pub use run::{Left, Started, details, goes_on, resume, started};

@@ -132,7 +132,10 @@ fn one(text: &mut String, session: OverallStatus, task: &TaskResult, diff: &str)
         line("note", &escape(note));
     }
     match status.status {
-        TaskStatusName::Pending if session == OverallStatus::Running => line("", "waits for its turn"),
+        TaskStatusName::Pending if session == OverallStatus::Running => {
+            let waits = activity(status).unwrap_or_else(|| "waits for its turn".into());
+            line("", &one_line(&waits));
+        }
         TaskStatusName::Pending if status.attempts > 0 => {
             let made = count(status.attempts, "attempt");
             line(

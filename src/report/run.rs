@@ -144,15 +144,15 @@ fn what_of(spec: &SessionSpec, left: Option<&Left>) -> String {
         Permissions::Skip => "permissions skipped".into(),
         Permissions::Mode(mode) => format!("permission mode {mode}"),
     };
-    let mut parts = vec![
-        tasks,
-        at_once,
-        permissions,
-        match limit {
-            Some(limit) => format!("cost limit {}", dollars(limit)),
-            None => "no cost limit".into(),
-        },
-    ];
+    let limit = match limit {
+        Some(limit) => format!("cost limit {}", dollars(limit)),
+        None => "no cost limit".into(),
+    };
+    // Programs that the configuration describes are told nothing of permissions.
+    let is_told = (0..spec.tasks.len()).any(|index| spec.agent_of(index).command.is_none());
+    let mut parts = vec![tasks, at_once];
+    parts.extend(is_told.then_some(permissions));
+    parts.push(limit);
     if let Some(ms) = spec.options.timeout_ms {
         let limit = super::elapsed(std::time::Duration::from_millis(ms));
         parts.push(format!("at most {limit} each"));

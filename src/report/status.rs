@@ -9,6 +9,7 @@ use super::{bytes, count, dollars, elapsed, escape, one_line, terminal_width, un
 use crate::session::{OverallStatus, STOPPED_ON_REQUEST, StatusDocument, TaskStatus, TaskStatusName, Wait, is_above};
 use crate::store::now_ms;
 use crate::task::Outcome;
+use crate::words::few;
 
 /// How wide a title may be.
 const TITLE: usize = 40;
@@ -53,7 +54,8 @@ fn table(doc: &StatusDocument, task: Option<usize>, width: Option<usize>, now: u
         .unwrap_or(0)
         .min(width.map_or(TITLE, |w| (w.saturating_sub(27) / 2).clamp(NARROW_TITLE, TITLE)));
     for task in shown {
-        for line in lines(task, is_left(doc, task), numbers, titles, width, now) {
+        let after = comes_after(doc, task);
+        for line in lines(task, (is_left(doc, task), after), numbers, titles, width, now) {
             let line = match width {
                 Some(width) => truncate_str(line.trim_end(), width, "…"),
                 None => line.trim_end().into(),
@@ -64,7 +66,10 @@ fn table(doc: &StatusDocument, task: Option<usize>, width: Option<usize>, now: u
             let _ = writeln!(text, "  {:numbers$}    note: {}", "", escape(note));
         }
     }
-    for warning in &doc.warnings {
+    // What stands above as why it has stopped need not be said twice.
+    let is_said =
+        |warning: &&String| doc.overall_status == OverallStatus::Stopped && doc.error.as_ref() == Some(warning);
+    for warning in doc.warnings.iter().filter(|warning| !is_said(warning)) {
         let _ = writeln!(text, "  warning: {}", escape(warning));
     }
     text
@@ -92,8 +97,29 @@ fn is_left(doc: &StatusDocument, task: &TaskStatus) -> bool {
     doc.overall_status == OverallStatus::Interrupted && begun && task.pid.is_none()
 }
 
+/// What a task waits for that has not begun: `after schema, api`.
+fn comes_after(doc: &StatusDocument, task: &TaskStatus) -> Option<String> {
+    if task.status != TaskStatusName::Pending || task.attempts > 0 {
+        return None;
+    }
+    let open = |id: &&String| {
+        let done = |t: &TaskStatus| t.outcome == Some(Outcome::Succeeded);
+        !doc.tasks.iter().any(|t| t.transaction_id == **id && done(t))
+    };
+    let open: Vec<String> = task.depends_on.iter().filter(open).map(|id| one_line(id)).collect();
+    (!open.is_empty()).then(|| format!("after {}", few(&open)))
+}
+
 /// A task in one line, or in two: what its agent uses stands below, and so does what has no room beside the title.
-fn lines(task: &TaskStatus, left: bool, numbers: usize, titles: usize, width: Option<usize>, now: u64) -> Vec<String> {
+/// `after`: what it depends on and is not done yet.
+fn lines(
+    task: &TaskStatus,
+    (left, after): (bool, Option<String>),
+    numbers: usize,
+    titles: usize,
+    width: Option<usize>,
+    now: u64,
+) -> Vec<String> {
     let title = truncate_str(&task.title, titles, "…");
     let time = task
         .duration
@@ -110,7 +136,7 @@ fn lines(task: &TaskStatus, left: bool, numbers: usize, titles: usize, width: Op
         pad_str(&title, titles, Alignment::Left, None)
     );
     let indent = " ".repeat(numbers + 6);
-    let (words, facts) = (words(task), facts(task, now));
+    let (words, facts) = (after.unwrap_or_else(|| words(task)), facts(task, now));
     if task.outcome.is_none() {
         let below = (!facts.is_empty()).then(|| format!("{indent}{facts}"));
         return [format!("{head}  {words}")].into_iter().chain(below).collect();
@@ -141,7 +167,7 @@ fn facts(task: &TaskStatus, now: u64) -> String {
     let mut facts: Vec<String> = Vec::new();
     match (task.status, task.attempts) {
         (TaskStatusName::Pending, made @ 1..) if task.waiting_until.is_none() => {
-            facts.push(format!("again, after {}", count(made, "attempt")));
+            facts.push(format!("to be tried again, after {}", count(made, "attempt")));
         }
         (TaskStatusName::Pending, number @ 1..) => facts.push(format!("after attempt {number}")),
         (TaskStatusName::Running, number @ 2..) => facts.push(format!("attempt {number}")),

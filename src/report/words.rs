@@ -76,8 +76,9 @@ pub fn program() -> String {
 pub fn looking_there(hint: &str, results_option: Option<&Path>) -> String {
     let Some(dir) = results_option else { return hint.into() };
     let option = format!("--results-dir {}", quote(dir));
-    const VERBS: [&str; 12] = [
-        "clean", "diff", "list", "merge", "open", "plan", "recover", "results", "resume", "run", "status", "watch",
+    const VERBS: [&str; 20] = [
+        "clean", "config", "diff", "doctor", "list", "logs", "merge", "open", "overview", "plan", "recover", "results",
+        "resume", "run", "status", "stop", "trust", "undo", "wait", "watch",
     ];
     VERBS.iter().fold(hint.to_owned(), |hint, verb| {
         hint.replace(&format!("pleach {verb}"), &format!("pleach {option} {verb}"))
@@ -140,5 +141,11 @@ mod tests {
         assert_eq!(looking_there(hint, None), hint);
         let there = "see them all: pleach --results-dir 'a b' list; pleach --results-dir 'a b' status X; pleaching";
         assert_eq!(looking_there(hint, Some(Path::new("a b"))), there);
+        let there = looking_there(
+            "pleach stop 1; pleach trust; pleach logs 1 2; pleach wait",
+            Some(Path::new("d")),
+        );
+        let d = "pleach --results-dir d";
+        assert_eq!(there, format!("{d} stop 1; {d} trust; {d} logs 1 2; {d} wait"));
     }
 }

@@ -138,6 +138,37 @@ fn a_diamond_lands_once_and_gives_what_its_last_task_has() {
 }
 
 #[test]
+fn a_branch_that_is_excluded_and_lands_with_another_is_named() {
+    let project = Project::new();
+    assert_eq!(session(&project, &diamond(), &[]).code(), 0);
+    let ran = project.run(&["merge", "--dry-run", "--exclude", "a"]);
+    let said = "main-task-a lands inside main-task-b, which builds on it (not chosen)";
+    assert!(ran.out().contains(said), "{ran:?}");
+    let doc = project.query(&["merge", "-y", "--task", "c"]);
+    assert_eq!(
+        doc["inside"],
+        json!([{ "branch": "main-task-a", "task_id": "a", "inside": "main-task-c", "why": "not chosen" }])
+    );
+    // It is there now, and nothing comes unasked.
+    assert_eq!(project.query(&["merge", "-y", "--exclude", "a"])["inside"], json!([]));
+}
+
+#[test]
+fn nobody_is_said_to_have_deleted_what_keeps_the_base_of_the_session() {
+    let project = Project::new();
+    assert_eq!(session(&project, &diamond(), &[]).code(), 0);
+    assert_eq!(of(&project, "notes"), vec![json!([]); 4]);
+    let session = project.query(&["status"])["session_id"]
+        .as_str()
+        .expect("id")
+        .to_owned();
+    assert_eq!(
+        at(&project, &format!("refs/pleach/{session}/_base")),
+        at(&project, "main")
+    );
+}
+
+#[test]
 fn what_its_dependencies_come_to_has_to_merge() {
     let project = Project::new();
     let entries = json!([

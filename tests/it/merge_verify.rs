@@ -184,6 +184,29 @@ fn each_step_passes_where_that_is_asked_for() {
 }
 
 #[test]
+fn what_lands_inside_a_branch_that_builds_on_it_is_not_called_left_out() {
+    let project = Project::new();
+    let tasks = r#"{"tasks": [
+        {"id": "a", "prompt": "@write a.txt a"},
+        {"id": "b", "prompt": "@write b.txt b", "depends_on": "a"}
+    ]}"#;
+    project.write("../tasks.json", tasks);
+    let ran = project.run(&["run", "--sync", "--agent", "scripted", "../tasks.json"]);
+    assert_eq!(ran.code(), 0, "{ran:?}");
+    // What b mends is broken by a.
+    let command = format!("{COUNT}! test -f a.txt || test -f b.txt");
+    let merged = merge(&project, &command, &["--verify-each", "--json"]);
+    assert_eq!(merged.code(), 0, "{merged:?}");
+    let merged: Value = merged.json();
+    assert_eq!(merged["left_out"], serde_json::json!([]));
+    assert_eq!(merged["inside"][0]["branch"], "main-task-a", "{merged:#}");
+    assert_eq!(merged["inside"][0]["inside"], "main-task-b");
+    let why = merged["inside"][0]["why"].as_str().expect("why");
+    assert!(why.starts_with("the command fails with it"), "{why}");
+    assert_eq!(on_main(&project), "a.txt b.txt");
+}
+
+#[test]
 fn whatever_the_command_does_to_its_worktree_the_next_run_is_on_the_commit() {
     let project = Project::new();
     project.write(".gitignore", "cache\n");

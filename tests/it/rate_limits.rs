@@ -262,7 +262,7 @@ fn without_a_login_the_session_stops_and_goes_on_where_it_was() {
     let run = project.start_session(&tasks, &["--max-parallel", "3", "--retry-delay", "0"]);
     project.await_file("up");
     let what = "not logged in (Not logged in · Please run /login): run claude and then /login, or set \
-                ANTHROPIC_API_KEY; then: pleach resume ";
+                ANTHROPIC_API_KEY, and go on with the session then";
     project.until("it is said while another works", |project| {
         let warned = project.query(&["status"])["warnings"][0].as_str()?.to_owned();
         warned.starts_with(what).then_some(())
@@ -300,10 +300,9 @@ fn without_a_login_the_session_stops_and_goes_on_where_it_was() {
     assert_eq!(project.query(&["status"])["overall_status"], "stopped");
     // As it says.
     project.open("in");
-    let (_, command) = error.rsplit_once("then: pleach ").expect("a command");
-    let mut words: Vec<&str> = command.split(' ').collect();
-    words.push("--sync");
-    let resumed = project.run(&words);
+    let hint = project.run(&["status"]).err();
+    let (_, id) = hint.trim_end().rsplit_once(" resume ").expect("a command");
+    let resumed = project.run(&["resume", id, "--sync"]);
     assert_eq!(resumed.code(), 0, "{resumed:?}");
     let status = project.query(&["status"]);
     assert_eq!(

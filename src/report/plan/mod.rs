@@ -8,6 +8,7 @@ mod matrix;
 #[cfg(test)]
 mod tests;
 
+use std::collections::BTreeMap;
 use std::fmt::Write;
 use std::path::PathBuf;
 
@@ -41,8 +42,37 @@ pub struct PlanContext {
     pub worktrees: Vec<(String, PathBuf)>,
     /// Branches that stay: git would not delete them, or their worktrees hold something that would be lost.
     pub held: Vec<String>,
-    /// Tasks that did not succeed, or are not settled yet: they are not in the plan.
-    pub unplanned: usize,
+    /// What became of the tasks that are not in the plan: they did not succeed, or are not settled yet.
+    pub unplanned: BTreeMap<&'static str, usize>,
+    /// Branches that were not wanted, but land all the same, with that of a task that builds on them.
+    pub inside: Vec<Inside>,
+}
+
+/// A branch that is not merged itself, but whose commits are in one that is.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, JsonSchema)]
+pub struct Inside {
+    /// Its name.
+    pub branch: String,
+    /// The task that made it.
+    pub task_id: Option<String>,
+    /// The merged branch that has its commits.
+    pub inside: String,
+    /// Why it is not merged itself: `not chosen`, or what the command to verify with said of it alone.
+    pub why: String,
+}
+
+impl std::fmt::Display for Inside {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        let Self {
+            branch, inside, why, ..
+        } = self;
+        write!(
+            f,
+            "{} lands inside {}, which builds on it ({why})",
+            unbroken(branch),
+            unbroken(inside)
+        )
+    }
 }
 
 /// The plan as JSON.
@@ -154,10 +184,16 @@ fn headline(plan: &MergePlan) -> String {
 /// What else there is to know of it.
 fn notes(plan: &MergePlan, context: &PlanContext, columns: usize) -> String {
     let mut notes = Vec::new();
-    if context.unplanned > 0 {
-        let tasks = count(context.unplanned, "task");
-        notes.push(format!("{tasks} without a finished branch: not in the plan"));
+    if !context.unplanned.is_empty() {
+        let tasks = count(context.unplanned.values().sum::<usize>(), "task");
+        let each = context
+            .unplanned
+            .iter()
+            .map(|(what, number)| format!("{number} {what}"));
+        let each = each.collect::<Vec<_>>().join(", ");
+        notes.push(format!("{tasks} without a finished branch: not in the plan ({each})"));
     }
+    notes.extend(context.inside.iter().map(ToString::to_string));
     let by_content = |b: &Branch| b.state == BranchState::Merged && b.commits > 0;
     if plan.branches.iter().any(by_content) {
         notes.push("merged with commits: the target has the same changes in commits of its own".into());

@@ -61,6 +61,24 @@ fn shown(doc: &StatusDocument, width: Option<usize>) -> Vec<String> {
 const FACTS: &str = "       pid 4242, 220 MiB, 12% CPU, 7 turns, $0.25, quiet for 5 m 12 s";
 
 #[test]
+fn what_a_task_comes_after_is_said_until_it_is_done() {
+    let mut doc = session("Bash make");
+    doc.tasks[3].depends_on = vec!["one".into(), "three".into()];
+    let text = console::strip_ansi_codes(&table(&doc, Some(4), None, NOW)).into_owned();
+    assert!(text.trim_end().ends_with("  after three"), "{text}");
+}
+
+#[test]
+fn why_a_session_has_stopped_is_said_once() {
+    let mut doc = session("Bash make");
+    (doc.overall_status, doc.error) = (OverallStatus::Stopped, Some("not logged in".into()));
+    doc.warnings = vec!["not logged in".into(), "another".into()];
+    let text = table(&doc, None, None, NOW);
+    assert_eq!(text.matches("not logged in").count(), 1, "{text}");
+    assert!(text.contains("warning: another"), "{text}");
+}
+
+#[test]
 fn what_was_skipped_says_because_of_what_and_is_counted_apart() {
     use crate::report::fixture::Task::{Failed, Skipped, Stopped, Succeeded};
     let doc = crate::report::fixture::document(&[Failed(1.0), Skipped, Succeeded(1.0), Stopped(1.0)]);
@@ -190,5 +208,5 @@ fn what_was_asked_and_tried_before_is_told() {
     let lines = shown(&doc, None);
     assert_eq!(lines[2], "  3  stopping    2 h 05 m  Do three  Bash ls");
     assert!(lines[3].starts_with("       attempt 2, pid 4242, "), "{lines:#?}");
-    assert_eq!(lines[5], "       again, after 1 attempt");
+    assert_eq!(lines[5], "       to be tried again, after 1 attempt");
 }

@@ -6,7 +6,6 @@
 use super::{Action, limit_reached};
 use crate::session::{EventKind, SessionSpec, SessionState};
 use crate::task::{AttemptOutcome, FailureReason, Verdict};
-use crate::worktree::naming::short;
 
 /// What the end of an attempt means that was refused; nothing when it was not, or when the task has no other attempt to
 /// come: then it is settled as any other.
@@ -22,7 +21,7 @@ pub(super) fn went_back(
         return None;
     }
     let limit = limit_reached(state, task, outcome);
-    let halted = halts(spec, outcome).filter(|_| state.halted.is_none());
+    let halted = halts(outcome).filter(|_| state.halted.is_none());
     // The warning stands where it is seen at once; the session ends only when the others have.
     let halted = halted.into_iter().flat_map(|why| {
         let text = why.clone();
@@ -67,14 +66,13 @@ pub(super) fn is_used_up(spec: &SessionSpec, task: usize, cost_usd: Option<f64>)
 }
 
 /// Why nothing more starts after it, and what to do.
-fn halts(spec: &SessionSpec, outcome: &AttemptOutcome) -> Option<String> {
+fn halts(outcome: &AttemptOutcome) -> Option<String> {
     match &outcome.verdict {
         Verdict::Failed {
             reason: FailureReason::Login,
             error,
         } => Some(format!(
-            "not logged in ({error}): run claude and then /login, or set ANTHROPIC_API_KEY; then: pleach resume {}",
-            short(spec.session_id)
+            "not logged in ({error}): run claude and then /login, or set ANTHROPIC_API_KEY, and go on with the session then"
         )),
         _ => None,
     }

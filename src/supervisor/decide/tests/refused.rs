@@ -46,8 +46,8 @@ fn without_a_login_nothing_more_starts_and_the_session_ends_when_it_is_quiet() {
     let spec = spec(&["a", "b", "c"]);
     let running = [preparing("a"), started("a", 1), preparing("b"), started("b", 1)];
     let (events, actions) = decide(&spec, &state_after(&spec, &running), ends(&out));
-    let why = "not logged in (it said no): run claude and then /login, or set ANTHROPIC_API_KEY; then: pleach resume \
-               12345678"
+    let why = "not logged in (it said no): run claude and then /login, or set ANTHROPIC_API_KEY, and go on \
+               with the session then"
         .to_owned();
     let text = why.clone();
     let halted = EventKind::SessionHalted { why: why.clone() };
