@@ -161,7 +161,7 @@ fn what_becomes_of_each_kind_of_task() {
         gone  gone   unkept    |       | -r       | -r       | -r       | r
         gone  gone   loose     |       | -r       | -r       | -r       | r
         gone  gone   notes     |       | r n      | r n      | r n      | r n
-        clear unmerged notes   | -w -b | -w -b -r | -w -b -r | w b r n  | w b r n
+        clear unmerged notes   | -w -b | w -b -r | -w -b -r | w b r n  | w b r n
     ";
     for line in table.lines().map(str::trim).filter(|line| !line.is_empty()) {
         let mut cells = line
