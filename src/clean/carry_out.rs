@@ -10,7 +10,7 @@ use uuid::Uuid;
 use super::age::Time;
 use super::plan::{of_session, record_fate};
 use super::survey::{BranchFacts, SessionFacts, TaskFacts, WorktreeFacts, again, without_record};
-use super::{Fate, Grounds, Item, Outcome, Plan, Request, Thing, discarded, leftovers, trash};
+use super::{Fate, Grounds, Item, Outcome, Plan, Request, Thing, discarded, leftovers, shared, trash};
 use crate::git::{GitError, delete_refs};
 use crate::process::ProcessIdentity;
 use crate::session::{SessionError, SessionSpec};
@@ -59,7 +59,7 @@ pub fn carry_out(grounds: &Grounds, plan: &Plan, mut tell: impl FnMut(&Item, Out
 fn is_of_session(item: &Item) -> bool {
     let kind = matches!(
         item.thing,
-        Thing::Worktree { .. } | Thing::Branch { .. } | Thing::Record(_)
+        Thing::Worktree { .. } | Thing::Branch { .. } | Thing::Record(_) | Thing::Shared { .. }
     );
     kind && item.session.is_some()
 }
@@ -78,13 +78,16 @@ fn alone(grounds: &Grounds, request: &Request, item: &Item, tell: &mut impl FnMu
             Ok(Outcome::Stayed("its time is not over".into()))
         }),
         Thing::HalfMade(path) => match leftovers::is_abandoned(path) {
-            Ok(true) => tree::remove(path).map(|()| Outcome::Gone(None)).map_err(Trouble::from),
+            Ok(true) => shared::remove_of(path)
+                .and_then(|()| tree::remove(path))
+                .map(|()| Outcome::Gone(None))
+                .map_err(Trouble::from),
             Ok(false) => Ok(Outcome::Stayed("something is at it now".into())),
             Err(e) => Err(e.into()),
         },
         Thing::Discarded(path) => forget(grounds, path),
         Thing::Worktree { path, head, .. } if item.goes() => lone_worktree(grounds, path, *head),
-        Thing::Worktree { .. } | Thing::Branch { .. } | Thing::Record(_) => return,
+        Thing::Worktree { .. } | Thing::Branch { .. } | Thing::Record(_) | Thing::Shared { .. } => return,
     };
     let outcome = match done {
         Err(Trouble::Io(e)) if e.kind() == io::ErrorKind::NotFound => Outcome::Stayed("it is gone already".into()),
@@ -169,7 +172,9 @@ fn session(grounds: &Grounds, request: &Request, id: Uuid, going: &[&Item], tell
     for item in going {
         let outcome = match (&item.thing, reconsidered(item, &now)) {
             (_, Some(why)) => Outcome::Stayed(why),
-            (Thing::Record(_), None) if !complete => Outcome::Stayed("something of it stays".into()),
+            (Thing::Record(_) | Thing::Shared { .. }, None) if !complete => {
+                Outcome::Stayed("something of it stays".into())
+            }
             (thing, None) => hands.remove(thing).unwrap_or_else(|e| Outcome::Failed(e.to_string())),
         };
         complete &= matches!(outcome, Outcome::Gone(_));
@@ -185,6 +190,7 @@ fn reconsidered(item: &Item, now: &[Item]) -> Option<String> {
         (Thing::Worktree { path: a, .. }, Thing::Worktree { path: b, .. }) => a == b,
         (Thing::Branch { name: a, .. }, Thing::Branch { name: b, .. }) => a == b,
         (Thing::Record(a), Thing::Record(b)) => a == b,
+        (Thing::Shared { path: a, .. }, Thing::Shared { path: b, .. }) => a == b,
         _ => false,
     };
     match now.iter().find(is_it) {
@@ -215,6 +221,11 @@ impl Hands<'_> {
             Thing::Worktree { task, head, .. } => self.worktree(task, *head),
             Thing::Branch { task, name, tip } => self.branch(task, name, *tip),
             Thing::Record(path) => self.record(path),
+            // They went with the record, if that did.
+            Thing::Shared { path, .. } => Ok(match path.symlink_metadata() {
+                Ok(_) => Outcome::Stayed("it is there again".into()),
+                Err(_) => Outcome::Gone(None),
+            }),
             // These are no session's.
             Thing::Trash { .. } | Thing::HalfMade(_) | Thing::Discarded(_) => Ok(Outcome::Stayed(String::new())),
         }
@@ -279,7 +290,9 @@ impl Hands<'_> {
     fn record(&self, path: &Path) -> Result<Outcome, Trouble> {
         let (_, _, facts) = again(self.grounds, self.facts.id)?;
         let rest = of_session(&facts, self.request, now_ms());
-        let left = rest.iter().any(|item| !matches!(item.thing, Thing::Record(_)));
+        let left = rest
+            .iter()
+            .any(|item| !matches!(item.thing, Thing::Record(_) | Thing::Shared { .. }));
         if let Fate::Stays(why) = record_fate(&facts, self.request, left) {
             return Ok(Outcome::Stayed(why));
         }
@@ -301,7 +314,8 @@ impl Hands<'_> {
         fs::rename(path, &going)?;
         atomic::sync_dir(&self.grounds.results)?;
         // From here on it is no session any more: what is left of it is removed the next time.
-        tree::remove(&going).map_err(|e| io::Error::other(format!("it is at {} now: {e}", going.display())))?;
+        let removed = shared::remove(self.spec).and_then(|()| tree::remove(&going));
+        removed.map_err(|e| io::Error::other(format!("it is at {} now: {e}", going.display())))?;
         Ok(Outcome::Gone(None))
     }
 }

@@ -13,6 +13,7 @@ mod discarded;
 mod leftovers;
 mod passing;
 mod plan;
+mod shared;
 mod survey;
 #[cfg(test)]
 mod tests;
@@ -88,6 +89,13 @@ pub enum Thing {
     },
     /// The record of a session: its journal, answers and logs, and what is pinned for it.
     Record(PathBuf),
+    /// What the tasks of a session left for each other, where that is not in its record.
+    Shared {
+        /// Where.
+        path: PathBuf,
+        /// What it takes on the disk.
+        bytes: u64,
+    },
     /// Something in the trash.
     Trash {
         /// Where.

@@ -157,8 +157,18 @@ pub(super) fn of_session(session: &SessionFacts, request: &Request, now_ms: u64)
     }
     // What a session said and cost is worth keeping until somebody says otherwise.
     if request.scope != Scope::Merged {
-        let fate = record_fate(session, request, items.iter().any(|item| !item.goes()));
-        items.push(record(fate));
+        let item = record(record_fate(session, request, items.iter().any(|item| !item.goes())));
+        let notes = session.notes.iter().filter(|_| item.goes()).map(|notes| Item {
+            session: Some(session.id),
+            thing: Thing::Shared {
+                path: notes.path.clone(),
+                bytes: notes.bytes,
+            },
+            fate: Fate::Goes("what its tasks left for each other goes with its record".into()),
+        });
+        let notes: Vec<Item> = notes.collect();
+        items.push(item);
+        items.extend(notes);
     }
     items
 }

@@ -11,6 +11,7 @@ use walkdir::WalkDir;
 use super::age::Time;
 use super::branches::{branch, targets, unkept};
 use super::claims::Claims;
+use super::shared::{Notes, notes};
 use super::trash::{self, Trashed};
 use super::vanished::{self, Vanished};
 use super::{Ignored, Request, Scope, discarded, half_made};
@@ -58,6 +59,8 @@ pub(super) struct SessionFacts {
     pub unkept: usize,
     /// How many tags and other objects that are no commits only refs of ours name.
     pub loose: usize,
+    /// What its tasks left for each other, outside of its record.
+    pub notes: Option<Notes>,
 }
 
 /// Where a session stands.
@@ -237,6 +240,7 @@ fn facts(
         tasks: Vec::new(),
         unkept: 0,
         loose: 0,
+        notes: None,
     };
     let looked = read.map_err(|e| e.to_string()).and_then(|stored| {
         if stored.held {
@@ -301,6 +305,7 @@ fn look(
         }
         facts.tasks.push(task);
     }
+    facts.notes = notes(&stored.recorded.spec).filter(|_| counts);
     if let Some((_, repository)) = seen.as_ref().filter(|_| counts) {
         let doing = || GitError::libgit2("cannot compare its commits");
         (facts.unkept, facts.loose) = unkept(repository, facts).map_err(doing())?;

@@ -7,6 +7,7 @@ use uuid::Uuid;
 
 use super::age::Time;
 use super::plan::of_session;
+use super::shared::Notes;
 use super::survey::{BranchFacts, SessionFacts, SessionStanding, Survey, TaskFacts, WorktreeFacts};
 use super::trash::Trashed;
 use super::{Fate, Ignored, Item, Plan, Request, Scope, Thing};
@@ -89,6 +90,10 @@ fn session(standing: SessionStanding, words: &str) -> SessionFacts {
         tasks: vec![task(words)],
         unkept: usize::from(words.ends_with("unkept")),
         loose: usize::from(words.ends_with("loose")),
+        notes: words.contains("notes").then(|| Notes {
+            path: "/n".into(),
+            bytes: 1,
+        }),
     }
 }
 
@@ -103,6 +108,7 @@ fn shown(items: &[Item]) -> String {
             Thing::Worktree { .. } => 'w',
             Thing::Branch { .. } => 'b',
             Thing::Record(_) => 'r',
+            Thing::Shared { .. } => 'n',
             _ => '?',
         };
         if item.goes() {
@@ -154,6 +160,8 @@ fn what_becomes_of_each_kind_of_task() {
         gone  gone   unsettled |       | -r       | -r       | -r       | r
         gone  gone   unkept    |       | -r       | -r       | -r       | r
         gone  gone   loose     |       | -r       | -r       | -r       | r
+        gone  gone   notes     |       | r n      | r n      | r n      | r n
+        clear unmerged notes   | -w -b | w -b -r | -w -b -r | w b r n  | w b r n
     ";
     for line in table.lines().map(str::trim).filter(|line| !line.is_empty()) {
         let mut cells = line

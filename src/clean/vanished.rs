@@ -40,7 +40,11 @@ pub(super) fn look(grounds: &Grounds, is_known: impl Fn(&Path) -> bool) -> Resul
     let mut found = Vec::new();
     for entry in fs::read_dir(&worktrees).into_iter().flatten().flatten() {
         let path = entry.path();
-        if lost.is_empty() || entry.file_name() == naming::TRASH || is_known(&path) {
+        if lost.is_empty()
+            || entry.file_name() == naming::TRASH
+            || entry.file_name() == naming::SHARED
+            || is_known(&path)
+        {
             continue;
         }
         let shop = |session| Workshop {

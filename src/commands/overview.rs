@@ -103,6 +103,8 @@ struct Places {
     worktrees: BTreeSet<PathBuf>,
     /// The directories that hold the worktrees.
     parents: BTreeSet<PathBuf>,
+    /// What tasks left for each other, where that is not with the records of their sessions.
+    shared: BTreeSet<PathBuf>,
 }
 
 impl Places {
@@ -110,6 +112,7 @@ impl Places {
         self.worktrees
             .extend(doc.tasks.iter().filter_map(|t| t.worktree.clone()));
         let repository = stored.recorded.spec.repository.as_ref();
+        self.shared.extend(stored.recorded.spec.shared.clone());
         self.parents.extend(repository.map(|r| r.worktrees.clone()));
     }
 
@@ -126,6 +129,8 @@ impl Places {
             }
         }
         disk.results = usage.count(results);
+        let shared = self.shared.iter().filter(|path| path.symlink_metadata().is_ok());
+        disk.results += shared.map(|path| usage.count(path)).sum::<u64>();
         for what in usage.unreadable {
             report::warning(&format!("the sizes are not complete: {what}"));
         }

@@ -3,9 +3,11 @@
 use std::path::{Path, PathBuf};
 
 use git2::Repository;
+use rustix::fs::{Access, access};
 use uuid::Uuid;
 
 use super::Context;
+use super::preflight::existing;
 use super::settings::results_named;
 use crate::error::Error;
 use crate::git::{self, GitError, Place};
@@ -20,7 +22,7 @@ use crate::store::now_ms;
 use crate::store::paths::SessionPaths;
 use crate::task::{AttemptOutcome, Live};
 use crate::words::quote;
-use crate::worktree::naming::short;
+use crate::worktree::naming::{shared_dir as shared_of, short};
 
 /// A path in the environment; a variable that is empty is not set.
 pub(super) fn set_path(variable: &str) -> Option<PathBuf> {
@@ -91,6 +93,19 @@ fn shared_here(what: &str) -> Option<PathBuf> {
     // A home may be that of many machines.
     let machine = rustix::system::uname().nodename().to_string_lossy().replace('/', "-");
     Some(state_dir()?.join("pleach").join(format!("{what}-{machine}")))
+}
+
+/// The directory that the tasks of a session share, where that is not in the session's own: beside the worktrees, and
+/// without worktrees where the user's programs keep things, if the session's own is below `.git`.
+pub(super) fn shared_dir(repository: Option<&RepositorySpec>, results: &Path, session: Uuid) -> Option<PathBuf> {
+    if let Some(repository) = repository {
+        return Some(shared_of(&repository.worktrees, session));
+    }
+    let below_git = results.components().any(|part| part.as_os_str() == ".git");
+    let state = state_dir().filter(|_| below_git)?.join("pleach/shared");
+    // What cannot be made there is better where the session is than nowhere.
+    let usable = access(existing(&state), Access::WRITE_OK | Access::EXEC_OK).is_ok();
+    usable.then(|| state.join(session.to_string()))
 }
 
 /// Makes the directory that the user named for results. A new one may be in a checkout, and has git ignore it: the

@@ -10,7 +10,7 @@ use rustix::io::Errno;
 use uuid::Uuid;
 
 use super::agents::{Agents, agents};
-use super::place::{agents_dir, ports_dir, results_wanted};
+use super::place::{agents_dir, ports_dir, results_wanted, shared_dir};
 use super::{Context, targets};
 use crate::agent::claude::LONGEST_PROMPT;
 use crate::agent::obeyed;
@@ -108,6 +108,7 @@ pub(super) fn prepare(
         session_id,
         created_ms: now_ms(),
         directory: context.directory.clone(),
+        shared: shared_dir(repository.as_ref(), &results, session_id),
         repository,
         agent: usual,
         other_agents: others,

@@ -13,7 +13,7 @@ use crate::session::{Stored, TaskRecord, TaskState, WorktreeFate};
 use crate::store::lock::is_held;
 use crate::store::usage::Usage;
 use crate::words::{bytes, count, few};
-use crate::worktree::naming::{TRASH, merge_of_scratch, short};
+use crate::worktree::naming::{SHARED, TRASH, merge_of_scratch, short};
 use crate::worktree::trashed;
 
 /// Why a worktree is there.
@@ -174,7 +174,7 @@ fn strangers(dir: &Path, is_known: impl Fn(&Path) -> bool, usage: &mut Usage, fo
         Ok(entries) => entries,
     };
     let mut strangers: Vec<PathBuf> = (entries.flatten())
-        .filter(|entry| entry.file_name() != TRASH)
+        .filter(|entry| ![SHARED, TRASH].iter().any(|ours| entry.file_name() == *ours))
         .map(|entry| entry.path())
         .filter(|path| !is_known(path))
         .collect();

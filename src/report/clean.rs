@@ -57,7 +57,7 @@ pub struct CleanItem {
     #[serde(with = "path_json::option")]
     #[schemars(with = "Option<path_json::Form>")]
     pub trash: Option<PathBuf>,
-    /// What it takes on the disk, of what is in the trash.
+    /// What it takes on the disk, of what is in the trash or was left by tasks for each other.
     pub bytes: Option<u64>,
     /// Files of a worktree that are in no commit, because git ignores them.
     pub ignored: Option<CleanIgnored>,
@@ -73,6 +73,8 @@ pub enum CleanKind {
     Branch,
     /// The directory of a session: its journal, answers and logs.
     Record,
+    /// What the tasks of a session left for each other, where that is not in its directory.
+    Shared,
     /// Something in the trash.
     Trash,
     /// Something of pleach's that was being made by something that was killed.
@@ -87,6 +89,7 @@ impl CleanKind {
             Self::Worktree => "worktree",
             Self::Branch => "branch",
             Self::Record => "record",
+            Self::Shared => "notes",
             Self::Trash => "trash",
             Self::HalfMade => "half made",
             Self::Discarded => "commits",
@@ -287,6 +290,11 @@ fn item(item: &Item) -> CleanItem {
             shown.branch = Some(name.clone());
         }
         Thing::Record(path) => shown.path = Some(path.clone()),
+        Thing::Shared { path, bytes } => {
+            shown.kind = CleanKind::Shared;
+            shown.path = Some(path.clone());
+            shown.bytes = Some(*bytes);
+        }
         Thing::Trash { path, bytes } => {
             shown.kind = CleanKind::Trash;
             shown.path = Some(path.clone());

@@ -78,6 +78,7 @@ pub fn spec(ids: &[&str]) -> SessionSpec {
             log_dir: None,
         },
         tasks: ids.iter().map(|id| task(id)).collect(),
+        shared: None,
         places: ids.iter().map(|id| place(id)).collect(),
     }
 }

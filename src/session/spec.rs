@@ -7,6 +7,7 @@ use uuid::Uuid;
 
 use crate::git::{Base, Identity, Place};
 use crate::store::path_json;
+use crate::store::paths::SessionPaths;
 use crate::task::{AgentSpec, TaskSpec};
 
 /// The file `session.json`.
@@ -36,6 +37,10 @@ pub struct SessionSpec {
     pub tasks: Vec<TaskSpec>,
     /// The branch and worktree meant for each task, in the same order; empty with `--no-worktree`.
     pub places: Vec<TaskPlace>,
+    /// What the tasks leave for each other, where that is not in the session's directory. Tools of agents do not write
+    /// below `.git`, where that usually is.
+    #[serde(default, with = "path_json::option", skip_serializing_if = "Option::is_none")]
+    pub shared: Option<PathBuf>,
 }
 
 /// The repository of a session.
@@ -196,6 +201,11 @@ impl SessionSpec {
     /// The longest that an attempt at the task with this index may run, in milliseconds.
     pub fn timeout_ms(&self, index: usize) -> Option<u64> {
         self.tasks[index].options.timeout_ms.or(self.options.timeout_ms)
+    }
+
+    /// The directory that the tasks share; `paths` are the session's files.
+    pub fn shared(&self, paths: &SessionPaths) -> PathBuf {
+        self.shared.clone().unwrap_or_else(|| paths.shared())
     }
 
     /// The place of the task with this index in the list.

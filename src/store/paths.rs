@@ -63,14 +63,9 @@ impl SessionPaths {
         self.dir.join("requests")
     }
 
-    /// What the tasks leave for each other.
+    /// What the tasks leave for each other, unless the session says that it is elsewhere.
     pub fn shared(&self) -> PathBuf {
         self.dir.join("shared")
-    }
-
-    /// Where a task says how far it is.
-    pub fn status_file(&self, task: &str) -> PathBuf {
-        self.shared().join(format!("{task}.status"))
     }
 
     /// The answer of a task's last attempt.

@@ -72,13 +72,15 @@ pub fn runner_request(spec: &SessionSpec, index: usize, begins: &Beginning<'_>) 
     let directory = site.map_or(&spec.directory, |s| &s.worktree);
     let options = &task.options;
     let paths = SessionPaths::new(begins.session);
+    let shared = spec.shared(&paths);
     let command = agent.command.as_ref();
     let Invocation {
         args,
         stdin,
         prompt_file,
-    } = invoked(&agent, task, begins, &paths);
-    let (environment, environment_paths) = environment(spec, index, site, &paths);
+    } = invoked(&agent, task, begins, &paths, &shared);
+    let status_file = shared.join(format!("{}.status", task.id));
+    let (environment, environment_paths) = environment(spec, index, site, [&shared, &status_file]);
     let step = |command: &String, stdin: &str| StepRequest {
         command: command.clone(),
         stdin: stdin.to_owned(),
@@ -108,7 +110,7 @@ pub fn runner_request(spec: &SessionSpec, index: usize, begins: &Beginning<'_>) 
         verify: options.verify.as_ref().map(|command| step(command, "")),
         idle_timeout_ms: options.idle_timeout_ms,
         success: command.map_or(SuccessBy::Output, |command| command.success),
-        status_file: Some(paths.status_file(task.id.as_ref())),
+        status_file: Some(status_file),
         prompt_file,
         resumable: command.is_some_and(|command| command.resume.is_some()),
         pty: command.is_some_and(|command| command.pty),
@@ -117,7 +119,13 @@ pub fn runner_request(spec: &SessionSpec, index: usize, begins: &Beginning<'_>) 
 }
 
 /// How the agent is started: Claude Code and what takes its arguments, or as the configuration says.
-fn invoked(agent: &AgentSpec, task: &TaskSpec, begins: &Beginning<'_>, paths: &SessionPaths) -> Invocation {
+fn invoked(
+    agent: &AgentSpec,
+    task: &TaskSpec,
+    begins: &Beginning<'_>,
+    paths: &SessionPaths,
+    shared: &Path,
+) -> Invocation {
     let Told { prompt, note } = told(&answers::filled(&task.prompt, begins.answers), agent, begins);
     if let Some(command) = &agent.command {
         let file = paths.attempt(task.id.as_ref(), begins.number).prompt();
@@ -131,7 +139,6 @@ fn invoked(agent: &AgentSpec, task: &TaskSpec, begins: &Beginning<'_>, paths: &S
         };
         return command::invocation(agent, command, &given);
     }
-    let shared = paths.shared();
     let conversation = Conversation {
         id: begins.conversation,
         resumes: begins.resumes,
@@ -168,7 +175,7 @@ fn environment(
     spec: &SessionSpec,
     index: usize,
     site: Option<&Site>,
-    session: &SessionPaths,
+    [shared, status_file]: [&Path; 2],
 ) -> (Vec<(String, String)>, Vec<PathVariable>) {
     let task = &spec.tasks[index];
     let mut variables = BTreeMap::new();
@@ -176,10 +183,7 @@ fn environment(
         name: name.into(),
         path: path.into(),
     };
-    let mut paths = vec![
-        path("PLEACH_COMM_DIR", &session.shared()),
-        path("PLEACH_STATUS_FILE", &session.status_file(task.id.as_ref())),
-    ];
+    let mut paths = vec![path("PLEACH_COMM_DIR", shared), path("PLEACH_STATUS_FILE", status_file)];
     let site = site.zip(spec.repository.as_ref());
     if let Some((_, repository)) = site.filter(|(_, repository)| !repository.identity.configured) {
         let who = &repository.identity;

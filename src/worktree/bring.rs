@@ -233,10 +233,7 @@ fn looking(shop: &Workshop, checkout: &Path) -> Result<Git, GitError> {
 fn links(wanted: &[String], checkout: &Path, tree: &Tree<'_>, notes: &mut Notes) -> Vec<PathBuf> {
     let mut links: Vec<PathBuf> = Vec::new();
     for written in wanted {
-        let path: PathBuf = Path::new(written)
-            .components()
-            .filter(|c| *c != Component::CurDir)
-            .collect();
+        let path = normal(written);
         let is_name = |c: Component<'_>| matches!(c, Component::Normal(name) if name != ".git");
         if path.as_os_str().is_empty() || !path.components().all(is_name) {
             notes.add("not linked, because it is no path in the checkout", written);
@@ -250,6 +247,12 @@ fn links(wanted: &[String], checkout: &Path, tree: &Tree<'_>, notes: &mut Notes)
         }
     }
     links
+}
+
+/// A path as it is written, without what leads nowhere else.
+fn normal(written: &str) -> PathBuf {
+    let components = Path::new(written).components();
+    components.filter(|c| *c != Component::CurDir).collect()
 }
 
 fn item(path: &Path, stamp: Option<Stamp>) -> Item {
@@ -286,6 +289,25 @@ impl Brought {
         Ok(Self {
             paths: record.brought.into_iter().map(entry).collect(),
         })
+    }
+
+    /// The same without what has become the agent's: what `commit` has, since the agent has committed it, and a file that it
+    /// has put in the place of a link.
+    pub(super) fn at(shop: &Workshop, worktree: &Path, commit: Oid) -> Result<Self, WorktreeError> {
+        let mut brought = Self::of(shop, worktree)?;
+        if brought.is_empty() {
+            return Ok(brought);
+        }
+        let repository = shop.repository()?;
+        let tree = repository.find_commit(commit).and_then(|commit| commit.tree());
+        let tree = tree.map_err(GitError::libgit2("cannot read the commit of a worktree"))?;
+        let is_link = |path: &Path| shop.wanted.link.iter().any(|link| normal(link) == path);
+        brought.paths.retain(|path, _| {
+            let path = inspect::path_of(path);
+            let is_file = || fs::symlink_metadata(worktree.join(&path)).is_ok_and(|found| found.is_file());
+            tree.get_path(&path).is_err() && !(is_link(&path) && is_file())
+        });
+        Ok(brought)
     }
 
     pub(super) fn is_empty(&self) -> bool {

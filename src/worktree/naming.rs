@@ -11,6 +11,15 @@ use crate::task::{TaskId, TaskSpec};
 /// The directory, below the one of the worktrees, that removed ones are moved to.
 pub const TRASH: &str = ".trash";
 
+/// The directory, beside the trash, in which each session has one that its tasks share.
+pub const SHARED: &str = ".shared";
+
+/// The directory that the tasks of a session share. No part of the repository, nor of its git directory: there the tools
+/// of agents do not write.
+pub fn shared_dir(worktrees: &Path, session: Uuid) -> PathBuf {
+    worktrees.join(SHARED).join(session.to_string())
+}
+
 /// Where worktrees go unless the user says otherwise: beside the repository, not in it, so that no tool walks up
 /// from one of them into the main checkout.
 pub fn worktrees_dir(place: &Place) -> PathBuf {

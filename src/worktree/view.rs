@@ -85,7 +85,7 @@ impl View {
             rebuilt: false,
             links: Vec::new(),
             repositories: Vec::new(),
-            brought: Brought::of(shop, worktree)?,
+            brought: Brought::at(shop, worktree, commit)?,
         };
         view.read_index(commit, copied)?;
         Ok(view)

@@ -460,7 +460,7 @@ fn an_agent_without_a_worktree_is_not_told_the_branch_of_an_outer_session() {
     of_pleach.retain(|v| !v.starts_with("MIN_FREE_"));
     of_pleach.sort_unstable();
     let session = format!("SESSION={}", ended.status["session_id"].as_str().expect("an id"));
-    let shared = project.session_dir().join("shared");
+    let shared = project.shared_dir();
     let (shared, status_file) = (
         format!("COMM_DIR={}", shared.display()),
         format!("STATUS_FILE={}/one.status", shared.display()),

@@ -334,22 +334,28 @@ fn a_prompt_that_begins_with_a_slash_reaches_the_model() {
     assert_eq!(project.stub.requests(), 1);
 }
 
-// Its files are in the directory of the repository's git, which the CLI treats with care.
+// They are not in a directory of git: there the CLI writes nothing, whatever it is allowed.
 #[test]
 fn notes_for_other_agents_are_written_and_read_with_its_own_tools() {
     let Some(project) = ClaudeProject::new() else {
         return;
     };
-    let prompt = "STUB bash ln -s \"$PLEACH_COMM_DIR\" notes\nSTUB write notes/hello.md <<<hi\\n>>>\nSTUB bash cp \
-                  notes/hello.md told.txt; rm notes; echo halfway >\"$PLEACH_STATUS_FILE\"\nSTUB say all done";
-    // An option of the user's that takes several values comes after those of pleach.
-    let ended = project.run(&[("notes", prompt)], &["--agent-arg=--add-dir", "--agent-arg=/tmp"]);
+    let prompt = "STUB write notes/hello.md <<<hi\\n>>>\nSTUB say all done";
+    // Whatever asks for permission fails. An option of the user's that takes several values comes after those of pleach.
+    let options = [
+        "--permission-mode=acceptEdits",
+        "--setup=ln -s \"$PLEACH_COMM_DIR\" notes",
+        "--verify=cp notes/hello.md told.txt && rm notes && echo halfway >\"$PLEACH_STATUS_FILE\"",
+        "--agent-arg=--add-dir",
+        "--agent-arg=/tmp",
+    ];
+    let ended = project.run(&[("notes", prompt)], &options);
     ended.assert_exit(0);
     ended.assert_succeeded("notes");
     assert_eq!(ended.result("notes")["answer"], "all done");
     assert_eq!(project.changed_in("main-task-notes"), "told.txt\n");
     assert_eq!(project.show("main-task-notes:told.txt"), "hi\n");
-    let shared = project.session_dir().join("shared");
+    let shared = project.shared_dir();
     assert_eq!(fs::read_to_string(shared.join("hello.md")).expect("read"), "hi\n");
     assert_eq!(
         fs::read_to_string(shared.join("notes.status")).expect("read"),

@@ -2,6 +2,7 @@
 
 use std::fs;
 use std::os::unix::fs::PermissionsExt;
+use std::path::Path;
 
 use crate::support::Project;
 
@@ -28,7 +29,9 @@ fn tasks_leave_notes_for_each_other() {
     assert_eq!(project.show("main-task-asks:told.txt"), "42\n");
     assert_eq!(project.changed_in("main-task-asks"), "told.txt\n");
     assert_eq!(project.changed_in("main-task-answers"), "");
-    let shared = project.session_dir().join("shared");
+    let shared = project.shared_dir();
+    let id = ended.mark();
+    assert_eq!(shared, project.worktrees().join(".shared").join(id.trim()));
     let answer = ended.result("answers")["answer"].as_str().expect("an answer");
     let path = shared.to_str().expect("UTF-8");
     assert!(
@@ -47,16 +50,30 @@ fn tasks_leave_notes_for_each_other() {
     );
     // It outlives its session, and goes with the rest of it.
     assert!(fs::read_dir(&shared).expect("read").count() >= 2);
-    let cleaned = project.run(&["clean", "-y", "--discard", ended.mark().trim()]);
-    assert!(!shared.exists(), "{cleaned:?}");
+    let doctor = project.run(&["doctor"]);
+    assert!(!doctor.out().contains(".shared"), "{doctor:?}");
+    let kept = project.run(&["clean", "-y", "--all"]);
+    assert!(shared.join("q").exists() && !kept.out().contains("notes"), "{kept:?}");
+    let cleaned = project.run(&["clean", "-y", "--discard", id.trim()]);
+    let named = format!("{path} (");
+    assert!(!shared.exists() && cleaned.out().contains("notes"), "{cleaned:?}");
+    assert!(cleaned.out().contains(&named), "{cleaned:?}");
+    assert!(!project.worktrees().join(".shared").exists());
 }
 
 #[test]
-fn it_is_where_the_results_are_and_there_without_worktrees() {
-    for options in [&["--no-worktree"][..], &[]] {
+fn it_is_below_no_git_directory_wherever_the_rest_is() {
+    for (options, named, expected) in [
+        (&["--no-worktree"][..], true, "elsewhere/session-"),
+        (&["--no-worktree"], false, "pleach/shared/"),
+        (&[], true, "repo.pleach/.shared/"),
+        (&["--worktree-dir", "../other"], false, "other/.shared/"),
+    ] {
         let mut project = Project::new();
         let results = project.beside("elsewhere");
-        project.set("PLEACH_RESULTS_DIR", &results);
+        if named {
+            project.set("PLEACH_RESULTS_DIR", &results);
+        }
         let ended = project.session(
             &[("one", "@run echo hi >\"$PLEACH_COMM_DIR/note\"\n@env PLEACH_COMM_DIR")],
             options,
@@ -64,9 +81,14 @@ fn it_is_where_the_results_are_and_there_without_worktrees() {
         ended.assert_exit(0);
         let answer = ended.result("one")["answer"].as_str().expect("an answer");
         let shared = answer.strip_prefix("PLEACH_COMM_DIR=").expect("a variable");
-        assert!(shared.starts_with(&format!("{results}/session-")), "{shared}");
+        assert!(
+            shared.contains(&format!("/{expected}")) && !shared.contains("/.git/"),
+            "{shared}"
+        );
         assert_eq!(fs::read_to_string(format!("{shared}/note")).expect("read"), "hi\n");
         assert_eq!(project.git(&["status", "--porcelain"]), "");
+        let cleaned = project.run(&["clean", "-y", "--discard", ended.mark().trim()]);
+        assert!(!Path::new(shared).exists(), "{cleaned:?}");
     }
 }
 
@@ -133,4 +155,70 @@ fn whatever_agents_put_in_its_place_the_session_goes_on() {
     ended.assert_failed("second", "exit");
     let error = ended.task("second")["error"].as_str().expect("an error");
     assert!(error.contains("the directory that the tasks share"), "{error}");
+}
+
+// Killed at any point, it goes with its session or stays with it.
+#[test]
+fn it_goes_with_the_record_also_when_that_is_cut_off() {
+    for n in 1..=3 {
+        let project = Project::new();
+        let ended = project.session(
+            &[(
+                "one",
+                "@run mkdir -p \"$PLEACH_COMM_DIR/a/b\"; echo hi >\"$PLEACH_COMM_DIR/a/b/note\"",
+            )],
+            &[],
+        );
+        let shared = project.shared_dir();
+        let record = project.session_dir();
+        let id = ended.mark();
+        let arguments = ["clean", "-y", "--discard", id.trim()];
+        let mut command = project.pleach_command(&arguments);
+        // In the end: the record is renamed, then the notes, then both are deleted.
+        let point = if n == 3 {
+            "removing:1"
+        } else {
+            &format!("rename:{}", n + 1)
+        };
+        command.env("PLEACH_TEST_KILL", format!("{point}@command"));
+        let ran = crate::support::ran(&mut command);
+        assert_eq!(ran.0.status.code(), None, "{point}: {ran:?}");
+        assert_eq!(shared.join("a/b/note").exists(), n < 3, "{point}");
+        if record.exists() {
+            assert!(shared.join("a/b/note").exists(), "{point}");
+            project.run(&arguments);
+        }
+        for entry in fs::read_dir(project.repo().join(".git/pleach/results"))
+            .expect("read")
+            .flatten()
+        {
+            crate::clean::date(&entry.path(), "2 minutes ago");
+        }
+        let again = project.run(&["clean", "-y"]);
+        assert!(!project.worktrees().join(".shared").exists(), "{point}: {again:?}");
+        let left = fs::read_dir(project.repo().join(".git/pleach/results"))
+            .expect("read")
+            .count();
+        assert_eq!(left, 0, "{point}: {again:?}");
+    }
+}
+
+#[test]
+fn nothing_else_is_removed_because_a_record_says_so() {
+    let project = Project::new();
+    let ended = project.session(&[("one", "@run echo hi >\"$PLEACH_COMM_DIR/note\"")], &[]);
+    let mine = project.root().join(".shared/mine");
+    fs::create_dir_all(&mine).expect("make");
+    fs::write(mine.join("precious"), "mine").expect("write");
+    let path = project.session_dir().join("session.json");
+    let spec = fs::read_to_string(&path).expect("read");
+    let other = spec.replace(
+        project.shared_dir().to_str().expect("UTF-8"),
+        mine.to_str().expect("UTF-8"),
+    );
+    assert_ne!(spec, other);
+    fs::write(&path, other).expect("write");
+    let cleaned = project.run(&["clean", "-y", "--discard", ended.mark().trim()]);
+    assert_eq!(cleaned.code(), 0, "{cleaned:?}");
+    assert_eq!(fs::read_to_string(mine.join("precious")).expect("read"), "mine");
 }

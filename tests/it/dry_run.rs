@@ -53,7 +53,10 @@ fn words<'v>(words: impl IntoIterator<Item = &'v Value>) -> Vec<String> {
         .position(|w| w == "--add-dir")
         .map(|at| words[at + 1].clone());
     let shared = shared.expect("a directory that tasks share");
-    assert!(shared.contains("/session-") && shared.ends_with("/shared"), "{shared}");
+    assert!(
+        shared.contains("/.shared/") || shared.contains("/pleach/shared/"),
+        "{shared}"
+    );
     words.iter().map(|w| w.replace(&shared, "SHARED")).collect()
 }
 

@@ -106,6 +106,28 @@ fn what_the_agent_commits_itself_is_told() {
 }
 
 #[test]
+fn what_the_agent_makes_its_own_of_what_was_brought_is_its_work() {
+    let project = Project::new();
+    project.write("pleach.toml", "[worktree]\ncopy = [\"*.local\"]\nlink = [\"deps\"]\n");
+    for file in [".git/info/exclude"] {
+        project.write(file, "*.local\ndeps\npleach.toml\n");
+    }
+    project.write("a.local", "SECRET\n");
+    project.write("deps/dep", "code\n");
+    let prompt = "@run git add -f a.local && git commit -qm mine && echo more >>a.local\n\
+                  @run rm deps && echo mine >deps && git add -f deps";
+    let ended = project.session(&[("one", prompt)], &["-y"]);
+    ended.assert_succeeded("one");
+    assert_eq!(project.show("main-task-one:a.local"), "SECRET\nmore\n");
+    assert_eq!(project.show("main-task-one:deps"), "mine\n");
+    assert!(!project.worktree("one").exists());
+    assert_eq!(
+        fs::read_to_string(project.repo().join("deps/dep")).expect("read"),
+        "code\n"
+    );
+}
+
+#[test]
 fn what_is_ignored_as_a_whole_is_copied_when_it_is_named_and_else_not_looked_into() {
     let project = project("/node_modules/dep/*.js\n/target\n.env\n");
     project.write("target/debug/out", "built");

@@ -370,6 +370,13 @@ impl Project {
         found.remove(0)
     }
 
+    /// The directory that the tasks of the only session share, as its record says.
+    pub fn shared_dir(&self) -> PathBuf {
+        let spec = fs::read(self.session_dir().join("session.json")).expect("read the specification");
+        let spec: Value = serde_json::from_slice(&spec).expect("JSON");
+        spec["shared"].as_str().expect("a directory").into()
+    }
+
     /// A path beside the repository, where no worktree is, for what an agent and its test tell each other.
     pub fn beside(&self, name: &str) -> String {
         let path = self.root().join(name);
