@@ -16,7 +16,7 @@ use super::act::Shared;
 use super::attempt::Word;
 use super::decide::Input;
 use crate::runner::Ending;
-use crate::session::{SessionState, Site, TaskRecord, TaskState};
+use crate::session::{SessionState, TaskRecord, TaskState};
 use crate::words::few;
 use crate::worktree::snapshot::{self, Snapshot};
 use crate::worktree::{Workshop, base_pin};
@@ -116,10 +116,12 @@ impl Shared {
 
     /// Waits for a snapshot that is under way, and lets no other begin. Those that somebody has deleted are made again,
     /// and the pin of the base; gives what the user should know of that.
-    pub(super) fn no_more_snapshots(&self, task: usize, shop: &Workshop, site: &Site) -> Vec<String> {
+    pub(super) fn no_more_snapshots(&self, task: usize, shop: &Workshop) -> Vec<String> {
         let mut keeping = self.of_task(task);
         keeping.settled = true;
-        let base = site.base.parse().ok().map(|commit| Snapshot {
+        // That of the session: a task may start from what others have come to.
+        let base = self.spec.repository.as_ref().map(|repository| &repository.base.commit);
+        let base = base.and_then(|base| base.parse().ok()).map(|commit| Snapshot {
             name: base_pin(shop.session),
             commit,
         });
