@@ -408,7 +408,7 @@ impl Play {
     }
 
     /// Plays until the session has ended.
-    fn to_the_end(&mut self, about: &str) {
+    fn play_on(&mut self, about: &str) {
         let end = (0..3000).find_map(|_| self.round());
         assert!(end.is_some(), "{about}: no end: {:?}", self.state);
         assert!(
@@ -477,7 +477,7 @@ fn any_order_of_inputs_comes_to_an_end_with_nothing_left_over() {
         };
         let about = format!("{seed}: {trouble:?}");
         let mut play = Play::new(of_five(seed), trouble, seed);
-        play.to_the_end(&about);
+        play.play_on(&about);
         // Whoever wants all of it has all of it, if nothing goes wrong with the session any more.
         play.trouble = Trouble::default();
         play.spec.options.fail_fast = false;
@@ -487,7 +487,7 @@ fn any_order_of_inputs_comes_to_an_end_with_nothing_left_over() {
             retry_failed: true,
             max_cost_usd: None,
         });
-        play.to_the_end(&about);
+        play.play_on(&about);
         assert!(play.state.all_settled(), "{about}: {:?}", play.state);
     }
 }
@@ -506,7 +506,7 @@ fn a_session_that_costs_too_much_starts_no_more_than_runs_by_then() {
             ..Trouble::default()
         };
         let mut play = Play::new(spec, trouble, seed);
-        play.to_the_end(&format!("{seed}"));
+        play.play_on(&format!("{seed}"));
         let cost = play.state.cost_usd.unwrap_or_default();
         // Above the limit with the second that ends, while one more may run.
         assert!(cost <= 1.5, "{seed}: {cost}");
