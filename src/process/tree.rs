@@ -106,14 +106,17 @@ pub fn end_marked(attempt: &str) -> io::Result<(usize, Vec<i32>)> {
 
 /// The same for a supervisor, of an attempt whose runner has died: also what has put off its mark. As a subreaper it
 /// inherits what was below the dead. All that it has started itself carries its own mark, which no agent is given; so a
-/// child without that is one of those orphans.
+/// child without that is one of those orphans, unless it is of another session: a handler may have started that, which
+/// goes on by itself. One that this very agent has started carries the attempt's mark.
 pub fn end_lost(attempt: &str) -> io::Result<(usize, Vec<i32>)> {
     let mark = format!("{ATTEMPT_MARK}={attempt}");
     let me = std::process::id() as i32;
     let own = std::env::var(SUPERVISOR_MARK).map(|own| format!("{SUPERVISOR_MARK}={own}"));
     let is_orphan = |entry: &Entry| {
         let own = own.as_ref().ok();
-        entry.parent == me && own.is_some_and(|own| table::was_started_without(entry.pid, own))
+        entry.parent == me
+            && own.is_some_and(|own| table::was_started_without(entry.pid, own))
+            && !table::was_started_with_variable(entry.pid, SUPERVISOR_MARK)
     };
     // Nobody else will: this process only waits for those that it has started.
     let reap = |dead: &Entry| {

@@ -270,7 +270,10 @@ fn attempted(before: &TaskState, record: &mut TaskRecord, event: &EventKind, at:
             }
         }
         (TaskState::Settling { site, outcome }, EventKind::TaskPutBack { .. }) => {
-            record.next = match outcome.conversation_seen {
+            // One that was to go on may have been refused before it could say that it does.
+            let goes_on =
+                outcome.conversation_seen || (record.next == NextAttempt::Resume && !outcome.conversation_gone);
+            record.next = match goes_on {
                 true => NextAttempt::Resume,
                 false => NextAttempt::Anew,
             };

@@ -209,25 +209,13 @@ fn meaning(spec: &SessionSpec, state: &SessionState, input: Input) -> (Vec<Event
         Input::AttemptEnded { task, outcome } => attempt_ended(spec, state, task, outcome),
         Input::LeftBehind { task } => (vec![EventKind::TaskPutBack { task: id(task) }], vec![]),
         Input::AttemptLost { task, outcome } => lost(state, task, outcome),
-        Input::Settled { task, settlement } => {
-            let remove = settlement.worktree == WorktreeIntent::Remove;
-            let settled = EventKind::TaskSettled {
-                task: id(task),
-                settlement,
-            };
-            (
-                vec![settled],
-                remove.then_some(Action::Remove { task }).into_iter().collect(),
-            )
-        }
+        Input::Settled { task, settlement } => settled(id(task), task, settlement),
         Input::Unsettled { task, settlement, .. } => {
             // Who wants it to stop does not want it to wait; the work stays in the worktree.
-            let stops = state.stop_asked.or(state.tasks[task].stop_asked).is_some();
-            let settled = stops.then(|| EventKind::TaskSettled {
-                task: id(task),
-                settlement,
-            });
-            (settled.into_iter().collect(), vec![])
+            match state.stop_asked.or(state.tasks[task].stop_asked) {
+                Some(_) => settled(id(task), task, settlement),
+                None => (vec![], vec![]),
+            }
         }
         Input::Released { task } => (vec![EventKind::TaskReleased { task: id(task) }], vec![]),
         Input::Removed { task, removal } => (vec![removed(id(task), removal)], vec![]),
@@ -469,6 +457,16 @@ fn elsewhere(id: TaskId, task: usize, what: &str, site: Site) -> (Vec<EventKind>
     ];
     let site = Some(site);
     (events, vec![Action::Provision { task, site }])
+}
+
+/// What a task came to is recorded, and its worktree put away if that is what it came to.
+fn settled(id: TaskId, task: usize, settlement: Settlement) -> (Vec<EventKind>, Vec<Action>) {
+    let remove = settlement.worktree == WorktreeIntent::Remove;
+    let event = EventKind::TaskSettled { task: id, settlement };
+    (
+        vec![event],
+        remove.then_some(Action::Remove { task }).into_iter().collect(),
+    )
 }
 
 fn removed(task: TaskId, removal: Removal) -> EventKind {

@@ -27,6 +27,7 @@ mod request;
 mod runner_request;
 mod session_log;
 mod setting_up;
+mod settle;
 mod takeover;
 mod told;
 mod waits;

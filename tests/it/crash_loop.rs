@@ -46,7 +46,7 @@ const POINTS: [&str; 15] = [
 ];
 
 /// Random numbers that are the same for a seed, wherever it runs (splitmix64).
-struct Random(u64);
+pub struct Random(pub u64);
 
 impl Random {
     fn next(&mut self) -> u64 {
@@ -58,14 +58,14 @@ impl Random {
     }
 
     /// From 0 to below `end`.
-    fn below(&mut self, end: u64) -> u64 {
+    pub fn below(&mut self, end: u64) -> u64 {
         self.next() % end
     }
 }
 
 /// How a session is interrupted.
 #[derive(Debug)]
-enum Kill {
+pub enum Kill {
     /// The supervisor, at a point that it passes for the N-th time.
     At(String),
     /// The supervisor, after so many milliseconds.
@@ -75,10 +75,12 @@ enum Kill {
 }
 
 impl Kill {
-    fn any(random: &mut Random) -> Self {
+    /// Any of them; there may be more points than those that every session passes.
+    pub fn any(random: &mut Random, more: &[&'static str]) -> Self {
         match random.below(8) {
             0..=3 => {
-                let point = POINTS[random.below(POINTS.len() as u64) as usize];
+                let points = [&POINTS, more].concat();
+                let point = points[random.below(points.len() as u64) as usize];
                 let most = if ["fsync", "rename", "journal", "journaled"].contains(&point) {
                     60
                 } else {
@@ -94,11 +96,11 @@ impl Kill {
 }
 
 /// A session whose agents append the mark of their attempt to a file each, and commit.
-struct Crashing {
-    project: Project,
-    tasks: Vec<String>,
+pub struct Crashing {
+    pub project: Project,
+    pub tasks: Vec<String>,
     /// How it is started.
-    run: Vec<String>,
+    pub run: Vec<String>,
 }
 
 impl Crashing {
@@ -143,11 +145,11 @@ impl Crashing {
     }
 
     /// Starts the session, whose supervisor may be killed at a point, even before it has said a word.
-    fn start(&self, at: Option<&str>) {
+    pub fn start(&self, at: Option<&str>) {
         assert!(self.command(&self.arguments(), at) || at.is_some(), "it does not start");
     }
 
-    fn resume(&self, at: Option<&str>) {
+    pub fn resume(&self, at: Option<&str>) {
         assert!(self.command(&["resume"], at) || at.is_some(), "it does not go on");
     }
 
@@ -162,7 +164,7 @@ impl Crashing {
         output.status.success()
     }
 
-    fn status(&self) -> Value {
+    pub fn status(&self) -> Value {
         self.project.query(&["status"])
     }
 
@@ -181,7 +183,7 @@ impl Crashing {
     }
 
     /// Kills the supervisor, and as many runners; all of them and what is below them for the largest number.
-    fn kill(&self, runners: usize) {
+    pub fn kill(&self, runners: usize) {
         let of = |verb: &str| -> Vec<Process> {
             let processes = self.project.processes();
             processes.into_iter().filter(|p| p.line.contains(verb)).collect()
@@ -207,7 +209,7 @@ impl Crashing {
         sessions.next().map(|entry| entry.path())
     }
 
-    fn journal(&self) -> Vec<Value> {
+    pub fn journal(&self) -> Vec<Value> {
         let path = self.session_dir().expect("a session").join("journal.jsonl");
         let text = fs::read_to_string(path).expect("read the journal");
         text.lines()
@@ -307,7 +309,9 @@ impl Crashing {
 /// One session of twenty tasks, killed as its seed has it.
 fn crash(seed: u64) -> usize {
     let mut random = Random(seed);
-    let kills: Vec<Kill> = (0..=random.below(MOST_KILLS)).map(|_| Kill::any(&mut random)).collect();
+    let kills: Vec<Kill> = (0..=random.below(MOST_KILLS))
+        .map(|_| Kill::any(&mut random, &[]))
+        .collect();
     let about = format!("seed {seed}: {kills:?}");
     let crashing = Crashing::new(20);
     let done = AtomicBool::new(false);
@@ -349,7 +353,7 @@ fn crash(seed: u64) -> usize {
 }
 
 /// The seeds that are asked for.
-fn seeds() -> Vec<u64> {
+pub fn seeds() -> Vec<u64> {
     let asked = std::env::var("PLEACH_TEST_SEEDS").unwrap_or_default();
     match asked.strip_prefix('@').map(str::parse) {
         Some(Ok(seed)) => vec![seed],
@@ -358,7 +362,7 @@ fn seeds() -> Vec<u64> {
 }
 
 /// Does this for each, some side by side; and fails with all that failed.
-fn side_by_side<T: Sync>(items: &[T], run: impl Fn(&T) -> Option<String> + Sync) {
+pub fn side_by_side<T: Sync>(items: &[T], run: impl Fn(&T) -> Option<String> + Sync) {
     let next = AtomicUsize::new(0);
     let work = || {
         let mut failed = Vec::new();
@@ -379,7 +383,7 @@ fn side_by_side<T: Sync>(items: &[T], run: impl Fn(&T) -> Option<String> + Sync)
     );
 }
 
-fn caught(about: String, run: impl FnOnce() + UnwindSafe) -> Option<String> {
+pub fn caught(about: String, run: impl FnOnce() + UnwindSafe) -> Option<String> {
     catch_unwind(run).is_err().then_some(about)
 }
 

@@ -92,6 +92,18 @@ fn a_task_starts_from_all_that_it_depends_on() {
 }
 
 #[test]
+fn the_base_of_the_session_stays_pinned_whatever_its_tasks_start_from() {
+    let project = Project::new();
+    let ran = session(&project, &diamond(), &[]);
+    assert_eq!(ran.code(), 0, "{ran:?}");
+    let pins = project.git(&["for-each-ref", "--format=%(objectname)", "refs/pleach/*/_base"]);
+    assert_eq!(pins.trim(), at(&project, "main"));
+    for task in project.query(&["status"])["tasks"].as_array().expect("tasks") {
+        assert_eq!(task["notes"], json!([]), "{task:#}");
+    }
+}
+
+#[test]
 fn a_diamond_lands_once_and_gives_what_its_last_task_has() {
     for mode in [&[][..], &["--squash"]] {
         let project = Project::new();

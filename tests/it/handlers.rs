@@ -359,6 +359,44 @@ fn a_session_that_a_command_starts_outlives_it() {
 }
 
 #[test]
+fn a_session_that_a_command_started_outlives_a_lost_attempt_of_the_first() {
+    let project = project();
+    let gate = project.beside("gate");
+    let next = format!(
+        r#"test "$PLEACH_TASK_ID" = a && "$PLEACH" run --agent scripted -p '@wait {gate}' > "$BESIDE/next"; echo >"$BESIDE/nexted""#
+    );
+    let b = format!("@wait {gate}");
+    let tasks = project.tasks(&[("a", "@say hi"), ("b", &b)]);
+    let started = project.run(&["run", "--agent", "scripted", "--on-task-done", &next, &tasks]);
+    assert_eq!(started.code(), 0, "{started:?}");
+    let first = project.until("the first session", |project| {
+        let list = project.query(&["list"]);
+        let mut sessions = list["sessions"].as_array()?.iter();
+        let id = |s: &Value| s["session_id"].as_str().map(str::to_owned);
+        (list["sessions"].as_array()?.len() == 2 && project.root().join("nexted").exists())
+            .then(|| sessions.find_map(|s| id(s).filter(|id| *id != read(project, "next").trim())))?
+    });
+    let next = read(&project, "next").trim().to_owned();
+    // Its command has ended: what it started has come to the first supervisor.
+    project.until("the end of the command", |project| {
+        let status = project.query(&["status", &first]);
+        let has_ended = pid_of(project, "__handler").is_none();
+        (status["successful"] == 1 && has_ended).then_some(())
+    });
+    let mut runners = project
+        .processes()
+        .into_iter()
+        .filter(|p| p.line.contains("__runner") && p.line.contains(&first));
+    let runner = runners.next().expect("a runner").pid;
+    kill_process(runner, Signal::KILL).expect("kill it");
+    let waited = project.run(&["wait", &first]);
+    assert_eq!(waited.code(), 1, "{waited:?}");
+    assert_eq!(project.query(&["status", &next])["overall_status"], "running");
+    project.open("gate");
+    assert_eq!(project.run(&["wait", &next]).code(), 0);
+}
+
+#[test]
 fn answers_are_written_where_they_are_wanted_before_the_command_runs() {
     let project = project();
     let tasks = [("a", "@say one"), ("b", "@say two\n@fail no more"), ("c", "@exit 3")];

@@ -20,6 +20,7 @@ mod comm_dir;
 mod completions;
 mod config;
 mod cost;
+mod crash_around;
 mod crash_loop;
 mod damaged;
 mod demo;

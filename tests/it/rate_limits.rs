@@ -3,6 +3,7 @@
 //!
 //! `@rate-limit FILE` and the like refuse as long as there is no such file.
 
+use std::fs;
 use std::time::{SystemTime, UNIX_EPOCH};
 
 use serde_json::{Value, json};
@@ -167,6 +168,23 @@ fn each_refusal_after_a_wait_makes_the_next_longer() {
         .collect();
     for (pause, least) in pauses.iter().zip([100, 200, 400]) {
         assert!(*pause >= least, "{pauses:?}");
+    }
+}
+
+#[test]
+fn what_was_refused_is_refused_again_as_long_as_the_limit_holds() {
+    let project = Project::new();
+    let gate = project.beside("gate");
+    for directive in ["rate-limit", "usage-limit"] {
+        let _ = fs::remove_file(&gate);
+        let tasks = project.tasks(&[("a", &format!("@{directive} {gate}\n@say hi"))]);
+        let options = ["run", "--agent", "scripted", "--retry-delay", "100ms", &tasks];
+        assert_eq!(project.run(&options).code(), 0);
+        project.until("the third attempt", |project| {
+            (project.query(&["status"])["tasks"][0]["attempts"].as_u64()? > 2).then_some(())
+        });
+        project.open("gate");
+        assert_eq!(project.run(&["wait"]).code(), 0, "{directive}");
     }
 }
 

@@ -80,8 +80,12 @@ impl<'a> Performance<'a> {
         self.init()?;
         for (directive, number) in directives.iter().zip(1..).skip(done) {
             let code = self.step(directive)?;
-            // A tool that the last turn was over for was not used.
-            if code.is_none() || !matches!(directive, Directive::Tool(_)) {
+            // A tool that the last turn was over for was not used, and what was refused will be asked for again.
+            let is_open = matches!(
+                directive,
+                Directive::Tool(_) | Directive::RateLimit(_) | Directive::UsageLimit(..) | Directive::Login(_)
+            );
+            if code.is_none() || !is_open {
                 self.conversation.passed(number)?;
             }
             if let Some(code) = code {

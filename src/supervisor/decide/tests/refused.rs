@@ -41,6 +41,42 @@ fn a_task_that_was_refused_goes_back_and_is_not_settled() {
 }
 
 #[test]
+fn one_that_was_to_go_on_and_was_refused_before_it_began_goes_on_later() {
+    use crate::session::{NextAttempt, Wait};
+    let wait = Wait {
+        delay_ms: 0,
+        until_ms: MADE,
+        why: "exited with code 3".into(),
+        next: NextAttempt::Resume,
+        counts: true,
+    };
+    let task = task_id("a");
+    let waits = EventKind::TaskWaits {
+        task: task.clone(),
+        wait,
+    };
+    let waited = EventKind::TaskWaited { task };
+    let first = [
+        preparing("a"),
+        started("a", 1),
+        ended("a", bad_attempt()),
+        waits,
+        waited,
+    ];
+    for (gone, next) in [(false, NextAttempt::Resume), (true, NextAttempt::Anew)] {
+        let limited = AttemptOutcome {
+            conversation_gone: gone,
+            ..refused(FailureReason::RateLimit)
+        };
+        let second = [preparing("a"), started("a", 2), ended("a", limited), back()];
+        let state = state_after(&spec(&["a", "b"]), &[&first[..], &second].concat());
+        assert_eq!(state.tasks[0].next, next);
+        // It has not been told yet what went wrong before.
+        assert!(state.tasks[0].went_wrong.is_some());
+    }
+}
+
+#[test]
 fn without_a_login_nothing_more_starts_and_the_session_ends_when_it_is_quiet() {
     let out = refused(FailureReason::Login);
     let spec = spec(&["a", "b", "c"]);

@@ -67,3 +67,19 @@ fn work_that_cannot_be_committed_is_only_settled_when_somebody_wants_it_to_stop(
         );
     }
 }
+
+#[test]
+fn the_worktree_of_work_that_is_committed_is_put_away_although_the_answer_found_no_room() {
+    let spec = spec(&["a"]);
+    let settlement = good_settlement(WorktreeIntent::Remove);
+    let input = Input::Unsettled {
+        task: 0,
+        short: short(),
+        settlement: settlement.clone(),
+    };
+    let settling = [preparing("a"), started("a", 1), ended("a", good_attempt()), STOP];
+    let (events, actions) = decide(&spec, &state_after(&spec, &settling), input);
+    assert_eq!(events, [settled("a", settlement)]);
+    // Without it the session would wait for its end for ever.
+    assert_eq!(actions, [Action::Remove { task: 0 }]);
+}

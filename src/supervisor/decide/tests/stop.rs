@@ -54,7 +54,7 @@ fn scheduled(events: &[EventKind]) -> (Vec<EventKind>, Vec<Action>) {
 }
 
 /// Any request, for a play.
-pub(super) fn thrown(play: &mut Play) -> Stop {
+pub(super) fn thrown(play: &mut play::Play) -> Stop {
     let ids = ["a", "b", "c", "d", "e"];
     let tasks = match play.throw(3) {
         0 => None,
