@@ -15,6 +15,7 @@ use crate::error::{Error, exit};
 use crate::report::{self, LiveTable};
 use crate::session::{OverallStatus, SessionState, StatusDocument, Stored, is_above, stored};
 use crate::store::paths::SessionPaths;
+use crate::task::Outcome;
 use crate::words::count;
 
 /// The share of the CPU is taken over at least this time.
@@ -107,7 +108,8 @@ pub(super) fn say_how_to_go_on(context: &Context, doc: &StatusDocument) {
             };
             report::note(&format!("{} not settled; to go on: {go_on}{limit}", left_of(left)));
         }
-        (OverallStatus::Completed, _) if doc.failed > 0 => {
+        // Where all of them were stopped on request nobody wants to hear that.
+        (OverallStatus::Completed, _) if doc.tasks.iter().any(|t| t.outcome == Some(Outcome::Failed)) => {
             let tasks = count(doc.failed, "task");
             report::note(&format!(
                 "{tasks} did not succeed; to try again: {go_on} --retry-failed"
