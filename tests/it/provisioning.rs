@@ -109,9 +109,7 @@ fn what_the_agent_commits_itself_is_told() {
 fn what_the_agent_makes_its_own_of_what_was_brought_is_its_work() {
     let project = Project::new();
     project.write("pleach.toml", "[worktree]\ncopy = [\"*.local\"]\nlink = [\"deps\"]\n");
-    for file in [".git/info/exclude"] {
-        project.write(file, "*.local\ndeps\npleach.toml\n");
-    }
+    project.write(".git/info/exclude", "*.local\ndeps\npleach.toml\n");
     project.write("a.local", "SECRET\n");
     project.write("deps/dep", "code\n");
     let prompt = "@run git add -f a.local && git commit -qm mine && echo more >>a.local\n\
