@@ -126,6 +126,11 @@ impl Hands {
         });
     }
 
+    /// Whether it is what is done already for a task that is settled.
+    pub(super) fn is_under_way(&self, action: &Action) -> bool {
+        matches!(action, Action::Handle { task } if self.handled.contains(task))
+    }
+
     /// Begins to do it.
     pub(super) fn act(&mut self, action: Action, state: &SessionState) {
         debug!(?action, "begins");

@@ -417,7 +417,8 @@ fn take_in(
     for event in events {
         recorder.add(event)?;
     }
-    actions.extend(handlers::due(&recorder.spec, &recorder.state));
+    let due = handlers::due(&recorder.spec, &recorder.state);
+    actions.extend(due.into_iter().filter(|action| !hands.is_under_way(action)));
     Ok(actions)
 }
 
