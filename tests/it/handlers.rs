@@ -392,7 +392,7 @@ fn an_answer_that_cannot_be_written_is_refused_before_or_warned_of_after() {
     }
     let several = project.tasks(&[("a", "@say hi"), ("b", "@say hi")]);
     let run = project.run(&["run", "--agent", "scripted", "--output-file", "same.txt", &several]);
-    run.assert_refused(2, &["tasks 1 and 2", "same.txt"]);
+    run.assert_refused(2, &["--output-file is for one task", "--output-dir"]);
     let file = project.tasks(&[("a", "@run rm -rf ../../repo/later; echo x > ../../repo/later\n@say hi")]);
     fs::create_dir(project.repo().join("later")).expect("make a directory");
     let run = project.run(&[
