@@ -34,9 +34,9 @@ impl StatusFile {
             if let Some(directory) = path.parent() {
                 private_dir(directory)?;
             }
-            match fs::rename(path, put_away) {
-                Err(e) if e.kind() == io::ErrorKind::NotFound => {}
-                other => other?,
+            // Where there is none, a move to another file system is an error all the same.
+            if path.symlink_metadata().is_ok() {
+                put_aside(path, put_away)?;
             }
         }
         Ok(Self {
@@ -66,6 +66,19 @@ impl StatusFile {
     /// Whether it was said that the task is done.
     pub(super) fn is_completed(&self) -> bool {
         self.completed
+    }
+}
+
+/// Moves what an earlier attempt has left; beside it, under the name of this attempt, where `to` is on another file system.
+fn put_aside(path: &Path, to: &Path) -> io::Result<()> {
+    match fs::rename(path, to) {
+        Err(e) if e.kind() == io::ErrorKind::CrossesDevices => {
+            let attempt = to.parent().and_then(Path::file_name).unwrap_or_default();
+            let mut name = attempt.to_owned();
+            name.push(".earlier");
+            fs::rename(path, path.with_file_name(name))
+        }
+        other => other,
     }
 }
 

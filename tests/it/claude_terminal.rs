@@ -60,7 +60,12 @@ fn the_documented_agent_reads_its_file_and_ends_when_its_work_is_done() {
         screen.as_str().is_some_and(|screen| screen.contains("Please read /")),
         "{screen}"
     );
-    let status = project.session_dir().join("shared/one.status");
+    let session = project.query(&["status"])["session_id"].clone();
+    let shared = project
+        .worktrees()
+        .join(".shared")
+        .join(session.as_str().expect("an id"));
+    let status = shared.join("one.status");
     let status = fs::read_to_string(status).expect("read");
     assert_eq!(status, "working\nCOMPLETED: what was done\n");
     assert!(project.agents().is_empty());
