@@ -53,7 +53,7 @@ fn everything_that_an_entry_may_say_arrives() {
         "  run if    grep -q API\n",
         "  env       CI, STAGE\n",
         "  timeout   30 m 00 s\n",
-        "  setup     cargo fetch, make assets\n",
+        "  setup     cargo fetch\n  setup     make assets\n",
         "  cost      $2.50\n",
         "  priority  10\n",
     ] {
