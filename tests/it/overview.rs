@@ -179,7 +179,8 @@ fn disk_is_what_is_allocated_and_only_for_what_is_pleachs() {
         worktrees > 200_000 && trash > 0 && worktrees + trash < 2 << 20,
         "{overview:#}"
     );
-    assert_eq!(number(&overview, "/disk/results"), du(&project, ".git/pleach/results"));
+    let results = du(&project, ".git/pleach/results") + du(&project, "../mine/.shared/*");
+    assert_eq!(number(&overview, "/disk/results"), results);
     let sum: u64 = ["worktrees", "trash", "results"]
         .map(|part| number(&overview, &format!("/disk/{part}")))
         .iter()

@@ -114,7 +114,7 @@ fn a_run_that_is_watched_ends_with_its_plan() {
     assert!(shown.ends_with(&format!("\n\n{plan}")), "{shown}");
     for part in [
         "\n  1  main-task-a  ready        1      1  +1 -0  @write n.txt one\n",
-        "\n  1 task without a finished branch: not in the plan\n",
+        "\n  1 task without a finished branch: not in the plan (1 failed)\n",
         "\n  git merge --no-ff --no-edit main-task-b\n    conflicts with main-task-a\n",
         " to resolve in n.txt\n",
         "\n  git branch -d main-task-a\n",

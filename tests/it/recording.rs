@@ -85,7 +85,7 @@ fn without_times(line: &str) -> String {
         match word {
             _ if is_time => {}
             _ if word.len() == 36 && word.matches('-').count() == 4 => kept.push("ID"),
-            _ if index > 0 && words[index - 1] == "merge" && word.len() == 8 => kept.push("ID"),
+            _ if index > 0 && ["merge", "resume"].contains(&words[index - 1]) && word.len() == 8 => kept.push("ID"),
             _ if word.contains("/tmp/") => kept.push("PATH"),
             word => kept.push(word),
         }

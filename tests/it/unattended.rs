@@ -34,7 +34,9 @@ fn every_change_is_a_line_with_the_time_at_which_it_happened() {
         clock(&started[0]),
         clock(&started[1])
     );
-    assert_eq!(watched.err(), narrated);
+    assert!(watched.err().starts_with(&narrated), "{watched:?}");
+    let rest = &watched.err()[narrated.len()..];
+    assert!(rest.contains("--retry-failed") && rest.lines().count() == 1, "{rest}");
     let settled = project.events("task_settled");
     let text = watched.out();
     let mut lines = text.lines();
