@@ -44,6 +44,10 @@ fn problem(path: &Path) -> Option<String> {
     if path.file_name().is_none() {
         return Some("names no file".into());
     }
+    // An answer in the place of HEAD would take the repository with it.
+    if path.components().any(|part| part.as_os_str() == ".git") {
+        return Some("is in a .git directory".into());
+    }
     let there = existing(path.parent()?);
     if !there.is_dir() {
         return Some(format!("would be below {}, which is no directory", there.display()));

@@ -423,7 +423,11 @@ fn an_answer_that_cannot_be_written_is_refused_before_or_warned_of_after() {
     let file = project.tasks(&[("a", "@run rm -r ../../repo/later; echo x > ../../repo/later\n@say hi")]);
     let run = project.run(&["run", "--agent", "scripted", "--output-file", "directory", &file]);
     run.assert_refused(2, &["\"output_file\" names a directory"]);
-    for (to, part) in [("file/under", "is no directory"), ("/dev/null", "is no file")] {
+    for (to, part) in [
+        ("file/under", "is no directory"),
+        ("/dev/null", "is no file"),
+        (".git/HEAD", "is in a .git directory"),
+    ] {
         let run = project.run(&["run", "--agent", "scripted", "--output-file", to, &file]);
         run.assert_refused(2, &["the answer of task 1", to, part]);
     }
