@@ -10,7 +10,7 @@ use std::path::PathBuf;
 pub(super) use dependencies::skipped;
 pub(super) use refused::is_put_back;
 pub(super) use retry::{instead_of_settling, resumes};
-pub(super) use stopping::{is_unwanted, never_started};
+pub(super) use stopping::{is_only_halted, is_unwanted, never_started};
 
 use super::handlers;
 use super::request::{GoOn, Stop};

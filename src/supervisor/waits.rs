@@ -2,14 +2,14 @@
 //!
 //! Each of them has its time from when this supervisor saw it waiting first: what is left of the wait by the clock of the
 //! machine, and never more than the wait was. When there is to be no other attempt any more, because the session or the
-//! task is to stop, it is settled as what its last one came to. Pure but for what it remembers.
+//! task is to stop, it is settled as what its last one came to; when the session is only halted it waits for its turn. Pure but for what it remembers.
 
 use std::collections::{HashMap, HashSet};
 use std::time::Duration;
 
 use tokio::time::Instant;
 
-use super::decide::{Action, is_unwanted};
+use super::decide::{Action, is_only_halted, is_unwanted};
 use crate::session::{EventKind, SessionState, TaskState};
 
 /// The waiting tasks of a session, by index.
@@ -31,6 +31,12 @@ impl Waits {
             let TaskState::Waiting { wait, .. } = &record.state else {
                 continue;
             };
+            if is_only_halted(state, task) {
+                self.over.remove(&task);
+                let task = record.id.clone();
+                events.push(EventKind::TaskWaited { task });
+                continue;
+            }
             if is_unwanted(state, task) {
                 self.over.remove(&task);
                 if self.given_up.insert(task) {
@@ -113,8 +119,7 @@ mod tests {
     #[test]
     fn who_is_to_stop_is_settled_once() {
         let (stop, task) = (EventKind::StopAsked { now: false }, task_id("a"));
-        let halted = EventKind::SessionHalted { why: "no login".into() };
-        for event in [stop, EventKind::TaskStopAsked { task, now: true }, halted] {
+        for event in [stop, EventKind::TaskStopAsked { task, now: true }] {
             let (mut waits, now) = (Waits::default(), Instant::now());
             waits.look(&waiting(&[]), now, MADE);
             let state = waiting(&[event]);
@@ -123,5 +128,14 @@ mod tests {
             assert_eq!(waits.look(&state, now, u64::MAX), (vec![], vec![]));
             assert_eq!(waits.due(), None);
         }
+    }
+
+    #[test]
+    fn in_a_session_that_is_halted_it_waits_for_its_turn() {
+        let halted = EventKind::SessionHalted { why: "no login".into() };
+        let (mut waits, now, task) = (Waits::default(), Instant::now(), task_id("a"));
+        let back = vec![EventKind::TaskWaited { task }];
+        assert_eq!(waits.look(&waiting(&[halted]), now, MADE), (back, vec![]));
+        assert_eq!(waits.due(), None);
     }
 }

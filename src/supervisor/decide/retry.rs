@@ -5,7 +5,7 @@
 //! and for nothing: no work was done in it. How the times are spread follows from the random id of the conversation.
 
 use super::refused::is_used_up;
-use super::stopping::is_unwanted;
+use super::stopping::{is_only_halted, is_unwanted};
 use crate::session::{EventKind, NextAttempt, SessionSpec, SessionState, TaskRecord, TaskState, Wait};
 use crate::task::{AgentEnd, AgentKind, AgentSpec, AttemptOutcome, FailureReason, SuccessBy, Verdict};
 
@@ -27,7 +27,8 @@ pub(in crate::supervisor) fn instead_of_settling(
     let Verdict::Failed { reason, error } = &outcome.verdict else {
         return None;
     };
-    if is_unwanted(state, task) || is_used_up(spec, task, record.cost_usd) {
+    let is_over = is_unwanted(state, task) && !is_only_halted(state, task);
+    if is_over || is_used_up(spec, task, record.cost_usd) {
         return None;
     }
     let waits = |delay_ms: u64, next: NextAttempt, counts: bool| EventKind::TaskWaits {

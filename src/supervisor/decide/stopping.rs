@@ -15,6 +15,13 @@ pub(in crate::supervisor) fn is_unwanted(state: &SessionState, task: usize) -> b
     pool::is_closed(state) || state.tasks[task].stop_asked.is_some()
 }
 
+/// Whether all that stands in the way of another attempt is that the session is halted: whoever goes on with it finds the
+/// task waiting for its turn.
+pub(in crate::supervisor) fn is_only_halted(state: &SessionState, task: usize) -> bool {
+    let stops = state.stop_asked.or(state.tasks[task].stop_asked).is_some();
+    state.halted.is_some() && !stops && state.end.is_none() && state.limit_below(state.cost_usd).is_none()
+}
+
 /// What a request means.
 pub(super) fn asked(spec: &SessionSpec, state: &SessionState, stop: &Stop) -> (Vec<EventKind>, Vec<Action>) {
     let how = match stop.now {

@@ -88,9 +88,8 @@ fn only_what_may_come_to_another_end_is_tried_again() {
 #[test]
 fn nothing_is_tried_again_that_is_to_stop() {
     let task = task_id("a");
-    let halted = EventKind::SessionHalted { why: "no login".into() };
     let limit = EventKind::CostLimitSet { max_cost_usd: 0.1 };
-    for event in [STOP, EventKind::TaskStopAsked { task, now: false }, halted, limit] {
+    for event in [STOP, EventKind::TaskStopAsked { task, now: false }, limit] {
         let outcome = AttemptOutcome {
             cost_usd: Some(0.2),
             ..failed(FailureReason::Exit)
@@ -98,6 +97,14 @@ fn nothing_is_tried_again_that_is_to_stop() {
         assert!(wait_after(&with_retries(1), &[], outcome.clone()).is_some());
         assert_eq!(wait_after(&with_retries(1), &[event], outcome), None);
     }
+}
+
+#[test]
+fn a_task_with_retries_left_stays_while_the_session_is_halted() {
+    let halted = EventKind::SessionHalted { why: "no login".into() };
+    let outcome = failed(FailureReason::Exit);
+    assert!(wait_after(&with_retries(1), from_ref(&halted), outcome.clone()).is_some());
+    assert_eq!(wait_after(&with_retries(1), &[halted, STOP], outcome), None);
 }
 
 #[test]
