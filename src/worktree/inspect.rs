@@ -57,7 +57,13 @@ impl Uncommitted {
 
 /// Asks git what is uncommitted. Submodules are not looked into.
 pub(super) fn uncommitted(git: &Git) -> Result<Uncommitted, GitError> {
-    let text = git.run(&[
+    Ok(parse_status(&status(git)?))
+}
+
+/// What git says of a work tree: two letters, a space and a path for each entry, with a NUL behind it. Directories that it
+/// ignores as a whole are not gone into, and neither are submodules.
+pub(super) fn status(git: &Git) -> Result<Vec<u8>, GitError> {
+    git.run(&[
         "status",
         "--porcelain=v1",
         "-z",
@@ -65,8 +71,7 @@ pub(super) fn uncommitted(git: &Git) -> Result<Uncommitted, GitError> {
         "--ignored=matching",
         "--ignore-submodules=all",
         "--no-renames",
-    ])?;
-    Ok(parse_status(&text))
+    ])
 }
 
 fn parse_status(text: &[u8]) -> Uncommitted {

@@ -123,7 +123,7 @@ fn each_form_is_read_and_all_of_them_in_one_run() {
         tasks.iter().map(shown).collect::<Vec<_>>(),
         [
             "Fix the login",
-            "Add a test for issue #12",
+            "Add a test for C# clients",
             "Frontend: the pages",
             "Worker 1: Backend",
             "Backend API",

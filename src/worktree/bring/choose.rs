@@ -16,6 +16,7 @@ use walkdir::WalkDir;
 
 use super::Notes;
 use crate::git::{Git, GitError};
+use crate::worktree::inspect;
 
 /// What the user wants copied, line by line as in `.gitignore`.
 #[derive(Debug)]
@@ -113,15 +114,7 @@ pub(super) fn chosen(
     patterns: &Patterns,
     notes: &mut Notes,
 ) -> Result<Vec<PathBuf>, GitError> {
-    let text = git.run(&[
-        "status",
-        "--porcelain=v1",
-        "-z",
-        "--untracked-files=all",
-        "--ignored=matching",
-        "--ignore-submodules=all",
-        "--no-renames",
-    ])?;
+    let text = inspect::status(git)?;
     let mut found = Vec::new();
     for entry in text.split(|&b| b == 0).filter(|e| e.len() > 3) {
         if !matches!(&entry[..2], b"??" | b"!!") {
