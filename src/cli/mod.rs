@@ -212,12 +212,15 @@ pub struct DoctorArgs {
 #[derive(Debug, Args)]
 #[command(
     after_help = "Settings come from the environment, pleach.toml in the checkout, and pleach/config.toml in \
-    ~/.config.\nWhat each means: docs/configuration.md"
+    ~/.config.\nWhat each takes and means: pleach config --keys"
 )]
 pub struct ConfigArgs {
     /// Print JSON
     #[arg(long)]
     pub json: bool,
+    /// List all keys that these files may have, with what each takes and means, and read none of them
+    #[arg(long, conflicts_with = "json")]
+    pub keys: bool,
 }
 
 /// `pleach trust`

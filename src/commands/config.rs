@@ -7,6 +7,10 @@ use crate::error::{Error, exit};
 use crate::report;
 
 pub(super) fn run(context: &Context, args: &ConfigArgs) -> Result<u8, Error> {
+    if args.keys {
+        report::out(&report::config_keys()).map_err(output)?;
+        return Ok(exit::DONE);
+    }
     let (config, place) = config(context)?;
     let approved = is_approved(config.acting.as_ref(), place.as_ref())?;
     let document = report::config_document(&config, approved);

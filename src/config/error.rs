@@ -59,6 +59,8 @@ pub enum ConfigError {
         key: String,
         table: Option<&'static str>,
         near: Option<&'static str>,
+        /// The table that has a key of this name; empty for none.
+        home: Option<&'static str>,
     },
     /// A number where a text is wanted.
     #[error("{spot}: {} is {found}", quoted(key))]

@@ -352,7 +352,10 @@ impl Reader<'_> {
         };
         // As keys are spelt elsewhere.
         let meant = name.get_ref().replace('-', "_");
+        let places = KEYS.iter().map(|key| dotted(&key).unwrap_or(("", key.name)));
+        let home = places.filter(|(_, name)| *name == meant).map(|(of, _)| of).next();
         ConfigError::UnknownKey {
+            home: home.filter(|of| *of != table.unwrap_or_default()),
             spot: self.spot_of(name),
             key: name.get_ref().to_string(),
             table,

@@ -19,10 +19,12 @@ pub(super) fn remedy(e: &ConfigError) -> (Kind, String) {
         ConfigError::NotToml { .. } => {
             refused("write it as TOML: key = value, texts in quotes, lists in brackets, comments after #")
         }
-        ConfigError::UnknownKey { near, .. } => {
-            let all = "see them all: pleach config";
-            refused(near.map_or(all.to_owned(), |near| format!("did you mean \"{near}\"? {all}")))
-        }
+        ConfigError::UnknownKey { near, home, .. } => refused(match (near, home) {
+            (_, Some("")) => "it belongs into no table: write it above the first line in [brackets]".to_owned(),
+            (_, Some(home)) => format!("it belongs into [{home}]"),
+            (Some(near), None) => format!("did you mean \"{near}\"? see them all: pleach config --keys"),
+            (None, None) => "see them all: pleach config --keys".to_owned(),
+        }),
         ConfigError::WrongType { wanted, .. } | ConfigError::BadValue { wanted, .. } => {
             refused(format!("write {wanted}, or leave the key out"))
         }

@@ -9,7 +9,7 @@ use serde_json::Value as Json;
 
 use super::columns::width;
 use super::{escape, unbroken};
-use crate::config::{Acting, Config, ENV, KEYS, Layer, Origin, Setting, Value, toml_text};
+use crate::config::{AGENT_KEYS, Acting, Config, ENV, KEYS, Layer, Origin, Setting, Value, toml_text};
 
 /// All settings that are in effect, as JSON.
 #[derive(Debug, Serialize, JsonSchema)]
@@ -180,6 +180,27 @@ pub fn config(document: &ConfigDocument) -> String {
     }
     if !document.approved {
         text += "\nwhat is not approved keeps pleach run from starting anything; to look at it: pleach trust\n";
+    }
+    text
+}
+
+/// All keys that there are, with what each takes and means: a file of the configuration that sets none of them yet.
+pub fn config_keys() -> String {
+    let mut text = String::from("# What pleach.toml and config.toml may say. What is in effect: pleach config\n");
+    let mut table = "";
+    for key in &KEYS {
+        let (of, name) = key.name.split_once('.').unwrap_or(("", key.name));
+        if of != table {
+            let _ = writeln!(text, "\n[{of}]");
+            table = of;
+        }
+        let value = key.usual_value().map_or_else(String::new, |value| value.toml());
+        let (about, wanted, usual) = (key.about, key.kind.wanted(), key.usual);
+        let _ = write!(text, "\n# {about}:\n# {wanted}; usually {usual}\n#{name} = {value}\n");
+    }
+    text += "\n#[agent.NAME]\n";
+    for (name, wanted, about) in &AGENT_KEYS {
+        let _ = write!(text, "\n# {about}:\n# {wanted}\n#{name} = \n");
     }
     text
 }

@@ -36,7 +36,7 @@ use std::io::{self, IsTerminal, Write};
 use serde::Serialize;
 
 pub use clean::{CleanDocument, CleanItem, Cleaning};
-pub use config::{ConfigDocument, acting, approved, config, config_document, results_not_there};
+pub use config::{ConfigDocument, acting, approved, config, config_document, config_keys, results_not_there};
 pub use diff::{ChangedFile, DiffDocument, TaskDiff, about_work, heading, unused_to_show, without_changes};
 pub use doctor::{Diagnosis, diagnosis};
 pub use dry_run::{Argv, DryRun, DryTask, dry_run};

@@ -199,18 +199,54 @@ fn each_setting_is_shown_with_where_it_comes_from() {
     assert_eq!(document["files"], files);
 }
 
+/// Also beside a file that cannot be read: it says what such a file may have.
+#[test]
+fn the_list_of_keys_is_a_file_that_changes_nothing() {
+    let project = Project::new();
+    write_user(&project, "setup = 1");
+    let listed = project.run(&["config", "--keys"]).out();
+    let (mut set, mut keys) = (String::new(), 0);
+    for line in listed.lines() {
+        let key = line.strip_prefix('#').filter(|rest| !rest.starts_with(' '));
+        keys += usize::from(key.is_some_and(|key| key.contains(" =")));
+        let has_value = key.is_some_and(|key| !key.ends_with("= ") && !key.starts_with('['));
+        set += if has_value { key.unwrap_or_default() } else { line };
+        set += "\n";
+    }
+    let usual = |text: &str| -> Vec<Value> {
+        write_user(&project, text);
+        let document: Value = serde_json::from_str(&project.run(&["config", "--json"]).out()).expect("JSON");
+        let settings = document["settings"].as_array().expect("a list");
+        settings.iter().map(|s| json!([s["key"], s["value"]])).collect()
+    };
+    assert_eq!(usual(&set), usual(""), "{set}");
+    assert_eq!(keys, usual("").len() + 5, "those of agents too: {listed}");
+    assert!(
+        set.contains("\nmax_parallel = \"auto\"\n") && set.contains("\ngrace = \"10s\"\n"),
+        "{set}"
+    );
+}
+
 /// Whatever is wrong with one of the files, nothing is started, and file and place are named.
 #[test]
 fn a_file_that_cannot_be_used_is_an_error_that_names_it() {
     let project = Project::unprivileged();
     let files = [project.repo().join("pleach.toml"), user_file(&project)];
     fs::create_dir_all(files[1].parent().expect("a directory")).expect("make directories");
-    let texts: [(&[u8], &[&str]); 6] = [
+    let texts: [(&[u8], &[&str]); 8] = [
         (b"max_parallel = \n", &["line 1", "not TOML"]),
         (b"retry = 1\nretry = 2\n", &["line 2", "not TOML"]),
         (
             b"\nmax_paralel = 3\n",
             &["line 2, column 1", "unknown key \"max_paralel\"", "max_parallel"],
+        ),
+        (
+            b"setup = [\"npm ci\"]\n",
+            &["line 1", "unknown key \"setup\"", "belongs into [worktree]"],
+        ),
+        (
+            b"[worktree]\nretry = 1\n",
+            &["line 2", "\"retry\" in [worktree]", "belongs into no table"],
         ),
         (
             b"retry = \"often\"\n",

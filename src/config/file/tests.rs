@@ -136,6 +136,11 @@ fn a_mistake_is_named_with_its_place_and_what_may_be_meant() {
             &["line 2, column 1", "\"comand\" in [agent]", "command"],
         ),
         (b"[worktre]", &["line 1, column 2", "\"worktre\"", "worktree"]),
+        (b"setup = ['npm ci']", &["\"setup\"", "home: Some(\"worktree\")"]),
+        (
+            b"[worktree]\nverify = 'make'",
+            &["\"verify\" in [worktree]", "home: Some(\"\")"],
+        ),
         (b"trash.keep = '1d'", &["line 1, column 1", "unknown key \"trash\""]),
         (b"timeout = true", &["line 1, column 1", "\"timeout\" is true or false"]),
         (b"retry = '1'", &["\"retry\" is a text"]),

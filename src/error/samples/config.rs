@@ -37,6 +37,7 @@ pub(super) fn all() -> Vec<Error> {
             key: "max_paralel".into(),
             table: None,
             near: Some("max_parallel"),
+            home: None,
         },
         ConfigError::WrongType {
             spot: spot(),
