@@ -5,7 +5,7 @@ use std::fs;
 use serde_json::Value;
 
 use crate::clean::{branches, clean, date, planned, session_of, things, trash, why};
-use crate::support::Project;
+use crate::support::{Project, pairs};
 
 /// What git says of a file that is not there.
 const NOTHING: &str = "";
@@ -52,11 +52,7 @@ fn cleaning_again_and_again_while_tasks_run() {
         .iter()
         .map(|id| format!("@write {id}.txt {id}\n@commit {id}\n@write left.txt {id}"))
         .collect();
-    let tasks: Vec<(&str, &str)> = ids
-        .iter()
-        .map(String::as_str)
-        .zip(prompts.iter().map(String::as_str))
-        .collect();
+    let tasks = pairs(&ids, &prompts);
     let run = project.start_session(&tasks, &["--max-parallel", "3"]);
     let ended = loop {
         match run.try_recv() {

@@ -9,7 +9,7 @@ use std::time::{SystemTime, UNIX_EPOCH};
 use serde_json::{Value, json};
 
 use crate::resources::{until_it_waits_for, waits};
-use crate::support::{PATIENCE, Project, Ran};
+use crate::support::{PATIENCE, Project, Ran, pairs};
 
 /// How many attempts there were.
 fn attempts(project: &Project) -> usize {
@@ -76,11 +76,7 @@ fn agents_that_are_refused_together_wait_together_and_come_back_one_by_one() {
             )
         })
         .collect();
-    let tasks: Vec<(&str, &str)> = ids
-        .iter()
-        .map(String::as_str)
-        .zip(prompts.iter().map(String::as_str))
-        .collect();
+    let tasks = pairs(&ids, &prompts);
     let run = project.start_session(&tasks, &["--max-parallel", "8", "--retry-delay", "4s"]);
     for id in &ids {
         project.await_file(&format!("up-{id}"));

@@ -8,7 +8,7 @@ use std::fs;
 use rustix::process::{Pid, Signal, kill_process};
 use serde_json::{Value, json};
 
-use crate::support::{Project, Ran, limit};
+use crate::support::{Project, Ran, limit, pairs};
 
 /// Says that it is there, waits for its gate, and does its work: a file, and a line in `effects`.
 pub fn works(project: &Project, id: &str) -> String {
@@ -394,11 +394,7 @@ fn agents_are_not_taken_for_lost_because_no_file_can_be_opened() {
     let project = Project::new();
     let ids: Vec<String> = (0..12).map(|n| format!("t{n}")).collect();
     let prompts: Vec<String> = ids.iter().map(|id| works(&project, id)).collect();
-    let tasks: Vec<(&str, &str)> = ids
-        .iter()
-        .map(String::as_str)
-        .zip(prompts.iter().map(String::as_str))
-        .collect();
+    let tasks = pairs(&ids, &prompts);
     project.start(&tasks, &["--max-parallel", "12"]);
     for id in &ids {
         project.await_file(&format!("here-{id}"));

@@ -7,7 +7,7 @@
 use std::fs;
 use std::path::Path;
 
-use crate::support::{Project, assert_same, contents};
+use crate::support::{Project, assert_same, contents, pairs};
 
 /// What agents leave, each with the commands that leave it, in a repository with the files of [`project`].
 const LEFT: &str = r##"
@@ -393,11 +393,7 @@ fn tasks_settle_while_the_user_commits_packs_and_collects_garbage() {
             format!("@touch {}\n@wait {}\n{work}", up.display(), go.display())
         })
         .collect();
-    let tasks: Vec<(&str, &str)> = ids
-        .iter()
-        .map(String::as_str)
-        .zip(prompts.iter().map(String::as_str))
-        .collect();
+    let tasks = pairs(&ids, &prompts);
     let run = project.start_session(&tasks, &["--max-parallel", "8"]);
     project.until("all agents are there", |p| {
         let up = |id: &String| p.root().join(format!("{id}.up")).exists();

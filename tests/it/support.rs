@@ -470,6 +470,12 @@ pub fn skipped(why: &str) {
     let _ = writeln!(std::io::stderr(), "skipped a part of {test}: {why}");
 }
 
+/// Tasks of these ids and prompts.
+pub fn pairs<'t>(ids: &'t [String], prompts: &'t [String]) -> Vec<(&'t str, &'t str)> {
+    let prompts = prompts.iter().map(String::as_str);
+    ids.iter().map(String::as_str).zip(prompts).collect()
+}
+
 /// Runs a command to its end, and to that of what it prints.
 pub fn ran(command: &mut Command) -> Ran {
     let output = output_of(command.spawn().expect("start a program"));
