@@ -55,7 +55,7 @@ impl Environment {
         told.set("PLEACH_SESSION", spec.session_id.to_string());
         let results = paths.dir().parent().unwrap_or(Path::new("/"));
         told.set("PLEACH_RESULTS_DIR", results);
-        told.set("PLEACH_COMM_DIR", paths.shared());
+        told.set("PLEACH_COMM_DIR", spec.shared(paths));
         if let Some(repository) = &spec.repository {
             let place = &repository.place;
             told.set("PLEACH_REPO", place.work_dir.as_ref().unwrap_or(&place.git_dir));

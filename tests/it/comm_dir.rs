@@ -74,9 +74,13 @@ fn it_is_below_no_git_directory_wherever_the_rest_is() {
         if named {
             project.set("PLEACH_RESULTS_DIR", &results);
         }
+        // The user's commands find it, too.
+        let copy = |name| format!("cp \"$PLEACH_COMM_DIR/note\" {}", project.beside(name));
+        let (of_task, of_session) = (copy("of-task"), copy("of-session"));
+        let around = ["--on-task-done", of_task.as_str(), "--on-done", &of_session];
         let ended = project.session(
             &[("one", "@run echo hi >\"$PLEACH_COMM_DIR/note\"\n@env PLEACH_COMM_DIR")],
-            options,
+            &[&around, options].concat(),
         );
         ended.assert_exit(0);
         let answer = ended.result("one")["answer"].as_str().expect("an answer");
@@ -85,7 +89,13 @@ fn it_is_below_no_git_directory_wherever_the_rest_is() {
             shared.contains(&format!("/{expected}")) && !shared.contains("/.git/"),
             "{shared}"
         );
-        assert_eq!(fs::read_to_string(format!("{shared}/note")).expect("read"), "hi\n");
+        for note in [
+            format!("{shared}/note"),
+            project.beside("of-task"),
+            project.beside("of-session"),
+        ] {
+            assert_eq!(fs::read_to_string(note).expect("read"), "hi\n");
+        }
         assert_eq!(project.git(&["status", "--porcelain"]), "");
         let cleaned = project.run(&["clean", "-y", "--discard", ended.mark().trim()]);
         assert!(!Path::new(shared).exists(), "{cleaned:?}");
