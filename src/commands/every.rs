@@ -59,7 +59,7 @@ impl Every {
     }
 
     /// Does this to each; one for which it fails is left out from there on.
-    pub(super) fn each(&mut self, act: impl Fn(&Stored) -> Result<(), Error>) {
+    pub(super) fn each(&mut self, mut act: impl FnMut(&Stored) -> Result<(), Error>) {
         for stored in std::mem::take(&mut self.sessions) {
             match act(&stored) {
                 Ok(()) => self.sessions.push(stored),

@@ -1,6 +1,8 @@
 //! `pleach stop`: asks the supervisor to end the agents, of a session or of some of its tasks, and waits until it has.
 //! An interrupted session gets a supervisor for that.
 
+use std::collections::HashMap;
+
 use super::every::Every;
 use super::follow::{follow, follow_until};
 use super::place::{session_before_task, task_number};
@@ -15,6 +17,8 @@ use crate::session::{OverallStatus, SessionState, StatusDocument, Stored, TaskRe
 use crate::store::lock;
 use crate::store::paths::SessionPaths;
 use crate::supervisor::{Stop, ask_to_stop};
+use crate::task::FailureReason;
+use crate::words::quote;
 
 pub(super) fn run(context: &Context, args: &StopArgs) -> Result<u8, Error> {
     let stop = Stop {
@@ -33,12 +37,13 @@ pub(super) fn run(context: &Context, args: &StopArgs) -> Result<u8, Error> {
     }
     tasks.sort_unstable();
     tasks.dedup();
+    let state = &before.recorded.state;
     if tasks.is_empty() {
+        let open = open(state);
         ask_or_take_over(&before, &stop)?;
         let (_, doc) = follow(&paths, None)?;
-        return answer(context, doc, &tasks, args.json);
+        return answer(context, doc, (&tasks, &open), args.json);
     }
-    let state = &before.recorded.state;
     let (ended, open): (Vec<usize>, Vec<usize>) = tasks.iter().partition(|&&t| state.tasks[t].settlement().is_some());
     for task in ended {
         let record = &state.tasks[task];
@@ -52,7 +57,13 @@ pub(super) fn run(context: &Context, args: &StopArgs) -> Result<u8, Error> {
     }
     let are_settled = |state: &SessionState| open.iter().all(|&t| state.tasks[t].settlement().is_some());
     let (_, doc) = follow_until(&paths, None, are_settled)?;
-    answer(context, doc, &tasks, args.json)
+    answer(context, doc, (&tasks, &open), args.json)
+}
+
+/// The tasks that are not settled, by index.
+fn open(state: &SessionState) -> Vec<usize> {
+    let open = |&task: &usize| state.tasks[task].settlement().is_none();
+    (0..state.tasks.len()).filter(open).collect()
 }
 
 /// Whether somebody is there to be asked.
@@ -69,10 +80,16 @@ fn ask_or_take_over(stored: &Stored, stop: &Stop) -> Result<(), Error> {
     Ok(())
 }
 
-/// Shows where the session stands, or these of its tasks.
-fn answer(context: &Context, mut doc: StatusDocument, tasks: &[usize], json: bool) -> Result<u8, Error> {
+/// Shows where the session stands, or these of its tasks. Those that were `open` came to their end by the stop.
+fn answer(
+    context: &Context,
+    mut doc: StatusDocument,
+    (tasks, open): (&[usize], &[usize]),
+    json: bool,
+) -> Result<u8, Error> {
     // Its supervisor is gone, and with named tasks nobody takes its place: that would start the others.
     let interrupted = doc.overall_status == OverallStatus::Interrupted;
+    let left = left_uncommitted(context, &doc, open);
     if json {
         doc.tasks
             .retain(|t| tasks.is_empty() || tasks.contains(&(t.task_num - 1)));
@@ -85,17 +102,52 @@ fn answer(context: &Context, mut doc: StatusDocument, tasks: &[usize], json: boo
         report::out(&report::status(&doc, only)).map_err(output)?;
         say_how_to_go_on(context, &doc);
     }
-    Ok(if interrupted { exit::BROKEN } else { exit::DONE })
+    left.iter().for_each(|text| report::warning(text));
+    Ok(if interrupted || !left.is_empty() {
+        exit::BROKEN
+    } else {
+        exit::DONE
+    })
+}
+
+/// What to say of those of the tasks with these indices that have ended, and whose work is in no commit.
+fn left_uncommitted(context: &Context, doc: &StatusDocument, open: &[usize]) -> Vec<String> {
+    let again = report::resume(&doc.session_id, context.results_dir.as_deref());
+    let tasks = open.iter().map(|&task| &doc.tasks[task]);
+    let left = tasks.filter(|task| task.reason == Some(FailureReason::Settling));
+    left.map(|task| {
+        let error = task.error.as_deref().unwrap_or("its work could not be committed");
+        let place = task.worktree.as_ref().map_or(String::new(), |worktree| {
+            format!(". The work stays in {}", quote(worktree))
+        });
+        format!(
+            "task {} has ended, and {error}{place}; make room, and let another attempt take it up there \
+             when the session has ended: {again} --retry-failed",
+            task.transaction_id
+        )
+    })
+    .collect()
 }
 
 /// All that run are asked first, and waited for then.
 fn stop_all(context: &Context, stop: &Stop, json: bool) -> Result<u8, Error> {
     let mut every = Every::of(context, |stored| runs(stored) || has_agents(stored))?;
-    every.each(|stored| ask_or_take_over(stored, stop));
+    let mut before: HashMap<String, Vec<usize>> = HashMap::new();
+    every.each(|stored| {
+        let recorded = &stored.recorded;
+        before.insert(recorded.spec.session_id.to_string(), open(&recorded.state));
+        ask_or_take_over(stored, stop)
+    });
     let ended = every.follow(None);
     every.show(context, json)?;
+    let mut uncommitted = Vec::new();
+    for seen in &ended {
+        let open = before.get(&seen.doc.session_id).map_or(&[][..], Vec::as_slice);
+        uncommitted.extend(left_uncommitted(context, &seen.doc, open));
+    }
+    uncommitted.iter().for_each(|text| report::warning(text));
     let left = ended.iter().any(|e| e.doc.overall_status == OverallStatus::Interrupted);
-    Ok(if left || every.has_errors() {
+    Ok(if left || every.has_errors() || !uncommitted.is_empty() {
         exit::BROKEN
     } else {
         exit::DONE

@@ -20,7 +20,7 @@ use tracing::debug;
 
 use command::{Bounds, Ended};
 
-use crate::process::{become_subreaper, take_handed, take_stdin};
+use crate::process::{ProcessIdentity, become_subreaper, take_handed, take_stdin};
 use crate::session::{Recorded, SessionError, is_held, recorded};
 use crate::store::atomic::{self, Durability};
 use crate::store::lock::{Lock, SharedLock};
@@ -68,7 +68,9 @@ pub fn main(dir: &Path, role: &Role) -> Result<(), SessionError> {
     };
     match role {
         Role::Task(task) => {
-            let _lock = Lock::inherited(take_stdin().map_err(failed(dir))?);
+            let lock = Lock::inherited(take_stdin().map_err(failed(dir))?);
+            // For a supervisor that has not started it. Without room for it that one waits until it has ended.
+            let _ = lock.write_holder(&ProcessIdentity::current());
             of_task(&paths, task)
         }
         Role::Session(number) => {

@@ -225,6 +225,7 @@ mod tests {
         let stopped = vec![preparing("a"), settled("a", Settlement::stopped())];
         let halted = vec![EventKind::SessionHalted {
             why: "task f failed (--fail-fast)".into(),
+            ends_agents: true,
         }];
         for closed in [&stop, &halted] {
             assert_eq!(of(&[closed.clone(), stopped.clone()]), "");

@@ -266,7 +266,7 @@ impl Progress {
                     .into(),
                 ))
             }
-            EventKind::SessionHalted { why } => Some(Line::Said(match self.warned_last.as_ref() == Some(why) {
+            EventKind::SessionHalted { why, .. } => Some(Line::Said(match self.warned_last.as_ref() == Some(why) {
                 true => "no task starts any more".into(),
                 false => format!("no task starts any more: {why}"),
             })),

@@ -99,6 +99,9 @@ pub enum EventKind {
     SessionHalted {
         /// Why, in words; what to do is said too.
         why: String,
+        /// Whether the agents that run are ended for it.
+        #[serde(default, skip_serializing_if = "Not::not")]
+        ends_agents: bool,
     },
     /// A task that was settled without success is to be tried again, in the same worktree.
     TaskRetried {

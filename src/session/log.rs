@@ -47,7 +47,7 @@ fn told(kind: &EventKind) -> (Option<&TaskId>, String) {
 fn of_session(kind: &EventKind) -> String {
     match kind {
         EventKind::SessionStarted { supervisor, .. } => format!("begins, supervisor {}", supervisor.pid),
-        EventKind::SessionHalted { why } => format!("no task starts any more: {why}"),
+        EventKind::SessionHalted { why, .. } => format!("no task starts any more: {why}"),
         EventKind::StopAsked { now } => format!("stop asked for{}", at_once(*now)),
         EventKind::CostLimitSet { max_cost_usd } => format!("cost limit is {} now", dollars(*max_cost_usd)),
         EventKind::Waiting { why: Some(why) } => format!("waits for {why}"),

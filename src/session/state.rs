@@ -37,6 +37,8 @@ pub struct SessionState {
     pub warnings: Vec<String>,
     /// When anything was recorded last, in Unix milliseconds.
     pub last_ms: Option<u64>,
+    /// When an agent was started last, in Unix milliseconds.
+    pub last_start_ms: Option<u64>,
     /// In the order of the list.
     pub tasks: Vec<TaskRecord>,
     /// Which task depends on which.
@@ -63,6 +65,8 @@ pub struct TaskRecord {
     pub settled_ms: Option<u64>,
     /// Whether somebody asked for it to be stopped, and if so whether without grace.
     pub stop_asked: Option<bool>,
+    /// Why its agent is being ended, or was, if nobody asked for that.
+    pub ended_for: Option<String>,
     /// How many of its attempts count as retries.
     pub retries: u32,
     /// What the next attempt begins with.
@@ -188,6 +192,7 @@ impl SessionState {
             unattended_ms: 0,
             settled_ms: None,
             stop_asked: None,
+            ended_for: None,
             retries: 0,
             next: NextAttempt::default(),
             went_wrong: None,
@@ -212,6 +217,7 @@ impl SessionState {
             cost_usd: None,
             warnings: Vec::new(),
             last_ms: None,
+            last_start_ms: None,
             tasks: spec.tasks.iter().map(|t| record(&t.id)).collect(),
             // One that makes no sense is refused when it is read.
             graph: Arc::new(Graph::of(&spec.tasks).unwrap_or_default()),

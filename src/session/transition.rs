@@ -56,9 +56,12 @@ fn change(state: &mut SessionState, event: &Event) -> Result<(), IllegalMove> {
             return Ok(());
         }
         _ if state.end.is_some() => return Err(IllegalMove::AfterTheEnd),
-        EventKind::StopAsked { now } => state.stop_asked = Some(state.stop_asked.unwrap_or(false) || *now),
+        EventKind::StopAsked { now } => {
+            state.stop_asked = Some(state.stop_asked.unwrap_or(false) || *now);
+            state.tasks.iter_mut().for_each(asked_too);
+        }
         EventKind::SessionEnded { end, error } => state.end = Some((*end, at, error.clone())),
-        EventKind::SessionHalted { why } => state.halted = Some(why.clone()),
+        EventKind::SessionHalted { why, ends_agents } => halt(state, why, *ends_agents),
         EventKind::CostLimitSet { max_cost_usd } => state.max_cost_usd = Some(*max_cost_usd),
         EventKind::Waiting { why } => state.waiting_for.clone_from(why),
         EventKind::Warned { task: None, text } => state.warnings.push(text.clone()),
@@ -66,6 +69,7 @@ fn change(state: &mut SessionState, event: &Event) -> Result<(), IllegalMove> {
         EventKind::TaskStopAsked { task: id, now } => {
             let record = task(state, id)?;
             record.stop_asked = Some(record.stop_asked.unwrap_or(false) || *now);
+            asked_too(record);
         }
         EventKind::TaskPreparing { task: id, .. }
         | EventKind::TaskReleased { task: id }
@@ -87,6 +91,9 @@ fn change(state: &mut SessionState, event: &Event) -> Result<(), IllegalMove> {
                     record.state = next;
                     let spent = spend(record, &event.kind);
                     state.cost_usd = sum(state.cost_usd, spent);
+                    if matches!(event.kind, EventKind::AttemptStarted { .. }) {
+                        state.last_start_ms = Some(at);
+                    }
                     if let EventKind::AttemptEnded { outcome, .. } | EventKind::AttemptLost { outcome, .. } =
                         &event.kind
                     {
@@ -110,6 +117,23 @@ fn change(state: &mut SessionState, event: &Event) -> Result<(), IllegalMove> {
         }
     }
     Ok(())
+}
+
+/// Nothing more starts. Agents that nobody has asked to end, and that are ended for it, remember that.
+fn halt(state: &mut SessionState, why: &str, ends_agents: bool) {
+    let is_ended = |t: &&mut TaskRecord| t.stop_asked.is_none() && matches!(t.state, TaskState::Running { .. });
+    if ends_agents && state.stop_asked.is_none() {
+        let ended = state.tasks.iter_mut().filter(is_ended);
+        ended.for_each(|task| task.ended_for = Some(why.to_owned()));
+    }
+    state.halted = Some(why.to_owned());
+}
+
+/// Somebody wants its agent to end, whatever else it was to end for.
+fn asked_too(record: &mut TaskRecord) {
+    record
+        .ended_for
+        .take_if(|_| matches!(record.state, TaskState::Running { .. }));
 }
 
 /// Counts what an attempt has cost that has ended, and gives it.
@@ -157,6 +181,7 @@ fn moved(before: &TaskState, record: &mut TaskRecord, event: &EventKind, at: u64
         {
             record.settled_ms = None;
             record.stop_asked = None;
+            record.ended_for = None;
             record.is_handled = false;
             record.retries = 0;
             record.lost = 0;
@@ -222,6 +247,7 @@ fn attempted(before: &TaskState, record: &mut TaskRecord, event: &EventKind, at:
             },
         ) if *number == record.attempts + 1 => {
             record.attempts = *number;
+            record.ended_for = None;
             if record.conversation.replace(*conversation) != Some(*conversation) {
                 record.conversation_usd = None;
             }
@@ -249,6 +275,7 @@ fn attempted(before: &TaskState, record: &mut TaskRecord, event: &EventKind, at:
         }
         (TaskState::Running { site, .. }, EventKind::AttemptLost { outcome, .. }) => {
             record.attempts_ms = record.attempts_ms.saturating_add(outcome.duration_ms);
+            record.ended_for = None;
             cut_off(record, outcome);
             pending(record, site)
         }

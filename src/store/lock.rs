@@ -6,10 +6,12 @@
 
 use std::fs::{File, OpenOptions, TryLockError};
 use std::io;
-use std::os::unix::fs::OpenOptionsExt;
+use std::os::unix::fs::{FileExt, OpenOptionsExt};
 use std::path::Path;
 use std::thread::sleep;
 use std::time::{Duration, Instant};
+
+use serde::Serialize;
 
 /// A held exclusive lock; dropping it (in every process that has it) lets go.
 #[derive(Debug)]
@@ -53,6 +55,13 @@ impl Lock {
     /// The open file, to hand the lock to a child process.
     pub fn into_file(self) -> File {
         self.file
+    }
+
+    /// Writes down who holds it, instead of who did.
+    pub fn write_holder(&self, holder: &impl Serialize) -> io::Result<()> {
+        let text = serde_json::to_vec(holder)?;
+        self.file.set_len(0)?;
+        self.file.write_all_at(&text, 0)
     }
 
     /// The open file, to write down who holds the lock.

@@ -395,15 +395,25 @@ pub(super) fn finish(state: &SessionState) -> Option<EventKind> {
 fn limit_reached(state: &SessionState, task: usize, outcome: &AttemptOutcome) -> Option<EventKind> {
     let cost = state.cost_with(task, outcome)?;
     let limit = state.limit_below(Some(cost))?;
-    let left = state.unstarted();
-    if pool::is_closed(state) || left == 0 {
+    let waits = |task: &&TaskRecord| matches!(task.state, TaskState::Waiting { .. });
+    let (left, waiting) = (state.unstarted(), state.tasks.iter().filter(waits).count());
+    if pool::is_closed(state) || left + waiting == 0 {
         return None;
     }
-    let tasks = if left == 1 { "task is" } else { "tasks are" };
+    let what = |number: usize, not: &str| match number {
+        0 => None,
+        1 => Some(format!("1 task is not {not}")),
+        many => Some(format!("{many} tasks are not {not}")),
+    };
+    let what: Vec<String> = what(left, "started")
+        .into_iter()
+        .chain(what(waiting, "tried again"))
+        .collect();
     let text = format!(
-        "the cost limit of {} is reached ({}): {left} {tasks} not started",
+        "the cost limit of {} is reached ({}): {}",
         dollars(limit),
-        dollars(cost)
+        dollars(cost),
+        what.join(", ")
     );
     Some(EventKind::Warned { task: None, text })
 }

@@ -91,7 +91,9 @@ impl Gate {
             paths: SessionPaths::new(session),
             service,
             strain: None,
-            started: None,
+            started: state
+                .last_start_ms
+                .and_then(|at_ms| before(at_ms, spec.options.stagger_ms)),
             stagger_over: None,
             room: usize::MAX,
             directories: directories(spec, session),
@@ -299,6 +301,16 @@ impl Gate {
             Some(_) => Some(self.looked + LOOK_AGAIN),
         }
     }
+}
+
+/// When that happened which is recorded with this time, unless it is longer ago than so long; both in milliseconds.
+fn before(at_ms: u64, most_ms: u64) -> Option<Instant> {
+    // By a clock that may have been set back: it is not taken to be yet to come.
+    let ago = now_ms().saturating_sub(at_ms);
+    let ago = Duration::from_millis(ago);
+    Instant::now()
+        .checked_sub(ago)
+        .filter(|_| ago < Duration::from_millis(most_ms))
 }
 
 /// Now, by both clocks.

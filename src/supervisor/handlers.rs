@@ -23,11 +23,11 @@ use tokio::time::sleep;
 use super::act::Shared;
 use super::decide::{Action, Input};
 use crate::handler::{COMMAND, HandlerOutcome};
-use crate::process::{hand, own_program};
+use crate::process::{ProcessIdentity, hand, own_program, signal_process};
 use crate::session::{EventKind, SessionSpec, SessionState, TaskRecord, TaskState, read_json};
 use crate::store::Shortage;
 use crate::store::failpoint;
-use crate::store::lock::{Lock, SharedLock};
+use crate::store::lock::{Lock, SharedLock, is_held};
 use crate::store::paths::{HALF_MADE_PREFIX, SessionPaths};
 
 /// Commands that run at once.
@@ -35,6 +35,8 @@ const MOST: usize = 4;
 /// How long it waits for what is lacking, in all and between two tries.
 const TRIES: usize = 60;
 const TRY_AGAIN: Duration = Duration::from_secs(1);
+/// Between two looks whether one has ended that is no child of this process.
+const LOOK_AGAIN: Duration = Duration::from_millis(50);
 
 /// Whether anything is to be done once the task with this index is settled.
 fn is_wanted(spec: &SessionSpec, task: usize) -> bool {
@@ -125,10 +127,11 @@ impl Shared {
 
     async fn run_handler(&self, record: &TaskRecord) -> Result<(), String> {
         let not_run = |e: &dyn std::fmt::Display| format!("its on_done command could not be run: {e}");
-        let _turn = self.handling.turns.acquire().await.map_err(|e| not_run(&e))?;
         let id = record.id.as_ref();
         let (path, outcome) = (self.paths.task_handler_lock(id), self.paths.task_handler_outcome(id));
-        // One that an earlier supervisor has started is waited for.
+        // Before its turn: it runs already, and a stop is to reach it.
+        attend_earlier(&path, self.handling.hurry.subscribe()).await;
+        let _turn = self.handling.turns.acquire().await.map_err(|e| not_run(&e))?;
         let lock = spawn_blocking(move || Lock::acquire(&path)).await;
         let lock = lock.map_err(|e| not_run(&e))?.map_err(|e| not_run(&e))?;
         let ended = || {
@@ -170,24 +173,50 @@ async fn start(paths: &SessionPaths, id: &str, lock: Lock) -> io::Result<tokio::
     }
 }
 
-/// Waits for its end, which is asked for when the session is to stop.
-async fn attend(mut child: tokio::process::Child, mut hurry: watch::Receiver<Option<Duration>>) -> io::Result<()> {
-    let time = async {
-        loop {
-            if hurry.changed().await.is_err() {
-                return std::future::pending().await;
-            }
-            let time = *hurry.borrow_and_update();
-            let Some(time) = time else { continue };
-            tokio::select! {
-                () = sleep(time) => return,
-                _ = hurry.changed() => hurry.mark_changed(),
-            }
+/// Waits for the end of one that an earlier supervisor has started, which is asked for when the session is to stop. It has
+/// written into its lock who it is.
+async fn attend_earlier(path: &Path, mut hurry: watch::Receiver<Option<Duration>>) {
+    // A stop that this supervisor was started for is one that it has not heard of.
+    hurry.mark_changed();
+    let held = || is_held(path).unwrap_or(false);
+    let ended = async {
+        while held() {
+            sleep(LOOK_AGAIN).await;
         }
     };
     tokio::select! {
+        () = ended => return,
+        () = time_is_over(&mut hurry) => {}
+    }
+    // Again and again: it may have begun only just, and not have written that down.
+    while held() {
+        if let Ok(handler) = read_json::<ProcessIdentity>(path) {
+            signal_process(&handler, Signal::TERM);
+        }
+        sleep(LOOK_AGAIN).await;
+    }
+}
+
+/// Comes when the session is to stop, and what runs then has had its time.
+async fn time_is_over(hurry: &mut watch::Receiver<Option<Duration>>) {
+    loop {
+        if hurry.changed().await.is_err() {
+            return std::future::pending().await;
+        }
+        let time = *hurry.borrow_and_update();
+        let Some(time) = time else { continue };
+        tokio::select! {
+            () = sleep(time) => return,
+            _ = hurry.changed() => hurry.mark_changed(),
+        }
+    }
+}
+
+/// Waits for its end, which is asked for when the session is to stop.
+async fn attend(mut child: tokio::process::Child, mut hurry: watch::Receiver<Option<Duration>>) -> io::Result<()> {
+    tokio::select! {
         ended = child.wait() => return ended.map(|_| ()),
-        () = time => {}
+        () = time_is_over(&mut hurry) => {}
     }
     // Its pid is its own: it has not been waited for yet.
     if let Some(pid) = child.id().and_then(|id| Pid::from_raw(id.cast_signed())) {

@@ -132,9 +132,7 @@ pub fn main(dir: &Path, again: bool) -> Result<(), SupervisorError> {
 
 /// Writes down who holds the lock, and tells whoever waits.
 fn say_ready(lock: &Lock) -> io::Result<()> {
-    let mut file = lock.file();
-    file.set_len(0)?;
-    file.write_all(&serde_json::to_vec(&ProcessIdentity::current())?)?;
+    lock.write_holder(&ProcessIdentity::current())?;
     let mut out = io::stdout();
     out.write_all(READY)?;
     out.flush()?;

@@ -132,7 +132,10 @@ mod tests {
 
     #[test]
     fn in_a_session_that_is_halted_it_waits_for_its_turn() {
-        let halted = EventKind::SessionHalted { why: "no login".into() };
+        let halted = EventKind::SessionHalted {
+            why: "no login".into(),
+            ends_agents: false,
+        };
         let (mut waits, now, task) = (Waits::default(), Instant::now(), task_id("a"));
         let back = vec![EventKind::TaskWaited { task }];
         assert_eq!(waits.look(&waiting(&[halted]), now, MADE), (back, vec![]));

@@ -117,48 +117,90 @@ fn work_that_cannot_be_committed_waits_for_room_and_is_not_called_failed() {
     assert_eq!(size, "6000000\n");
 }
 
+/// How somebody stops what waits for room.
+#[derive(Clone, Copy, Debug, PartialEq)]
+enum Stops {
+    /// As a machine does that shuts down.
+    Signal,
+    /// With a command, and whether all of the session is to stop.
+    Command(&'static [&'static str], bool),
+}
+
+// Fault 6: ENOSPC where work is to be committed that is to be stopped, by itself or with its session.
 #[test]
-fn who_stops_a_session_that_waits_to_commit_finds_the_work_in_the_worktree() {
-    let project = Project::new();
-    let Some(disk) = SmallDisk::new(&project, "3m") else {
-        return;
-    };
-    let pleach = in_clone(&disk);
-    let worktrees = project.beside("elsewhere");
-    let work = "@run head -c 6000000 /dev/urandom >large.bin\n@say done";
-    let tasks = project.tasks(&[("a", work), ("b", "@write b.txt b")]);
-    let run = [
-        "run",
-        "--agent",
-        "scripted",
-        "--max-parallel",
-        "1",
-        "--worktree-dir",
-        &worktrees,
-        &tasks,
-    ];
-    assert_eq!(pleach(&run).code(), 0);
-    let status = || pleach(&["status", "--json"]).json();
-    project.until("it waits", |_| {
-        status()["waiting_for"]
-            .as_str()
-            .filter(|w| w.starts_with("disk: "))
-            .map(drop)
-    });
-    kill_process(supervisor(&status()), Signal::TERM).expect("ask it to stop");
-    project.until("it has ended", |_| {
-        (status()["overall_status"] == "stopped").then_some(())
-    });
-    let ended = status();
-    let task = &ended["tasks"][0];
-    assert_eq!(
-        (&task["outcome"], &task["reason"]),
-        (&json!("failed"), &json!("settling")),
-        "{task:#}"
-    );
-    let worktree = task["worktree"].as_str().expect("a worktree");
-    let large = fs::metadata(Path::new(worktree).join("large.bin")).expect("the work");
-    assert_eq!(large.len(), 6_000_000);
+fn who_stops_what_waits_to_be_committed_finds_the_work_in_the_worktree_and_is_told() {
+    for stops in [
+        Stops::Signal,
+        Stops::Command(&["stop"], true),
+        Stops::Command(&["stop", "--all"], true),
+        Stops::Command(&["stop", "", "a"], false),
+    ] {
+        let project = Project::new();
+        let Some(disk) = SmallDisk::new(&project, "3m") else {
+            return;
+        };
+        let pleach = in_clone(&disk);
+        let worktrees = project.beside("elsewhere");
+        let work = "@run head -c 6000000 /dev/urandom >large.bin\n@say done";
+        let tasks = project.tasks(&[("a", work), ("b", "@write b.txt b")]);
+        let one = ["--max-parallel", "1", "--worktree-dir", &worktrees, &tasks];
+        let run = pleach(&[&["run", "--agent", "scripted"], &one[..]].concat());
+        assert_eq!(run.code(), 0, "{run:?}");
+        let session = run.out().trim().to_owned();
+        let status = || pleach(&["status", "--json"]).json();
+        project.until("it waits", |_| {
+            status()["waiting_for"]
+                .as_str()
+                .filter(|w| w.starts_with("disk: "))
+                .map(drop)
+        });
+        let is_whole = match stops {
+            Stops::Signal => {
+                kill_process(supervisor(&status()), Signal::TERM).expect("ask it to stop");
+                true
+            }
+            Stops::Command(arguments, is_whole) => {
+                let named = |a: &&'static str| if a.is_empty() { session.clone() } else { (*a).to_owned() };
+                let arguments: Vec<String> = arguments.iter().map(named).collect();
+                let ran = pleach(&arguments.iter().map(String::as_str).collect::<Vec<_>>());
+                assert_eq!(ran.code(), 3, "{stops:?}: {ran:?}");
+                let err = ran.err();
+                for part in [
+                    "task a has ended, and its work could not be committed: ",
+                    "The work stays in ",
+                    &format!("resume {} --retry-failed", &session[..8]),
+                ] {
+                    assert!(err.contains(part), "{stops:?}: {err}");
+                }
+                is_whole
+            }
+        };
+        if is_whole {
+            project.until("it has ended", |_| {
+                (status()["overall_status"] == "stopped").then_some(())
+            });
+        }
+        let ended = status();
+        let task = &ended["tasks"][0];
+        assert_eq!(
+            (&task["outcome"], &task["reason"]),
+            (&json!("failed"), &json!("settling")),
+            "{task:#}"
+        );
+        let worktree = task["worktree"].as_str().expect("a worktree");
+        let large = fs::metadata(Path::new(worktree).join("large.bin")).expect("the work");
+        assert_eq!(large.len(), 6_000_000);
+        // As it says: with room the work is committed by whoever takes it up.
+        disk.grow("64m");
+        if !is_whole {
+            assert_eq!(pleach(&["wait"]).code(), 1);
+            assert_eq!(status()["overall_status"], "completed");
+        }
+        let again = pleach(&["resume", "--retry-failed", "--sync"]);
+        assert_eq!(again.code(), 0, "{stops:?}: {again:?}");
+        let size = disk.run(r#"git -C "$1/clone" cat-file -s main-task-a:large.bin"#);
+        assert_eq!(size, "6000000\n");
+    }
 }
 
 // Fault 6: ENOSPC for all that a session writes while an agent runs.

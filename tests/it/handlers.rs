@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 use rustix::process::{Signal, kill_process};
 use serde_json::{Value, json};
 
-use crate::support::{Project, ran};
+use crate::support::{PATIENCE, Project, Ran, ran};
 
 /// A line for each time that a task's command has run.
 const COUNT: &str = r#"echo "$PLEACH_TASK_ID" >> "$BESIDE/ran""#;
@@ -175,6 +175,34 @@ fn one_that_outlives_its_supervisor_runs_once() {
     assert_eq!(ended.output.status.code(), Some(0));
     assert_eq!(read(&project, "ran"), "a\n");
     assert_eq!(project.events("task_handled").len(), 1);
+}
+
+// Fault 1: the supervisor is killed while a command of the user runs that is to be ended later.
+#[test]
+fn a_stop_reaches_one_that_a_killed_supervisor_has_started() {
+    let line = format!(r#"{COUNT}; touch "$BESIDE/here"; exec sleep 4714"#);
+    for (resumes, stop) in [
+        (true, &["stop", "--now"][..]),
+        (true, &["stop"]),
+        // There is nobody to be asked: somebody begins for that.
+        (false, &["stop", "--now"]),
+    ] {
+        let project = project();
+        project.start(&[("a", "@say hi")], &["--grace", "200ms", "--on-task-done", &line]);
+        project.await_file("here");
+        project.kill_supervisor();
+        if resumes {
+            assert_eq!(project.run(&["resume"]).code(), 0);
+        }
+        let stopped = project.pleach(stop).recv_timeout(PATIENCE).expect("it stops");
+        assert_eq!(Ran(stopped).code(), 0, "{resumes} {stop:?}");
+        let handled = project.events("task_handled");
+        let said = handled[0]["error"].as_str().expect("an error");
+        assert!(said.contains("was ended, as the session was stopped"), "{said}");
+        assert_eq!((handled.len(), read(&project, "ran").as_str()), (1, "a\n"));
+        assert_eq!(pid_of(&project, "sleep 4714"), None);
+        assert_eq!(project.query(&["status"])["tasks"][0]["outcome"], "succeeded");
+    }
 }
 
 #[test]

@@ -245,3 +245,43 @@ fn files_that_are_not_there_yet_are_not_taken_for_deleted() {
     let refs = project.git(&["for-each-ref", "--format=%(refname)", "refs/pleach"]);
     assert!(!refs.contains("/remade"), "{refs}");
 }
+
+// Fault 1: the supervisor is killed while agents are ended because a task has failed.
+#[test]
+fn what_fail_fast_was_ending_says_so_when_its_supervisor_was_killed() {
+    for ends_meanwhile in [false, true] {
+        let project = Project::new();
+        let [up, asked, gate] = ["up", "asked", "gate"].map(|name| project.beside(name));
+        let slow = format!(
+            "trap 'touch {asked}; while test ! -e {gate}; do sleep 0.02; done; exit 1' TERM\n\
+             touch {up}; while :; do sleep 0.02; done"
+        );
+        let bad = format!("while test ! -e {up}; do sleep 0.02; done; exit 3");
+        let file = project.tasks(&[("slow", &slow), ("bad", &bad)]);
+        let options = ["run", "--fail-fast", "--grace", "1h", "--max-parallel", "2"];
+        let agent = project.shell_agent();
+        let run = project.run(&[&options[..], &["--claude", &agent, &file]].concat());
+        assert_eq!(run.code(), 0, "{run:?}");
+        project.await_file("asked");
+        project.kill_supervisor();
+        if ends_meanwhile {
+            project.open("gate");
+            let outcome = project.session_dir().join("attempts/slow.1/outcome.json");
+            project.until("it has ended", |_| outcome.exists().then_some(()));
+        }
+        assert_eq!(project.run(&["resume"]).code(), 0);
+        project.open("gate");
+        assert_eq!(project.run(&["wait"]).code(), 1);
+        let status = project.query(&["status"]);
+        let slow = task(&status, "slow");
+        assert_eq!(
+            (&slow["outcome"], &slow["reason"], &slow["error"]),
+            (
+                &json!("stopped"),
+                &Value::Null,
+                &json!("stopped: task bad failed (--fail-fast)")
+            ),
+            "{ends_meanwhile}: {slow:#}"
+        );
+    }
+}

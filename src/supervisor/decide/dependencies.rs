@@ -7,7 +7,7 @@
 use super::Action;
 use crate::pool;
 use crate::runner::Ending;
-use crate::session::{EventKind, SessionSpec, SessionState, Settlement, Site, TaskState};
+use crate::session::{EventKind, SessionSpec, SessionState, Settlement, Site, TaskRecord, TaskState};
 use crate::task::{Outcome, TaskId};
 
 /// The beginning of a task that works nowhere yet: its worktree is made, or first the commit that it starts from.
@@ -80,18 +80,17 @@ pub(super) fn follow(
         let EventKind::TaskSettled { task, settlement } = event else {
             continue;
         };
-        let asked = state.stop_asked.is_some()
-            || (state.index_of(task)).is_some_and(|index| state.tasks[index].stop_asked.is_some());
-        match (settlement.outcome, &state.halted) {
-            (Outcome::Failed, None) => failed = failed.or_else(|| Some(task.clone())),
-            // Nobody has asked for that.
-            (Outcome::Stopped, Some(why)) if !asked => settlement.error = Some(format!("stopped: {why}")),
+        let record = state.index_of(task).map(|index| &state.tasks[index]);
+        match (settlement.outcome, record.and_then(|record| ended_for(state, record))) {
+            (Outcome::Failed, _) if state.halted.is_none() => failed = failed.or_else(|| Some(task.clone())),
+            (Outcome::Stopped, Some(why)) => settlement.error = Some(format!("stopped: {why}")),
             _ => {}
         }
     }
     if let Some(task) = failed.filter(|_| spec.options.fail_fast && !pool::is_closed(state)) {
         let why = format!("task {task} failed (--fail-fast)");
-        events.push(EventKind::SessionHalted { why });
+        let ends_agents = true;
+        events.push(EventKind::SessionHalted { why, ends_agents });
         let how = Ending::Within {
             grace_ms: spec.options.grace_ms,
         };
@@ -100,4 +99,10 @@ pub(super) fn follow(
         actions.extend(running.map(|(task, _)| Action::End { task, how }));
     }
     (events, actions)
+}
+
+/// Why a task was stopped, if nobody has asked for that. The one who halted the session may be gone since.
+fn ended_for<'s>(state: &'s SessionState, record: &'s TaskRecord) -> Option<&'s String> {
+    let asked = state.stop_asked.or(record.stop_asked).is_some();
+    record.ended_for.as_ref().or(state.halted.as_ref().filter(|_| !asked))
 }

@@ -25,7 +25,11 @@ pub(super) fn went_back(
     // The warning stands where it is seen at once; the session ends only when the others have.
     let halted = halted.into_iter().flat_map(|why| {
         let text = why.clone();
-        [EventKind::Warned { task: None, text }, EventKind::SessionHalted { why }]
+        let ends_agents = false;
+        [
+            EventKind::Warned { task: None, text },
+            EventKind::SessionHalted { why, ends_agents },
+        ]
     });
     let ended = EventKind::AttemptEnded {
         task: id(),

@@ -52,7 +52,8 @@ pub(super) fn asked(spec: &SessionSpec, state: &SessionState, stop: &Stop) -> (V
     };
     for id in named {
         match state.index_of(id).map(|task| (task, &state.tasks[task])) {
-            Some((task, record)) if has_an_end_to_come(record) => {
+            // Also one whose agent is gone: whoever asks does not want to wait until there is room for its work.
+            Some((task, record)) if record.settlement().is_none() => {
                 let event = EventKind::TaskStopAsked {
                     task: id.clone(),
                     now: stop.now,
@@ -64,11 +65,6 @@ pub(super) fn asked(spec: &SessionSpec, state: &SessionState, stop: &Stop) -> (V
         }
     }
     (events, actions)
-}
-
-/// Whether there is an agent to be ended, or one that has not started.
-fn has_an_end_to_come(record: &TaskRecord) -> bool {
-    !matches!(record.state, TaskState::Settling { .. } | TaskState::Settled { .. })
 }
 
 /// Settles the tasks that wait and were stopped. One in whose worktree an agent had been has its work committed first.

@@ -220,6 +220,29 @@ fn two_starts_are_as_far_apart_as_the_user_wants() {
 }
 
 #[test]
+fn another_supervisor_starts_nothing_sooner_after_the_last_start() {
+    let mut spec = spec(&["a", "b"]);
+    spec.options.stagger_ms = 3000;
+    let running = [preparing("a"), started("a", 1)];
+    // Set back, the clock says that it has yet to come: it is just over.
+    for (ago_ms, rest_ms) in [(1000, Some(2000)), (-60_000, Some(3000)), (3000, None), (60_000, None)] {
+        let mut state = state_after(&spec, &running);
+        assert!(state.last_start_ms.is_some());
+        state.last_start_ms = now_ms().checked_add_signed(-ago_ms);
+        let (mut gate, now) = (Gate::new(&spec, &state, Path::new("/")), Instant::now());
+        gate.look(&spec, &state, now);
+        let rest = gate.due().map(|due| due - now);
+        assert_eq!(gate.most(&spec), usize::from(rest_ms.is_none()), "{ago_ms}");
+        match (rest, rest_ms.map(Duration::from_millis)) {
+            (None, None) => {}
+            // A little of it is over by now.
+            (Some(rest), Some(most)) => assert!(rest <= most && rest + LOOK_AGAIN > most, "{ago_ms}: {rest:?}"),
+            other => panic!("{ago_ms}: {other:?}"),
+        }
+    }
+}
+
+#[test]
 fn who_has_nothing_to_start_waits_for_nothing() {
     let mut spec = spec(&["a"]);
     spec.options.min_free_disk_bytes = u64::MAX;

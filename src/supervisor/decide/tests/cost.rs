@@ -1,7 +1,8 @@
 //! What the limit of the cost does: nothing more starts, what runs goes on, and the session ends with what it was.
 
 use super::*;
-use crate::session::fixture::{ended, released};
+use crate::session::fixture::{bad_attempt, ended, released};
+use crate::session::{NextAttempt, Wait};
 
 /// An attempt that cost this.
 fn cost(usd: f64) -> AttemptOutcome {
@@ -21,6 +22,18 @@ fn limited(max_cost_usd: f64) -> SessionSpec {
 #[test]
 fn the_limit_of_the_cost_is_told_once_and_only_if_tasks_are_left() {
     let running = |id| vec![preparing(id), started(id, 1)];
+    let waiting = |id: &str| {
+        let wait = Wait {
+            delay_ms: 5000,
+            until_ms: MADE + 5000,
+            why: "exited with code 3".into(),
+            next: NextAttempt::Resume,
+            counts: true,
+        };
+        let task = task_id(id);
+        let waits = EventKind::TaskWaits { task, wait };
+        vec![preparing(id), started(id, 1), ended(id, bad_attempt()), waits]
+    };
     let over = "the cost limit of $1.00 is reached ($1.50): ";
     let a_ends = |usd| Input::AttemptEnded {
         task: 0,
@@ -38,6 +51,17 @@ fn the_limit_of_the_cost_is_told_once_and_only_if_tasks_are_left() {
             Some(format!("{over}2 tasks are not started")),
         ),
         ([running("b"), running("c")].concat(), 1.5, None),
+        // What waits for another attempt has come to its end.
+        (
+            [waiting("b"), running("c")].concat(),
+            1.5,
+            Some(format!("{over}1 task is not tried again")),
+        ),
+        (
+            waiting("c"),
+            1.5,
+            Some(format!("{over}1 task is not started, 1 task is not tried again")),
+        ),
         (
             [running("b"), vec![ended("b", cost(0.7))]].concat(),
             0.8,

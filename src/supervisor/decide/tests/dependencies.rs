@@ -159,7 +159,10 @@ fn with_fail_fast_the_first_failure_halts_and_ends_what_runs() {
     let settle = |state: &SessionState, task, settlement| decide(&spec, state, Input::Settled { task, settlement });
     let bad = || Settlement::failed(FailureReason::Exit, "exited with code 3");
     let why = "task a failed (--fail-fast)".to_owned();
-    let halted = EventKind::SessionHalted { why: why.clone() };
+    let halted = EventKind::SessionHalted {
+        why: why.clone(),
+        ends_agents: true,
+    };
     let how = Ending::Within {
         grace_ms: spec.options.grace_ms,
     };
@@ -228,4 +231,68 @@ fn with_fail_fast_the_first_failure_halts_and_ends_what_runs() {
         },
     );
     assert_eq!(decided, (vec![settled("a", bad())], vec![]));
+}
+
+#[test]
+fn what_fail_fast_was_ending_says_so_also_when_somebody_goes_on_with_the_session_meanwhile() {
+    let spec = spec(&["a", "b"]);
+    let why = "task a failed (--fail-fast)".to_owned();
+    let halted = EventKind::SessionHalted {
+        why: why.clone(),
+        ends_agents: true,
+    };
+    let running = vec![preparing("b"), started("b", 1)];
+    let cut = || AttemptOutcome {
+        verdict: Verdict::Stopped,
+        ..good_attempt()
+    };
+    let stop_of_b = EventKind::TaskStopAsked {
+        task: task_id("b"),
+        now: false,
+    };
+    let error = |between: &[EventKind]| {
+        let state = state_after(&spec, &[&running, between].concat());
+        let settlement = Settlement::stopped();
+        let (events, _) = decide(&spec, &state, Input::Settled { task: 1, settlement });
+        match &events[..] {
+            [EventKind::TaskSettled { settlement, .. }] => settlement.error.clone().unwrap(),
+            other => panic!("{other:?}"),
+        }
+    };
+    let by_it = format!("stopped: {why}");
+    let (ended_b, goes_on) = (ended("b", cut()), session_started());
+    for between in [
+        vec![halted.clone(), ended_b.clone()],
+        vec![halted.clone(), goes_on.clone(), ended_b.clone()],
+        vec![halted.clone(), ended_b.clone(), goes_on.clone()],
+        // It was over when somebody asked.
+        vec![halted.clone(), ended_b.clone(), goes_on.clone(), stop_of_b.clone()],
+    ] {
+        assert_eq!(error(&between), by_it, "{between:?}");
+    }
+    let not_ended = EventKind::SessionHalted {
+        why,
+        ends_agents: false,
+    };
+    let again = vec![
+        EventKind::AttemptLost {
+            task: task_id("b"),
+            outcome: cut(),
+        },
+        preparing("b"),
+        started("b", 2),
+        STOP,
+        ended_b.clone(),
+    ];
+    for between in [
+        // Whoever asks is the one who ended it, as far as anybody knows.
+        vec![halted.clone(), goes_on.clone(), STOP, ended_b.clone()],
+        vec![halted.clone(), goes_on.clone(), stop_of_b.clone(), ended_b.clone()],
+        vec![STOP, halted.clone(), goes_on.clone(), ended_b.clone()],
+        vec![stop_of_b, halted.clone(), goes_on.clone(), ended_b.clone()],
+        vec![not_ended, goes_on.clone(), ended_b],
+        [vec![halted, goes_on], again].concat(),
+    ] {
+        assert_eq!(error(&between), STOPPED_ON_REQUEST, "{between:?}");
+    }
 }

@@ -86,7 +86,10 @@ fn without_a_login_nothing_more_starts_and_the_session_ends_when_it_is_quiet() {
                with the session then"
         .to_owned();
     let text = why.clone();
-    let halted = EventKind::SessionHalted { why: why.clone() };
+    let halted = EventKind::SessionHalted {
+        why: why.clone(),
+        ends_agents: false,
+    };
     let expected = vec![
         ended("a", out.clone()),
         EventKind::Warned { task: None, text },

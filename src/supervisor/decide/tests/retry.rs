@@ -101,7 +101,10 @@ fn nothing_is_tried_again_that_is_to_stop() {
 
 #[test]
 fn a_task_with_retries_left_stays_while_the_session_is_halted() {
-    let halted = EventKind::SessionHalted { why: "no login".into() };
+    let halted = EventKind::SessionHalted {
+        why: "no login".into(),
+        ends_agents: false,
+    };
     let outcome = failed(FailureReason::Exit);
     assert!(wait_after(&with_retries(1), from_ref(&halted), outcome.clone()).is_some());
     assert_eq!(wait_after(&with_retries(1), &[halted, STOP], outcome), None);

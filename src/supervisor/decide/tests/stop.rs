@@ -129,8 +129,10 @@ fn a_task_that_is_stopped_is_ended_where_it_stands_and_the_other_is_left_alone()
         let expected = (event.into_iter().collect(), action.into_iter().collect());
         assert_eq!(decided(&past, of(&["a"], now, grace)), expected, "{before} {now}");
     }
-    // Nothing of it runs any more.
-    for steps in [3, 4, 5] {
+    // Its agent is gone, and its work may wait for room to be committed: whoever asks does not want that.
+    let found = decided(&success("a")[..3], of(&["a"], true, None));
+    assert_eq!(found, (vec![stop_of("a", true)], vec![]));
+    for steps in [4, 5] {
         let found = decided(&success("a")[..steps], of(&["a"], true, None));
         assert_eq!(found, (vec![], vec![]), "{steps}");
     }
