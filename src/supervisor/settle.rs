@@ -43,22 +43,35 @@ impl Shared {
         if let Some((shop, site)) = self.shop.as_ref().zip(record.site()) {
             // A snapshot that is under way is waited for: two that look at one worktree would both be slower.
             settlement.notes.extend(self.no_more_snapshots(task, shop));
-            // No agent has been there.
-            if settlement.outcome == Outcome::Skipped && record.attempts == 1 {
+            if settlement.outcome == Outcome::Skipped {
                 match self.undone(shop, site, record) {
-                    Ok(()) => return (settlement, None),
+                    Ok(true) => {
+                        settlement.notes.extend(self.moved_refs(shop, site));
+                        return (settlement, None);
+                    }
                     Err(Some(short)) => return (settlement, Some(short)),
                     // It is settled as any other then, and nothing of it is lost.
-                    Err(None) => {}
+                    Ok(false) | Err(None) => {}
                 }
             }
+            let who = if record.agent_runs > 0 {
+                worktree::AGENT
+            } else {
+                "a command before its agent"
+            };
             let settled = self.files.turn().map_err(|short| (short.error, Some(short.of)));
             let settled = settled.and_then(|_turn| {
-                worktree::settle(shop, site, &self.spec.tasks[task])
+                worktree::settle(shop, site, &self.spec.tasks[task], who)
                     .map_err(|e| (e.to_string(), shop.shortage_behind(&e)))
             });
             match settled {
-                Ok(settled) => self.work_done(&mut settlement, settled),
+                Ok(settled) => {
+                    if settlement.outcome == Outcome::Skipped && settled.changes.commits > 0 {
+                        let note = format!("it was skipped, and what {who} has left is kept on {}", site.branch);
+                        settlement.notes.push(note);
+                    }
+                    self.work_done(&mut settlement, settled);
+                }
                 Err((error, of)) => {
                     settlement.outcome = Outcome::Failed;
                     settlement.reason = Some(FailureReason::Settling);
@@ -79,10 +92,11 @@ impl Shared {
         (settlement, short)
     }
 
-    /// Undoes branch and worktree of a task whose agent never ran. What was lacking, if it cannot be done for that.
-    fn undone(&self, shop: &Workshop, site: &Site, record: &TaskRecord) -> Result<(), Option<Short>> {
+    /// Undoes branch and worktree of a task that was skipped, if nothing was left there; says whether it did. What was
+    /// lacking, if it cannot be done for that.
+    fn undone(&self, shop: &Workshop, site: &Site, record: &TaskRecord) -> Result<bool, Option<Short>> {
         let _turn = self.files.turn().map_err(Some)?;
-        worktree::release(shop, site, &record.id).map_err(|e| {
+        worktree::release_untouched(shop, site, &record.id).map_err(|e| {
             let error = format!("its worktree could not be undone: {e}");
             shop.shortage_behind(&e).map(|of| Short { of, error })
         })
@@ -92,8 +106,7 @@ impl Shared {
         let kept = settled.keep.or_else(|| match settlement.outcome {
             Outcome::Failed => Some("the task failed".into()),
             Outcome::Stopped => Some("the task was stopped".into()),
-            Outcome::Skipped => None,
-            Outcome::Succeeded => self.spec.options.keep_worktrees.then(|| KEPT_ON_REQUEST.into()),
+            Outcome::Skipped | Outcome::Succeeded => self.spec.options.keep_worktrees.then(|| KEPT_ON_REQUEST.into()),
         });
         settlement.head = Some(settled.head.to_string());
         settlement.changes = Some(settled.changes);
