@@ -3,6 +3,10 @@
 //!
 //! Called by `act`, beside the loop. What cannot be done now for want of something is told, and done again later.
 
+use std::fs::{self, File};
+use std::io::{self, BufRead, BufReader};
+use std::path::Path;
+
 use super::act::Shared;
 use super::decide::{Input, Short};
 use crate::session::{KEPT_ON_REQUEST, Settlement, Site, TaskRecord, WorktreeIntent};
@@ -30,9 +34,7 @@ impl Shared {
             None => return (Settlement::failed(FailureReason::Lost, "it has no outcome"), None),
         };
         let answer = self.paths.attempt(record.id.as_ref(), record.attempts).answer();
-        if answer.exists()
-            && let Err(e) = atomic::publish(&answer, &self.paths.answer(record.id.as_ref()))
-        {
+        if let Err(e) = put_answer(&answer, &self.paths.answer(record.id.as_ref())) {
             let error = format!("its answer could not be put in its place: {e}");
             short = Shortage::of(&e).map(|of| Short {
                 of,
@@ -130,6 +132,34 @@ impl Shared {
     }
 }
 
+/// Puts the answer of an attempt in its place. One in which nothing stands is none: then none is there, not that of an
+/// attempt before either, which is kept with that.
+fn put_answer(from: &Path, to: &Path) -> io::Result<()> {
+    if says_something(from)? {
+        return atomic::publish(from, to);
+    }
+    match fs::remove_file(to) {
+        Err(e) if e.kind() != io::ErrorKind::NotFound => Err(e),
+        _ => Ok(()),
+    }
+}
+
+/// Whether there is anything but white space in a file.
+fn says_something(path: &Path) -> io::Result<bool> {
+    let mut file = match File::open(path) {
+        Err(e) if e.kind() == io::ErrorKind::NotFound => return Ok(false),
+        file => BufReader::new(file?),
+    };
+    loop {
+        let piece = file.fill_buf()?;
+        if piece.is_empty() || !piece.trim_ascii().is_empty() {
+            return Ok(!piece.is_empty());
+        }
+        let read = piece.len();
+        file.consume(read);
+    }
+}
+
 fn came_to(verdict: &Verdict) -> (Outcome, Option<FailureReason>, Option<String>) {
     match verdict {
         Verdict::Succeeded => (Outcome::Succeeded, None, None),
@@ -159,4 +189,36 @@ fn notes(attempt: &AttemptOutcome) -> Vec<String> {
         ));
     }
     notes
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_answer_in_which_nothing_stands_is_none() {
+        let dir = tempfile::tempdir().unwrap();
+        let (from, to) = (dir.path().join("attempt"), dir.path().join("answer"));
+        let put = |answer: Option<&str>| {
+            match answer {
+                Some(answer) => fs::write(&from, answer).unwrap(),
+                None => fs::remove_file(&from).unwrap(),
+            }
+            put_answer(&from, &to).unwrap();
+            fs::read_to_string(&to).ok()
+        };
+        let late = " \n".repeat(20_000) + "x";
+        for said in ["yes\n", "\0", &late] {
+            assert_eq!(put(Some(said)).as_deref(), Some(said));
+            fs::remove_file(&from).unwrap();
+            for nothing in ["", " \n\t\r\n", &" ".repeat(100_000)] {
+                assert_eq!(put(Some(nothing)), None);
+                // Nor was there one before.
+                assert_eq!(put(Some(nothing)), None);
+            }
+        }
+        assert_eq!((put(Some("old")), put(None)), (Some("old".into()), None));
+        fs::create_dir(&from).unwrap();
+        assert!(put_answer(&from, &to).is_err());
+    }
 }
