@@ -6,6 +6,9 @@ use std::os::unix::ffi::OsStrExt;
 use std::path::Path;
 use std::time::Duration;
 
+/// Of what came to its end before an agent was started: nothing was spent on it.
+pub const NO_AGENT: &str = "no agent ran";
+
 /// `1 task`, `2 tasks`.
 pub fn count(number: impl TryInto<u64>, one: &str) -> String {
     // Nothing that is counted here is negative.

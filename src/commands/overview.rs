@@ -75,7 +75,7 @@ fn add(overview: &mut Overview, stored: &Stored, doc: &StatusDocument) {
     overview.agent_seconds += spent_ms(stored) as f64 / 1000.0;
 }
 
-/// How long the agents of a session ran, in milliseconds.
+/// How long the attempts of a session took in which an agent ran, in milliseconds.
 fn spent_ms(stored: &Stored) -> u64 {
     let mut ms: u64 = 0;
     for record in &stored.recorded.state.tasks {
@@ -89,7 +89,8 @@ fn spent_ms(stored: &Stored) -> u64 {
         } else if paths.outcome().exists() {
             // Without its supervisor the runner wrote down the end, and nobody took it into the journal.
             match read_json::<AttemptOutcome>(&paths.outcome()) {
-                Ok(outcome) => ms = ms.saturating_add(outcome.duration_ms),
+                Ok(outcome) if outcome.end.is_of_agent() => ms = ms.saturating_add(outcome.duration_ms),
+                Ok(_) => {}
                 Err(e) => report::warning(&format!("time and cost are not complete: {e}")),
             }
         }

@@ -280,7 +280,7 @@ fn what(kept: &Kept) -> &'static str {
         KeptKind::Snapshot => "its commit while the agent worked",
         KeptKind::Attempt if kept.uncommitted => "its files at the end of an attempt",
         KeptKind::Attempt => "its commit at the end of an attempt",
-        KeptKind::Dropped => "a commit that the agent had left",
+        KeptKind::Dropped => "a commit that was dropped",
         KeptKind::Cleaned => "kept before it was cleaned up",
         KeptKind::Begun => "where its branch was made",
         KeptKind::Moved => "what it was before it moved",

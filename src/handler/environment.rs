@@ -101,7 +101,7 @@ pub(super) fn of_task(paths: &SessionPaths, spec: &SessionSpec, state: &SessionS
     let id = task.id.as_ref();
     told.set("PLEACH_TASK_ID", id);
     told.set("PLEACH_TASK_TITLE", &task.title);
-    told.set("PLEACH_ATTEMPTS", record.attempts.to_string());
+    told.set("PLEACH_ATTEMPTS", record.attempts_made().to_string());
     if let Some(settlement) = record.settlement() {
         told.set("PLEACH_OUTCOME", settlement.outcome.name());
         told.set_some("PLEACH_REASON", settlement.reason.map(FailureReason::name));

@@ -64,7 +64,7 @@ fn become_one(status: &mut TaskStatus, task: Task) {
     }
     if duration.is_some() {
         status.branch = Some(format!("main-task-{}", status.transaction_id));
-        status.attempts = 1;
+        (status.attempts, status.agent_runs) = (1, 1);
         (status.cost_usd, status.turns) = (Some(0.25), Some(4));
     }
     status.activity = (name == TaskStatusName::Running).then(|| "Edit src/main.rs".into());

@@ -249,7 +249,7 @@ pub fn about_log(doc: &StatusDocument, number: usize) -> Option<String> {
         (_, Some(Outcome::Skipped)) => format!("task {name} was skipped: {}", detail(task)),
         (TaskStatusName::Completed, outcome) => {
             let outcome = outcome.map_or("ended", Outcome::name);
-            let before = if task.attempts == 0 {
+            let before = if task.agent_runs == 0 {
                 " before its agent began"
             } else {
                 ""

@@ -23,7 +23,7 @@ pub struct Overview {
     pub success_rate: Option<f64>,
     /// What the agents have cost, in US dollars, as far as they said.
     pub cost_usd: f64,
-    /// How long all attempts together ran, in seconds; of those at work until now.
+    /// How long all attempts together took in which an agent ran, in seconds; those at work until now.
     pub agent_seconds: f64,
     /// All of `disk`.
     pub disk_bytes: u64,

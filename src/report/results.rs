@@ -13,6 +13,7 @@ use super::{count, dollars, elapsed, escape, from_agent, one_line, quote, unbrok
 use crate::session::{OverallStatus, TaskStatus, TaskStatusName};
 use crate::store::path_json;
 use crate::task::{Outcome, StepOutcome};
+use crate::words::NO_AGENT;
 
 /// How many files of a task are named.
 const FILES: usize = 10;
@@ -188,12 +189,13 @@ fn printed(text: &mut String, step: &StepResult) {
     }
 }
 
-/// `2 min, 1 attempt, 3 turns, $0.12`, once it is settled.
+/// `2 min, 1 attempt, 3 turns, $0.12` or `2 s, 1 attempt, no agent ran`, once it is settled.
 fn took(status: &TaskStatus) -> Option<String> {
     let settled = status.duration.filter(|_| status.outcome.is_some());
     let time = elapsed(Duration::from_secs_f64(settled?));
     let more = [
         (status.attempts > 0).then(|| count(status.attempts, "attempt")),
+        (status.agent_runs == 0).then(|| NO_AGENT.to_owned()),
         status
             .turns
             .filter(|turns| *turns > 0)

@@ -9,7 +9,7 @@ use super::{bytes, count, dollars, elapsed, escape, one_line, terminal_width, un
 use crate::session::{OverallStatus, STOPPED_ON_REQUEST, StatusDocument, TaskStatus, TaskStatusName, Wait, is_above};
 use crate::store::now_ms;
 use crate::task::Outcome;
-use crate::words::few;
+use crate::words::{NO_AGENT, few};
 
 /// How wide a title may be.
 const TITLE: usize = 40;
@@ -173,6 +173,10 @@ fn facts(task: &TaskStatus, now: u64) -> String {
         (TaskStatusName::Running, number @ 2..) => facts.push(format!("attempt {number}")),
         (TaskStatusName::Completed, made @ 2..) => facts.push(count(made, "attempt")),
         _ => {}
+    }
+    // Of one that was skipped its word says it.
+    if task.outcome.is_some() && task.attempts > 0 && task.agent_runs == 0 {
+        facts.push(NO_AGENT.into());
     }
     if let Some(pid) = task.pid {
         facts.push(format!("pid {pid}"));

@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use super::{Event, EventKind, NextAttempt, SessionEnd, Settlement, WorktreeIntent};
 use crate::task::{AttemptOutcome, TaskId, Verdict, counted_cost};
-use crate::words::{count, dollars, elapsed, few, in_one_line};
+use crate::words::{NO_AGENT, count, dollars, elapsed, few, in_one_line};
 
 /// The line of an event, without its end: when (UTC), of which task, and what.
 pub fn log_line(event: &Event) -> String {
@@ -129,6 +129,7 @@ fn of_attempt(outcome: &AttemptOutcome) -> String {
     let mut parts = vec![came_to, elapsed(Duration::from_millis(outcome.duration_ms))];
     parts.extend(outcome.turns.map(|turns| count(turns, "turn")));
     parts.extend(counted_cost(outcome.cost_usd).map(dollars));
+    parts.extend((!outcome.end.is_of_agent()).then(|| NO_AGENT.to_owned()));
     parts.extend(outcome.end.exit_code().map(|code| format!("exit code {code}")));
     parts.join(", ")
 }

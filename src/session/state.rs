@@ -53,9 +53,13 @@ pub struct TaskRecord {
     pub id: TaskId,
     /// Where it stands.
     pub state: TaskState,
-    /// How many attempts were started.
+    /// The number of the last attempt that was started. How many are shown: [`TaskRecord::attempts_made`].
     pub attempts: u32,
-    /// How long the attempts ran that have ended, in milliseconds.
+    /// How many of those that have ended came to nothing but that the task is not wanted.
+    pub attempts_skipped: u32,
+    /// In how many of those that have ended an agent ran, or may have.
+    pub agent_runs: u32,
+    /// How long those took together, in milliseconds.
     pub attempts_ms: u64,
     /// When it was chosen, in Unix milliseconds; anew when it is chosen again.
     pub started_ms: Option<u64>,
@@ -187,6 +191,8 @@ impl SessionState {
             id: id.clone(),
             state: TaskState::Pending { site: None },
             attempts: 0,
+            attempts_skipped: 0,
+            agent_runs: 0,
             attempts_ms: 0,
             started_ms: None,
             unattended_ms: 0,
@@ -303,6 +309,11 @@ impl TaskRecord {
     /// What all its attempts have cost when the agent of the last one says this, in US dollars.
     pub fn cost_with(&self, claimed_usd: Option<f64>) -> Option<f64> {
         sum(self.cost_usd, self.spent(claimed_usd))
+    }
+
+    /// How many attempts were made at it. That its condition does not hold is found out before there is any.
+    pub fn attempts_made(&self) -> u32 {
+        self.attempts - self.attempts_skipped
     }
 
     /// Whether it is in the middle of its work, and waits only for its turn.

@@ -116,7 +116,11 @@ pub struct TaskStatus {
     #[serde(with = "path_json::option")]
     #[schemars(with = "Option<path_json::Form>")]
     pub worktree: Option<PathBuf>,
+    /// How many attempts were made; at one whose own condition does not hold none.
     pub attempts: u32,
+    /// In how many attempts that have ended an agent ran.
+    #[serde(default)]
+    pub agent_runs: u32,
     /// Whether it was asked to stop, and has not ended yet.
     #[serde(default)]
     pub stopping: bool,
@@ -249,7 +253,8 @@ fn task_status(task_num: usize, task: &TaskSpec, record: &TaskRecord, now: u64, 
         base: site.map(|s| s.base.clone()),
         head: settlement.and_then(|s| s.head.clone()),
         worktree: worktree(record),
-        attempts: record.attempts,
+        attempts: record.attempts_made(),
+        agent_runs: record.agent_runs,
         stopping: settlement.is_none() && record.stop_asked.is_some(),
         exit_code: attempt.and_then(|a| a.end.exit_code()),
         commits: changes.map(|c| c.commits),

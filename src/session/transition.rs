@@ -9,7 +9,7 @@ use super::{
     Attempt, Event, EventKind, NextAttempt, SessionState, Settlement, Site, TaskRecord, TaskState, WentWrong,
     WorktreeFate, WorktreeIntent,
 };
-use crate::task::{AgentEnd, AttemptOutcome, Outcome, TaskId, Verdict, counted_cost};
+use crate::task::{AttemptOutcome, Outcome, TaskId, Verdict, counted_cost};
 
 /// An event that does not fit the state: the journal is damaged, or the program is wrong.
 #[derive(Debug, PartialEq, Eq, thiserror::Error)]
@@ -265,7 +265,7 @@ fn attempted(before: &TaskState, record: &mut TaskRecord, event: &EventKind, at:
         (TaskState::Running { site, attempt }, EventKind::AttemptEnded { outcome, .. }) => {
             let ended = attempt.started_ms.saturating_add(outcome.duration_ms);
             record.unattended_ms = record.unattended_ms.min(at.saturating_sub(ended));
-            record.attempts_ms = record.attempts_ms.saturating_add(outcome.duration_ms);
+            count(record, outcome);
             record.is_set_up |= outcome.is_set_up;
             record.lost = 0;
             TaskState::Settling {
@@ -274,15 +274,15 @@ fn attempted(before: &TaskState, record: &mut TaskRecord, event: &EventKind, at:
             }
         }
         (TaskState::Running { site, .. }, EventKind::AttemptLost { outcome, .. }) => {
-            record.attempts_ms = record.attempts_ms.saturating_add(outcome.duration_ms);
             record.ended_for = None;
+            count(record, outcome);
             cut_off(record, outcome);
             pending(record, site)
         }
         (TaskState::Settling { site, outcome }, EventKind::TaskWaits { wait, .. }) => {
             record.next = wait.next;
             // An attempt whose agent never ran leaves nothing that the next one would have to know.
-            if !matches!(outcome.end, AgentEnd::NotStarted { .. }) && !outcome.conversation_gone {
+            if outcome.end.is_of_agent() && !outcome.conversation_gone {
                 record.went_wrong = Some(WentWrong {
                     why: wait.why.clone(),
                     step: outcome.steps.iter().find(|step| step.exit_code != Some(0)).cloned(),
@@ -314,10 +314,19 @@ fn attempted(before: &TaskState, record: &mut TaskRecord, event: &EventKind, at:
     })
 }
 
+/// Counts an attempt that has ended, by how far it came.
+fn count(record: &mut TaskRecord, outcome: &AttemptOutcome) {
+    if outcome.end.is_of_agent() {
+        record.agent_runs += 1;
+        record.attempts_ms = record.attempts_ms.saturating_add(outcome.duration_ms);
+    }
+    record.attempts_skipped += u32::from(matches!(outcome.verdict, Verdict::Skipped { .. }));
+}
+
 /// What the attempt after one begins with that nobody saw the end of. The agent may never have begun: then what it was to
 /// begin with holds still.
 fn cut_off(record: &mut TaskRecord, outcome: &AttemptOutcome) {
-    if matches!(outcome.end, AgentEnd::NotStarted { .. }) {
+    if !outcome.end.is_of_agent() {
         return;
     }
     record.lost = record.lost.saturating_add(1);

@@ -3,6 +3,10 @@
 //!
 //! Called by `act`, beside the loop. What cannot be done now for want of something is told, and done again later.
 
+use std::fs::{self, File};
+use std::io::{self, BufRead, BufReader};
+use std::path::Path;
+
 use super::act::Shared;
 use super::decide::{Input, Short};
 use crate::session::{KEPT_ON_REQUEST, Settlement, Site, TaskRecord, WorktreeIntent};
@@ -30,9 +34,7 @@ impl Shared {
             None => return (Settlement::failed(FailureReason::Lost, "it has no outcome"), None),
         };
         let answer = self.paths.attempt(record.id.as_ref(), record.attempts).answer();
-        if answer.exists()
-            && let Err(e) = atomic::publish(&answer, &self.paths.answer(record.id.as_ref()))
-        {
+        if let Err(e) = put_answer(&answer, &self.paths.answer(record.id.as_ref())) {
             let error = format!("its answer could not be put in its place: {e}");
             short = Shortage::of(&e).map(|of| Short {
                 of,
@@ -43,22 +45,35 @@ impl Shared {
         if let Some((shop, site)) = self.shop.as_ref().zip(record.site()) {
             // A snapshot that is under way is waited for: two that look at one worktree would both be slower.
             settlement.notes.extend(self.no_more_snapshots(task, shop));
-            // No agent has been there.
-            if settlement.outcome == Outcome::Skipped && record.attempts == 1 {
+            if settlement.outcome == Outcome::Skipped {
                 match self.undone(shop, site, record) {
-                    Ok(()) => return (settlement, None),
+                    Ok(true) => {
+                        settlement.notes.extend(self.moved_refs(shop, site));
+                        return (settlement, None);
+                    }
                     Err(Some(short)) => return (settlement, Some(short)),
                     // It is settled as any other then, and nothing of it is lost.
-                    Err(None) => {}
+                    Ok(false) | Err(None) => {}
                 }
             }
+            let who = if record.agent_runs > 0 {
+                worktree::AGENT
+            } else {
+                "a command before its agent"
+            };
             let settled = self.files.turn().map_err(|short| (short.error, Some(short.of)));
             let settled = settled.and_then(|_turn| {
-                worktree::settle(shop, site, &self.spec.tasks[task])
+                worktree::settle(shop, site, &self.spec.tasks[task], who)
                     .map_err(|e| (e.to_string(), shop.shortage_behind(&e)))
             });
             match settled {
-                Ok(settled) => self.work_done(&mut settlement, settled),
+                Ok(settled) => {
+                    if settlement.outcome == Outcome::Skipped && settled.changes.commits > 0 {
+                        let note = format!("it was skipped, and what {who} has left is kept on {}", site.branch);
+                        settlement.notes.push(note);
+                    }
+                    self.work_done(&mut settlement, settled);
+                }
                 Err((error, of)) => {
                     settlement.outcome = Outcome::Failed;
                     settlement.reason = Some(FailureReason::Settling);
@@ -79,10 +94,11 @@ impl Shared {
         (settlement, short)
     }
 
-    /// Undoes branch and worktree of a task whose agent never ran. What was lacking, if it cannot be done for that.
-    fn undone(&self, shop: &Workshop, site: &Site, record: &TaskRecord) -> Result<(), Option<Short>> {
+    /// Undoes branch and worktree of a task that was skipped, if nothing was left there; says whether it did. What was
+    /// lacking, if it cannot be done for that.
+    fn undone(&self, shop: &Workshop, site: &Site, record: &TaskRecord) -> Result<bool, Option<Short>> {
         let _turn = self.files.turn().map_err(Some)?;
-        worktree::release(shop, site, &record.id).map_err(|e| {
+        worktree::release_untouched(shop, site, &record.id).map_err(|e| {
             let error = format!("its worktree could not be undone: {e}");
             shop.shortage_behind(&e).map(|of| Short { of, error })
         })
@@ -92,8 +108,7 @@ impl Shared {
         let kept = settled.keep.or_else(|| match settlement.outcome {
             Outcome::Failed => Some("the task failed".into()),
             Outcome::Stopped => Some("the task was stopped".into()),
-            Outcome::Skipped => None,
-            Outcome::Succeeded => self.spec.options.keep_worktrees.then(|| KEPT_ON_REQUEST.into()),
+            Outcome::Skipped | Outcome::Succeeded => self.spec.options.keep_worktrees.then(|| KEPT_ON_REQUEST.into()),
         });
         settlement.head = Some(settled.head.to_string());
         settlement.changes = Some(settled.changes);
@@ -114,6 +129,34 @@ impl Shared {
             None => Removal::Kept("it has no worktree".into()),
         };
         self.tell(Input::Removed { task, removal });
+    }
+}
+
+/// Puts the answer of an attempt in its place. One in which nothing stands is none: then none is there, not that of an
+/// attempt before either, which is kept with that.
+fn put_answer(from: &Path, to: &Path) -> io::Result<()> {
+    if says_something(from)? {
+        return atomic::publish(from, to);
+    }
+    match fs::remove_file(to) {
+        Err(e) if e.kind() != io::ErrorKind::NotFound => Err(e),
+        _ => Ok(()),
+    }
+}
+
+/// Whether there is anything but white space in a file.
+fn says_something(path: &Path) -> io::Result<bool> {
+    let mut file = match File::open(path) {
+        Err(e) if e.kind() == io::ErrorKind::NotFound => return Ok(false),
+        file => BufReader::new(file?),
+    };
+    loop {
+        let piece = file.fill_buf()?;
+        if piece.is_empty() || !piece.trim_ascii().is_empty() {
+            return Ok(!piece.is_empty());
+        }
+        let read = piece.len();
+        file.consume(read);
     }
 }
 
@@ -146,4 +189,36 @@ fn notes(attempt: &AttemptOutcome) -> Vec<String> {
         ));
     }
     notes
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_answer_in_which_nothing_stands_is_none() {
+        let dir = tempfile::tempdir().unwrap();
+        let (from, to) = (dir.path().join("attempt"), dir.path().join("answer"));
+        let put = |answer: Option<&str>| {
+            match answer {
+                Some(answer) => fs::write(&from, answer).unwrap(),
+                None => fs::remove_file(&from).unwrap(),
+            }
+            put_answer(&from, &to).unwrap();
+            fs::read_to_string(&to).ok()
+        };
+        let late = " \n".repeat(20_000) + "x";
+        for said in ["yes\n", "\0", &late] {
+            assert_eq!(put(Some(said)).as_deref(), Some(said));
+            fs::remove_file(&from).unwrap();
+            for nothing in ["", " \n\t\r\n", &" ".repeat(100_000)] {
+                assert_eq!(put(Some(nothing)), None);
+                // Nor was there one before.
+                assert_eq!(put(Some(nothing)), None);
+            }
+        }
+        assert_eq!((put(Some("old")), put(None)), (Some("old".into()), None));
+        fs::create_dir(&from).unwrap();
+        assert!(put_answer(&from, &to).is_err());
+    }
 }

@@ -42,6 +42,11 @@ impl AgentEnd {
         }
     }
 
+    /// Whether the agent ran, or may have.
+    pub fn is_of_agent(&self) -> bool {
+        !matches!(self, Self::NotStarted { .. })
+    }
+
     /// The exit code as a shell gives it: 128 and the signal for a killed process.
     pub fn exit_code(&self) -> Option<i32> {
         match self {

@@ -41,10 +41,10 @@ pub use history::unfinished;
 pub use kept::{Kept, KeptKind, kept, kept_base, kept_sessions};
 pub use moved::{Move, MoveKind, RefWatch, Target};
 pub use provision::{Checkout, Unmade, choose_checkout, provision};
-pub use recover::{clear_locks, discard, release};
+pub use recover::{clear_locks, discard, release, release_untouched};
 pub use remove::{Removal, remove, trashed};
 pub use reopen::{Opened, reopen};
-pub use settle::{Settled, settle};
+pub use settle::{AGENT, Settled, settle};
 pub use work::{Work, WorkSource, work_of};
 
 use crate::git::{self, Drivers, Git, GitError, Identity, Place, without_foreign};

@@ -12,17 +12,19 @@ use std::path::{Path, PathBuf};
 use std::thread::sleep;
 use std::time::{Duration, SystemTime};
 
-use git2::{ErrorCode, Repository};
+use git2::{ErrorCode, Oid, Repository};
 use uuid::Uuid;
 
 use super::bring;
-use super::inspect::{is_real_dir, path_of, small_file};
+use super::inspect::{self, is_real_dir, path_of, small_file};
 use super::provision::registered_as;
 use super::remove::{admin_to_trash, move_to_trash};
-use super::{MADE, Standing, Workshop, WorktreeError, repository_lock, snapshot, standing};
+use super::view::{LONGEST, View};
+use super::{MADE, Standing, Workshop, WorktreeError, history, repository_lock, snapshot, standing};
 use crate::git::{GitError, Place};
 use crate::process::is_used;
 use crate::session::Site;
+use crate::store::failpoint;
 use crate::store::lock::Lock;
 use crate::task::TaskId;
 use crate::words::elapsed;
@@ -36,11 +38,79 @@ pub fn release(shop: &Workshop, site: &Site, task: &TaskId) -> Result<(), Worktr
         if let Ok(Standing::Uncommitted(_)) = standing(shop, site, false) {
             snapshot::keep(shop, site, task)?;
         }
-        put_half_away(shop, site)?;
-        drop_branch(shop, &repository, site)?;
-        drop_claim(shop, &repository, task);
+        undo(shop, &repository, site, task)?;
     }
     Ok(())
+}
+
+/// Undoes branch and worktree of a task whose agent was not wanted after all, if the commands before it have left nothing
+/// that a commit could keep. Else nothing is touched: it is settled as any other then. Says whether it was undone.
+pub fn release_untouched(shop: &Workshop, site: &Site, task: &TaskId) -> Result<bool, WorktreeError> {
+    let _lock = shop.lock()?;
+    let repository = shop.repository()?;
+    let is_untouched = match is_claimed(shop, &repository, site, task) {
+        true => is_untouched(shop, &repository, site)?,
+        // This was done, and cut off before anybody was told.
+        false => is_gone(shop, &repository, site, task),
+    };
+    if is_untouched {
+        undo(shop, &repository, site, task)?;
+    }
+    Ok(is_untouched)
+}
+
+fn undo(shop: &Workshop, repository: &Repository, site: &Site, task: &TaskId) -> Result<(), WorktreeError> {
+    put_half_away(shop, site)?;
+    drop_branch(shop, repository, site)?;
+    drop_claim(shop, repository, task);
+    failpoint::passed("undone");
+    Ok(())
+}
+
+/// Whether nothing was ever settled at a site, and nothing is there.
+fn is_gone(shop: &Workshop, repository: &Repository, site: &Site, task: &TaskId) -> bool {
+    let is_free = |name: &str| {
+        repository
+            .find_reference(name)
+            .is_err_and(|e| e.code() == ErrorCode::NotFound)
+    };
+    is_free(&shop.pin(task, "head"))
+        && is_free(&format!("refs/heads/{}", site.branch))
+        && own_admin(shop, site).is_none()
+        && fs::symlink_metadata(&site.worktree).is_err_and(|e| e.kind() == ErrorKind::NotFound)
+}
+
+/// Whether a worktree is as it was made, but for what git ignores, and its HEAD has been nowhere else.
+fn is_untouched(shop: &Workshop, repository: &Repository, site: &Site) -> Result<bool, WorktreeError> {
+    let base = Oid::from_str(&site.base).map_err(GitError::libgit2("its base is no commit"))?;
+    let branch = format!("refs/heads/{}", site.branch);
+    let admin = own_admin(shop, site);
+    let visited = history::visited(repository, admin.as_deref(), &branch);
+    let beside = history::beside(repository, visited, [base, base]);
+    let is_at_base = match repository.find_reference(&branch) {
+        Ok(found) => found.target() == Some(base),
+        Err(e) => e.code() == ErrorCode::NotFound,
+    };
+    if !is_at_base || !beside.map_err(GitError::libgit2("cannot compare commits"))?.is_empty() {
+        return Ok(false);
+    }
+    if fs::symlink_metadata(&site.worktree).is_err_and(|e| e.kind() == ErrorKind::NotFound) {
+        // What was only staged is kept for no agent either.
+        return Ok(true);
+    }
+    let Some(admin) = admin.filter(|admin| history::unfinished(admin).is_none()) else {
+        return Ok(false);
+    };
+    let head = inspect::head(repository, &admin).and_then(|head| head.reference);
+    if head.as_ref() != Some(&branch) || !is_own(&site.worktree, Some(&admin), &admin) {
+        return Ok(false);
+    }
+    let view = View::open(shop, &site.worktree, Some(&admin), base, LONGEST)?;
+    let found = view.uncommitted()?;
+    Ok(!view.rebuilt
+        && found.changed.is_empty()
+        && view.why_not(&found).is_none()
+        && view.brought.changed(&site.worktree).is_empty())
 }
 
 /// [`release`] of a worktree that this process has just made, or begun to make, and that nobody else has worked in, for

@@ -40,12 +40,13 @@ pub struct Settled {
     pub keep: Option<String>,
 }
 
-/// Settles the work of `task` at `site`: commits, pins, moves the branch forward.
-pub fn settle(shop: &Workshop, site: &Site, task: &TaskSpec) -> Result<Settled, WorktreeError> {
+/// Settles the work of `task` at `site`: commits, pins, moves the branch forward. `who` has worked there, as the user is
+/// told: [`AGENT`] or another.
+pub fn settle(shop: &Workshop, site: &Site, task: &TaskSpec, who: &'static str) -> Result<Settled, WorktreeError> {
     let repository = shop.repository()?;
     put_unfinished_away(shop, site, &task.id)?;
     let base = oid(&site.base)?;
-    let mut report = Report::default();
+    let mut report = Report::of(who);
     let admin = shop.admin_dir(&site.worktree);
     let branch = format!("refs/heads/{}", site.branch);
     let head = head_of(&repository, admin.as_deref(), &branch, &mut report);
@@ -55,7 +56,9 @@ pub fn settle(shop: &Workshop, site: &Site, task: &TaskSpec) -> Result<Settled, 
         check_git_file(&site.worktree, admin.as_deref(), &mut report);
         commit_leftovers(shop, &repository, site, task, admin.as_deref(), start, &mut report)
     } else {
-        report.note("the worktree was gone when the agent had ended; only what was committed is kept");
+        report.note(format!(
+            "the worktree was gone when {who} had ended; only what was committed is kept"
+        ));
         Ok(None)
     };
     let made = *committed.as_ref().unwrap_or(&None);
@@ -96,22 +99,12 @@ pub fn settle(shop: &Workshop, site: &Site, task: &TaskSpec) -> Result<Settled, 
         ));
         report.keep("its last commit is not on its branch");
     }
-    let brought = Brought::of(shop, &site.worktree)?;
-    if !brought.is_empty() {
-        let of_agent = files_between(&repository, base, last)?
-            .into_iter()
-            .map(|file| file.path);
-        let of_agent: Vec<_> = of_agent
-            .filter(|path| brought.has(path.as_os_str().as_bytes()))
-            .collect();
-        if !of_agent.is_empty() {
-            let names: Vec<_> = of_agent.iter().map(|path| path.display()).collect();
-            report.note(format!(
-                "the agent has committed what was brought into its worktree from the checkout: {}",
-                few(&names)
-            ));
-        }
-    }
+    note_brought(
+        &Brought::of(shop, &site.worktree)?,
+        &repository,
+        [base, last],
+        &mut report,
+    )?;
     // From here on the branch is known by what is pinned.
     drop_claim(shop, &repository, &task.id);
     failpoint::passed("settled");
@@ -124,14 +117,56 @@ pub fn settle(shop: &Workshop, site: &Site, task: &TaskSpec) -> Result<Settled, 
     })
 }
 
+/// Says what was brought into the worktree and is in a commit now, between these two.
+fn note_brought(
+    brought: &Brought,
+    repository: &Repository,
+    [base, last]: [Oid; 2],
+    report: &mut Report,
+) -> Result<(), WorktreeError> {
+    if brought.is_empty() {
+        return Ok(());
+    }
+    let of_agent = files_between(repository, base, last)?.into_iter().map(|file| file.path);
+    let of_agent: Vec<_> = of_agent
+        .filter(|path| brought.has(path.as_os_str().as_bytes()))
+        .collect();
+    if !of_agent.is_empty() {
+        let names: Vec<_> = of_agent.iter().map(|path| path.display()).collect();
+        report.note(format!(
+            "{} has committed what was brought into its worktree from the checkout: {}",
+            report.who,
+            few(&names)
+        ));
+    }
+    Ok(())
+}
+
+/// Who works in a worktree, as the user is told.
+pub const AGENT: &str = "the agent";
+
 /// What the user should know, as it comes up.
-#[derive(Default)]
 pub(super) struct Report {
+    who: &'static str,
     pub(super) notes: Vec<String>,
     keep: Option<String>,
 }
 
+impl Default for Report {
+    fn default() -> Self {
+        Self::of(AGENT)
+    }
+}
+
 impl Report {
+    fn of(who: &'static str) -> Self {
+        Self {
+            who,
+            notes: Vec::new(),
+            keep: None,
+        }
+    }
+
     pub(super) fn note(&mut self, text: impl Into<String>) {
         self.notes.push(text.into());
     }
@@ -143,29 +178,32 @@ impl Report {
 
 /// What HEAD of the worktree is, as far as it can be read.
 fn head_of(repository: &Repository, admin: Option<&Path>, branch: &str, report: &mut Report) -> Head {
+    let who = report.who;
     let Some(admin) = admin else {
-        report.note("git no longer knew the worktree when the agent had ended");
+        report.note(format!("git no longer knew the worktree when {who} had ended"));
         report.keep("git no longer knows it as a worktree");
         return Head::default();
     };
     if let Some(what) = history::unfinished(admin) {
         report.note(format!(
-            "the agent had not finished a {what}: its files are committed as it left them"
+            "{who} had not finished a {what}: its files are committed as it left them"
         ));
         report.keep(format!("a {what} in it is not finished"));
     }
     let Some(head) = inspect::head(repository, admin) else {
-        report.note("the HEAD of the worktree could not be read when the agent had ended");
+        report.note(format!(
+            "the HEAD of the worktree could not be read when {who} had ended"
+        ));
         report.keep("its HEAD cannot be read");
         return Head::default();
     };
     match &head.reference {
         Some(name) if name == branch => {}
         Some(name) => report.note(format!(
-            "the agent had switched to {}",
+            "{who} had switched to {}",
             name.trim_start_matches("refs/heads/")
         )),
-        None => report.note("the agent had detached HEAD"),
+        None => report.note(format!("{who} had detached HEAD")),
     }
     head
 }
@@ -175,7 +213,10 @@ fn head_of(repository: &Repository, admin: Option<&Path>, branch: &str, report: 
 pub(super) fn check_git_file(worktree: &Path, admin: Option<&Path>, report: &mut Report) {
     let path = worktree.join(".git");
     if inspect::is_real_dir(&path) {
-        report.note("the agent had made a repository of its own there: what it has committed in that is on no branch");
+        report.note(format!(
+            "{} had made a repository of its own there: what it has committed in that is on no branch",
+            report.who
+        ));
         report.keep("it holds another git repository");
         return;
     }
@@ -224,7 +265,8 @@ pub(super) fn commit_leftovers(
     let changed = view.brought.changed(&site.worktree);
     if !changed.is_empty() {
         report.note(format!(
-            "the agent has written to what was copied into its worktree, which is not committed: {}",
+            "{} has written to what was copied into its worktree, which is not committed: {}",
+            report.who,
             few(&changed)
         ));
     }
@@ -328,7 +370,8 @@ pub(super) fn pin_left(
         let name = pins.keep_dropped(*commit)?;
         if history::is_on_no_branch(repository, *commit).map_err(doing())? {
             report.note(format!(
-                "the agent had dropped the commit {commit}; it is kept as {name}"
+                "{} had dropped the commit {commit}; it is kept as {name}",
+                report.who
             ));
         }
     }
@@ -350,7 +393,8 @@ fn forward(
     let other = found.filter(|r| r.kind() == Some(ReferenceType::Symbolic));
     if let Some(target) = other.as_ref().and_then(|r| r.symbolic_target().ok().flatten()) {
         report.note(format!(
-            "the agent had made {short} another name of {target}; it is a branch again"
+            "{} had made {short} another name of {target}; it is a branch again",
+            report.who
         ));
         return patiently(|| repository.reference(branch, last, true, &message)).map(drop);
     }

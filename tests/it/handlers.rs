@@ -427,20 +427,69 @@ fn a_session_that_a_command_started_outlives_a_lost_attempt_of_the_first() {
 #[test]
 fn answers_are_written_where_they_are_wanted_before_the_command_runs() {
     let project = project();
-    let tasks = [("a", "@say one"), ("b", "@say two\n@fail no more"), ("c", "@exit 3")];
+    let tasks = [
+        ("a", "@say one"),
+        ("b", "@say two\n@fail no more"),
+        ("c", "@exit 3"),
+        ("d", "@exit 3"),
+    ];
     let line = r#"cp "$PLEACH_OUTPUT_FILE" "$BESIDE/seen-$PLEACH_TASK_ID""#;
     fs::create_dir(project.repo().join("out")).expect("make a directory");
     project.write("out/a.txt", "old");
+    project.write("out/d.txt", "the user's");
     let ended = project.session(&tasks, &["--output-dir", "out/", "--on-task-done", line]);
     assert_eq!(ended.output.status.code(), Some(1));
     let out = |name: &str| fs::read_to_string(project.repo().join("out").join(name)).ok();
     let answer = |id: &str| fs::read_to_string(project.session_dir().join(format!("task-{id}.txt"))).ok();
     assert_eq!(out("a.txt").as_deref(), Some("one"));
     assert_eq!(out("b.txt"), answer("b"), "what a failed one has answered");
-    assert_eq!(out("c.txt"), answer("c"));
+    // Without an answer there is no file, and what is there stays.
+    assert_eq!((out("c.txt"), answer("c")), (None, None));
+    assert_eq!((out("d.txt").as_deref(), answer("d")), (Some("the user's"), None));
+    let result = ended.result("c");
+    assert_eq!(
+        (&result["answer"], &result["answer_file"]),
+        (&json!(null), &json!(null))
+    );
     assert_eq!(read(&project, "seen-a"), "one");
     let left: Vec<_> = fs::read_dir(project.repo().join("out")).expect("read it").collect();
-    assert!(left.len() <= 3, "{left:?}");
+    assert_eq!(left.len(), 3, "{left:?}");
+}
+
+#[test]
+fn what_has_no_agent_writes_no_answer() {
+    let project = project();
+    let file = project.beside("tasks.json");
+    let entries = json!([
+        { "id": "not", "prompt": "@say no", "run_if": "echo printed; false" },
+        { "id": "setup", "prompt": "@say no", "setup": "echo printed; false" },
+        { "id": "kept", "prompt": "@say no", "run_if": "false" },
+        { "id": "silent", "prompt": "true" },
+        { "id": "blank", "prompt": "echo; echo ' '" },
+    ]);
+    fs::write(&file, json!({ "prompts": entries }).to_string()).expect("write the tasks");
+    project.write("out/kept.txt", "the user's");
+    let agent = project.shell_agent();
+    let run = project.run(&["run", "--sync", "--claude", &agent, "--output-dir", "out", &file]);
+    assert_eq!(run.code(), 1, "{run:?}");
+    let names = project.sh("ls out");
+    assert_eq!(names, "kept.txt\n");
+    assert_eq!(project.sh("cat out/kept.txt"), "the user's");
+    let results = project.query(&["results"]);
+    let results = results["tasks"].as_array().expect("tasks");
+    for (id, outcome) in [
+        ("not", "skipped"),
+        ("setup", "failed"),
+        ("silent", "succeeded"),
+        ("blank", "succeeded"),
+    ] {
+        let result = results.iter().find(|task| task["id"] == id).expect("the task");
+        assert_eq!(
+            (&result["outcome"], &result["answer"], &result["answer_file"]),
+            (&json!(outcome), &json!(null), &json!(null)),
+            "{id}"
+        );
+    }
 }
 
 #[test]

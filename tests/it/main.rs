@@ -85,6 +85,7 @@ mod runner;
 mod schema;
 mod settling;
 mod shown;
+mod skipped;
 mod snapshots;
 mod start;
 mod steps;

@@ -276,7 +276,7 @@ fn refs_that_anybody_made_are_shown_and_do_nothing_to_the_terminal() {
     for words in [
         "kept before it was cleaned up",
         "where its branch was made",
-        "a commit that the agent had left",
+        "a commit that was dropped",
     ] {
         assert!(shown.contains(words), "{words}: {shown}");
     }

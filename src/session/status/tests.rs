@@ -264,7 +264,7 @@ fn names_stay_what_scripts_know() {
     let words = |text: &str| -> Vec<String> { text.split_whitespace().map(str::to_owned).collect() };
     let session = "completed cost_usd end_time error failed max_cost_usd overall_status schema session_id skipped start_time \
                    successful supervisor tasks total waiting_for warnings";
-    let task = "activity attempts base branch commits cost_usd cpu_percent cpu_seconds deletions depends_on duration error \
+    let task = "activity agent_runs attempts base branch commits cost_usd cpu_percent cpu_seconds deletions depends_on duration error \
                 exit_code files_changed head insertions last_activity memory_bytes notes outcome pid reason status \
                 stopping success task_num title transaction_id turns waiting_until worktree";
     assert_eq!(keys(&value), words(session));

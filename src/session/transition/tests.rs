@@ -10,7 +10,7 @@ use crate::session::fixture::{
     session_ended, session_started, settled, site, spec, started, state_after, success, task_id,
 };
 use crate::session::{SessionEnd, SessionSpec};
-use crate::task::{AttemptOutcome, UsageLimit};
+use crate::task::{AgentEnd, AttemptOutcome, FailureReason, UsageLimit};
 
 /// A task in each of its states, by the events that lead there, and what each event makes of it (`-`: refused).
 const MOVES: &str = "
@@ -229,6 +229,42 @@ fn attempts_are_counted_without_a_gap() {
         let result = apply(&mut state, &at(MADE, started("a", number)));
         assert_eq!(result.is_ok(), legal, "{number}");
         assert_eq!(state.tasks[0].attempts, u32::from(legal));
+    }
+}
+
+#[test]
+fn an_attempt_counts_by_how_far_it_came() {
+    let not_started = AgentEnd::NotStarted {
+        error: "not its turn".into(),
+        shortage: None,
+    };
+    let before = |verdict| AttemptOutcome {
+        verdict,
+        duration_ms: 700,
+        ..AttemptOutcome::unseen(not_started.clone(), FailureReason::Setup, "exited with code 4")
+    };
+    let skipped = before(Verdict::Skipped { error: "no".into() });
+    let no_setup = before(bad_attempt().verdict);
+    // Attempts made, runs of the agent and what they took; of one that nobody saw the end of it may have run.
+    for (outcome, expected) in [
+        (skipped, (0, 0, 0)),
+        (no_setup, (1, 0, 0)),
+        (bad_attempt(), (1, 1, 0)),
+        (good_attempt(), (1, 1, good_attempt().duration_ms)),
+        (
+            AttemptOutcome::unseen(AgentEnd::Unknown, FailureReason::Lost, "cut off"),
+            (1, 1, 0),
+        ),
+    ] {
+        let running = [preparing("a"), started("a", 1)];
+        assert_eq!(state_after(&one_task(), &running).tasks[0].attempts_made(), 1);
+        let state = state_after(&one_task(), &[&running[..], &[ended("a", outcome)]].concat());
+        let record = &state.tasks[0];
+        assert_eq!(
+            (record.attempts_made(), record.agent_runs, record.attempts_ms),
+            expected
+        );
+        assert_eq!(record.attempts, 1);
     }
 }
 
