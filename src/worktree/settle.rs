@@ -96,7 +96,7 @@ pub fn settle(shop: &Workshop, site: &Site, task: &TaskSpec) -> Result<Settled, 
         ));
         report.keep("its last commit is not on its branch");
     }
-    let brought = Brought::of(shop, &site.worktree)?;
+    let brought = Brought::there(shop, &site.worktree)?;
     if !brought.is_empty() {
         let of_agent = files_between(&repository, base, last)?
             .into_iter()
