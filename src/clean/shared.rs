@@ -62,7 +62,9 @@ pub fn notes_without_record(results: &Path, worktrees: &Path) -> Vec<(PathBuf, U
         let session = Uuid::parse_str(name).ok().filter(|id| id.to_string() == name)?;
         let record = SessionPaths::of(results, session);
         let is_gone = (record.dir().symlink_metadata()).is_err_and(|e| e.kind() == io::ErrorKind::NotFound);
-        (is_gone && is_dir(&path)).then_some((path, session))
+        // An empty one tells of nothing.
+        let holds = is_gone && is_dir(&path) && fs::read_dir(&path).is_ok_and(|mut inner| inner.next().is_some());
+        holds.then_some((path, session))
     };
     let entries = fs::read_dir(&all).into_iter().flatten().flatten();
     let mut found: Vec<_> = entries.filter_map(|entry| of_session(entry.path())).collect();
