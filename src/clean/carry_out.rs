@@ -87,6 +87,7 @@ fn alone(grounds: &Grounds, request: &Request, item: &Item, tell: &mut impl FnMu
         },
         Thing::Discarded(path) => forget(grounds, path),
         Thing::Worktree { path, head, .. } if item.goes() => lone_worktree(grounds, path, *head),
+        Thing::Shared { path, .. } if item.goes() => lone_notes(grounds, path),
         Thing::Worktree { .. } | Thing::Branch { .. } | Thing::Record(_) | Thing::Shared { .. } => return,
     };
     let outcome = match done {
@@ -108,6 +109,18 @@ fn lone_worktree(grounds: &Grounds, path: &Path, head: Option<Oid>) -> Result<Ou
     match &found.facts {
         WorktreeFacts::Uncommitted { why, .. } | WorktreeFacts::Stays { why, .. } => Ok(Outcome::Stayed(why.clone())),
         _ => Ok(removed(clear(&found.shop, &found.site, &found.task, true, head)?)),
+    }
+}
+
+/// What the tasks of a session without a record left for each other.
+fn lone_notes(grounds: &Grounds, path: &Path) -> Result<Outcome, Trouble> {
+    let vanished = without_record(grounds)?;
+    let worktrees = path.parent().and_then(Path::parent).unwrap_or(path);
+    let found = shared::lost(grounds, worktrees, &vanished);
+    match found.iter().find(|lost| lost.notes.path == path) {
+        None => Ok(Outcome::Stayed("it has changed since".into())),
+        Some(shared::Lost { stays: Some(why), .. }) => Ok(Outcome::Stayed(why.clone())),
+        Some(lost) => Ok(Outcome::Gone(Some(shared::put_away(lost)?))),
     }
 }
 

@@ -30,6 +30,7 @@ pub use carry_out::carry_out;
 pub use leftovers::{cut_off_merges, half_made};
 pub use passing::in_passing;
 pub use plan::Plan;
+pub use shared::notes_without_record;
 pub use survey::{Grounds, Survey, survey};
 
 use crate::task::TaskId;

@@ -26,6 +26,12 @@ impl Plan {
             let (thing, fate) = lone_worktree(&vanished.task.id, &vanished.facts)?;
             Some(alone(thing, fate))
         }));
+        items.extend(survey.lost.iter().map(|lost| {
+            let why = "its session has no record any more";
+            let fate = (lost.stays.clone()).map_or_else(|| Fate::Goes(why.into()), Fate::Stays);
+            let (path, bytes) = (lost.notes.path.clone(), lost.notes.bytes);
+            alone(Thing::Shared { path, bytes }, fate)
+        }));
         items.extend(survey.trash.iter().filter_map(|trashed| {
             let fate = match trashed.time {
                 Time::Over => Fate::Goes("its 24 hours in the trash are over".into()),

@@ -11,7 +11,7 @@ use walkdir::WalkDir;
 use super::age::Time;
 use super::branches::{branch, targets, unkept};
 use super::claims::Claims;
-use super::shared::{Notes, notes};
+use super::shared::{Lost, Notes, lost, notes};
 use super::trash::{self, Trashed};
 use super::vanished::{self, Vanished};
 use super::{Ignored, Request, Scope, discarded, half_made};
@@ -41,6 +41,7 @@ pub struct Grounds {
 pub struct Survey {
     pub(super) sessions: Vec<SessionFacts>,
     pub(super) vanished: Vec<Vanished>,
+    pub(super) lost: Vec<Lost>,
     pub(super) trash: Vec<Trashed>,
     pub(super) half_made: Vec<PathBuf>,
     pub(super) discarded: Vec<(PathBuf, Uuid, Time)>,
@@ -151,13 +152,17 @@ pub fn survey(grounds: &Grounds, request: &Request) -> Result<Survey, SessionErr
     found.sessions.sort_by_key(|session| session.id);
     if request.scope == Scope::All {
         match without_record(grounds) {
-            Ok(vanished) => found.vanished = vanished,
+            Ok(vanished) => {
+                let of = |worktrees: &PathBuf| lost(grounds, worktrees, &vanished);
+                found.lost = parents.iter().flat_map(of).collect();
+                found.vanished = vanished;
+            }
             Err(e) => found.unseen.push(e.to_string()),
         }
     }
     let mut usage = Usage::default();
-    for parent in parents {
-        match trashed(&parent) {
+    for parent in &parents {
+        match trashed(parent) {
             Ok(paths) => found.trash.extend(paths.into_iter().filter_map(|path| {
                 let time = trash::time_of(&path).ok()?;
                 let bytes = usage.count(&path);
@@ -169,7 +174,7 @@ pub fn survey(grounds: &Grounds, request: &Request) -> Result<Survey, SessionErr
     found.trash.sort_by(|a, b| a.path.cmp(&b.path));
     found.unseen.append(&mut usage.unreadable);
     if request.scope != Scope::Nothing {
-        by_the_way(grounds, &mut found);
+        by_the_way(grounds, &parents, &mut found);
     }
     Ok(found)
 }
@@ -186,9 +191,10 @@ pub(super) fn without_record(grounds: &Grounds) -> Result<Vec<Vanished>, Worktre
 }
 
 /// What goes whichever sessions are meant.
-fn by_the_way(grounds: &Grounds, found: &mut Survey) {
+fn by_the_way(grounds: &Grounds, worktrees: &BTreeSet<PathBuf>, found: &mut Survey) {
     let pleach = grounds.place.as_ref().map(|place| place.common_dir.join("pleach"));
-    for dir in std::iter::once(&grounds.results).chain(&pleach) {
+    let shared: Vec<PathBuf> = worktrees.iter().map(|dir| dir.join(naming::SHARED)).collect();
+    for dir in std::iter::once(&grounds.results).chain(&pleach).chain(&shared) {
         let (half, unseen) = half_made(dir);
         found.half_made.extend(half);
         found.unseen.extend(unseen);

@@ -13,7 +13,7 @@ use uuid::Uuid;
 
 use super::Grounds;
 use super::survey::{WorktreeFacts, worktree};
-use crate::git::{Drivers, GitError, Identity};
+use crate::git::{Drivers, GitError, Identity, Place};
 use crate::process::{is_any_called_with, is_any_in};
 use crate::session::Site;
 use crate::store::paths::SessionPaths;
@@ -47,20 +47,7 @@ pub(super) fn look(grounds: &Grounds, is_known: impl Fn(&Path) -> bool) -> Resul
         {
             continue;
         }
-        let shop = |session| Workshop {
-            session,
-            place: place.clone(),
-            worktrees: worktrees.clone(),
-            identity: Identity {
-                name: String::new(),
-                email: String::new(),
-                configured: false,
-            },
-            // Which ones there were when it started nobody knows.
-            drivers: Drivers::new(),
-            checkout: Checkout::Libgit2,
-            wanted: Wanted::default(),
-        };
+        let shop = |session| shop(place, &worktrees, session);
         let Some(branch) = branch_at(&shop(Uuid::nil()), &path) else {
             continue;
         };
@@ -101,6 +88,24 @@ pub(super) fn look(grounds: &Grounds, is_known: impl Fn(&Path) -> bool) -> Resul
     }
     found.sort_by(|a, b| a.site.worktree.cmp(&b.site.worktree));
     Ok(found)
+}
+
+/// The repository as a session used it of which nothing else is known.
+pub(super) fn shop(place: &Place, worktrees: &Path, session: Uuid) -> Workshop {
+    Workshop {
+        session,
+        place: place.clone(),
+        worktrees: worktrees.to_owned(),
+        identity: Identity {
+            name: String::new(),
+            email: String::new(),
+            configured: false,
+        },
+        // Which ones there were when it started nobody knows.
+        drivers: Drivers::new(),
+        checkout: Checkout::Libgit2,
+        wanted: Wanted::default(),
+    }
 }
 
 fn stays(path: &Path, why: &str) -> WorktreeFacts {

@@ -94,7 +94,7 @@ pub enum Command {
     Doctor(DoctorArgs),
     /// Show each setting that is in effect here, and where it comes from
     Config(ConfigArgs),
-    /// Show what this repository's pleach.toml has run, and approve it
+    /// Show what this repository's pleach.toml has run and allows, and approve it
     Trust(TrustArgs),
     /// Print the JSON Schema of task files, or of what a command prints with --json
     Schema(SchemaArgs),

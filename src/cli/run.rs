@@ -163,7 +163,7 @@ pub struct RunArgs {
     /// Copy the log of each attempt to DIR, as TASK.ATTEMPT.log
     #[arg(help_heading = OUTPUT, long, value_name = "DIR")]
     pub log_dir: Option<PathBuf>,
-    /// Approve what the repository's pleach.toml has run, as pleach trust -y does
+    /// Approve what the repository's pleach.toml has run and allows, as pleach trust -y does
     #[arg(short, long)]
     pub yes: bool,
 }

@@ -1,4 +1,4 @@
-//! The configuration as a command finds it here, and the approval of what a repository's file makes run.
+//! The configuration as a command finds it here, and the approval of what a repository's file has done.
 
 use std::path::PathBuf;
 
@@ -55,7 +55,7 @@ pub(super) fn is_approved(acting: Option<&Acting>, place: Option<&Place>) -> Res
     }
 }
 
-/// Refuses a repository's file that has something run nobody has approved. With `yes` it is approved now, and remembered
+/// Refuses a repository's file that has something done nobody has approved. With `yes` it is approved now, and remembered
 /// unless nothing is to be started.
 pub(super) fn approved(config: &Config, place: Option<&Place>, yes: bool, remember: bool) -> Result<(), Error> {
     let Some((acting, place)) = config.acting.as_ref().zip(place) else {

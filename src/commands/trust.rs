@@ -1,4 +1,4 @@
-//! `pleach trust`: shows what the repository's file makes run, asks, and remembers the answer.
+//! `pleach trust`: shows what the repository's file makes run and allows, asks, and remembers the answer.
 
 use std::io::{IsTerminal, stderr, stdin};
 
@@ -21,7 +21,9 @@ pub(super) fn run(context: &Context, args: &TrustArgs) -> Result<u8, Error> {
         directory: context.directory.clone(),
     })?;
     let Some(acting) = config.acting else {
-        report::note("there is nothing to approve: no pleach.toml here has anything run");
+        report::note(
+            "there is nothing to approve: no pleach.toml here has anything run, written elsewhere, or go beyond your limits",
+        );
         return Ok(exit::DONE);
     };
     let trust = trust(&place)?;

@@ -25,7 +25,7 @@ fn configuration_md() -> String {
     );
     text += "\n| key | takes | meaning | usual | variable | option | approval |\n|---|---|---|---|---|---|---|\n";
     for key in &KEYS {
-        let approval = if key.acts { "needed" } else { "" };
+        let approval = key.approval_in_words();
         text += &format!(
             "| `{}` | {} | {} | {} | {} | {} | {approval} |\n",
             key.name,

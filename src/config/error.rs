@@ -108,7 +108,7 @@ pub enum ConfigError {
         line: usize,
     },
     /// By the user, in this text.
-    #[error("what {} has pleach run was not approved", path.display())]
+    #[error("what {} has pleach do was not approved", path.display())]
     NotApproved { path: PathBuf },
     /// Neither a terminal nor `-y`.
     #[error("nobody can be asked here to approve that: this is no terminal")]

@@ -3,8 +3,13 @@
 //! It is the only list of them. Files and environment are read by it, `pleach config` shows it, `docs/configuration.md`
 //! is written from it, and it says what in the repository's file has to be approved. Plain data.
 
+mod agent;
+mod approval;
+
 use std::path::Path;
 
+pub use self::agent::AGENT_KEYS;
+pub use self::approval::Approval;
 use super::value::Value;
 use crate::cli::{parse_cost, parse_duration, parse_most, parse_parallel, parse_size, parse_time_limit};
 
@@ -147,9 +152,8 @@ pub struct Key {
     pub variable: Option<&'static str>,
     /// The option of `run`.
     pub flag: Option<&'static str>,
-    /// Whether something is run by it, or written to where it says: in the repository's file that counts only when the
-    /// user has approved it.
-    pub acts: bool,
+    /// When it counts in the repository's file only once the user has approved it.
+    pub approval: Approval,
 }
 
 const fn key(name: &'static str, kind: Kind, usual: &'static str, about: &'static str) -> Key {
@@ -160,7 +164,7 @@ const fn key(name: &'static str, kind: Kind, usual: &'static str, about: &'stati
         about,
         variable: None,
         flag: None,
-        acts: false,
+        approval: Approval::Never,
     }
 }
 
@@ -179,8 +183,13 @@ impl Key {
         }
     }
 
+    /// Something is run by it, or written to where it says.
     const fn acts(self) -> Self {
-        Self { acts: true, ..self }
+        self.approved(Approval::Always)
+    }
+
+    const fn approved(self, approval: Approval) -> Self {
+        Self { approval, ..self }
     }
 
     /// The value that it has when nobody says anything; none if that is no value.
@@ -205,17 +214,20 @@ pub const KEYS: [Key; 35] = [
         "How many agents run at once in a session",
     )
     .variable("MAX_CLAUDE_WORKERS")
-    .flag("--max-parallel"),
+    .flag("--max-parallel")
+    .approved(Approval::ForMore),
     key(
         "max_agents",
         Kind::CountFromOne,
         NONE,
         "How many agents run at once on this machine, in all sessions that have it",
     )
-    .variable("PLEACH_MAX_AGENTS"),
+    .variable("PLEACH_MAX_AGENTS")
+    .approved(Approval::ForMore),
     key("timeout", Kind::TimeLimit, NONE, "An agent that runs longer is ended")
         .variable("PLEACH_TIMEOUT")
-        .flag("--timeout"),
+        .flag("--timeout")
+        .approved(Approval::ForMore),
     key(
         "idle_timeout",
         Kind::TimeLimit,
@@ -223,7 +235,8 @@ pub const KEYS: [Key; 35] = [
         "An agent that prints nothing for so long is ended",
     )
     .variable("PLEACH_IDLE_TIMEOUT")
-    .flag("--idle-timeout"),
+    .flag("--idle-timeout")
+    .approved(Approval::ForMore),
     key(
         "grace",
         Kind::Time,
@@ -239,7 +252,8 @@ pub const KEYS: [Key; 35] = [
         "How many more times a task is tried that failed",
     )
     .variable("PLEACH_RETRY")
-    .flag("--retry"),
+    .flag("--retry")
+    .approved(Approval::ForMore),
     key(
         "retry_delay",
         Kind::Time,
@@ -263,7 +277,8 @@ pub const KEYS: [Key; 35] = [
         "The session stops with the first task that fails",
     )
     .variable("PLEACH_FAIL_FAST")
-    .flag("--fail-fast, --keep-going"),
+    .flag("--fail-fast, --keep-going")
+    .approved(Approval::ForLess),
     key(
         "stagger",
         Kind::Time,
@@ -279,7 +294,8 @@ pub const KEYS: [Key; 35] = [
         "No more tasks start once the session has cost more, in US dollars",
     )
     .variable("PLEACH_MAX_COST")
-    .flag("--max-cost"),
+    .flag("--max-cost")
+    .approved(Approval::ForMore),
     key(
         "max_cost_usd",
         Kind::Usd,
@@ -287,7 +303,8 @@ pub const KEYS: [Key; 35] = [
         "What the attempts at one task may cost together, in US dollars",
     )
     .variable("PLEACH_MAX_COST_USD")
-    .flag("--max-cost-usd"),
+    .flag("--max-cost-usd")
+    .approved(Approval::ForMore),
     key(
         "max_turns",
         Kind::CountFromOne,
@@ -295,7 +312,8 @@ pub const KEYS: [Key; 35] = [
         "The most turns of the model in an attempt",
     )
     .variable("PLEACH_MAX_TURNS")
-    .flag("--max-turns"),
+    .flag("--max-turns")
+    .approved(Approval::ForMore),
     key("max_output", Kind::Size, "64M", "How much output of a task is kept")
         .variable("PLEACH_MAX_OUTPUT")
         .flag("--max-output"),
@@ -314,7 +332,8 @@ pub const KEYS: [Key; 35] = [
         "No task starts while less disk is free",
     )
     .variable("PLEACH_MIN_FREE_DISK")
-    .flag("--min-free-disk"),
+    .flag("--min-free-disk")
+    .approved(Approval::ForLess),
     key(
         "min_free_memory",
         Kind::Size,
@@ -322,7 +341,8 @@ pub const KEYS: [Key; 35] = [
         "No task starts while less memory is available",
     )
     .variable("PLEACH_MIN_FREE_MEMORY")
-    .flag("--min-free-memory"),
+    .flag("--min-free-memory")
+    .approved(Approval::ForLess),
     key(
         "keep_worktrees",
         Kind::Flag,
@@ -365,7 +385,8 @@ pub const KEYS: [Key; 35] = [
         "The model; without it that of the agent's own settings",
     )
     .variable("PLEACH_MODEL")
-    .flag("--model"),
+    .flag("--model")
+    .approved(Approval::ForOther),
     key(
         "agent",
         Kind::Text,
@@ -469,32 +490,6 @@ pub const KEYS: [Key; 35] = [
     )
     .flag("--setup")
     .acts(),
-];
-
-/// A key of the description of an agent, what it takes, and what it means.
-pub const AGENT_KEYS: [(&str, &str, &str); 5] = [
-    (
-        "command",
-        "a list such as [\"codex\", \"exec\"]",
-        "The program and its arguments; `{prompt}`, `{prompt_file}` and the like in them are filled in",
-    ),
-    (
-        "prompt",
-        "\"stdin\", \"arg\" or \"file\"",
-        "How it gets the prompt: on standard input (usual), as its last argument, or in a file that this names",
-    ),
-    (
-        "success",
-        "\"exit\", \"stream-json\", \"status-file\" or \"output\"",
-        "What is success: it exits with 0; its stream of Claude Code says so; a line with `COMPLETED:` in its status \
-         file; a stream if it prints one, else its exit code (usual)",
-    ),
-    ("pty", "true or false", "Whether it runs on a terminal (usually not)"),
-    (
-        "resume",
-        "a list of arguments",
-        "The arguments that go on with a conversation; without them each attempt is a new one",
-    ),
 ];
 
 /// The key of this name.

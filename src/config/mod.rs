@@ -2,8 +2,8 @@
 //!
 //! The environment counts more than the repository's `pleach.toml`, that more than the user's `config.toml`. `key` is the
 //! table of all keys, `file` reads one file, `settings` puts the layers together, and `trust` remembers what of the
-//! repository's file the user has approved: whatever is run because of that file, or written where it says. Both files
-//! are read once; what was approved is what is used.
+//! repository's file the user has approved: whatever is run because of that file, written where it says, or lets more
+//! happen than the user wanted. Both files are read once; what was approved is what is used.
 
 #[cfg(test)]
 mod docs;
@@ -14,11 +14,13 @@ mod settings;
 mod trust;
 mod value;
 
+use std::collections::BTreeSet;
 use std::ffi::OsString;
 use std::path::{Path, PathBuf};
 
 pub use error::{ConfigError, Spot};
 pub use key::{AGENT_KEYS, KEYS, Key, Kind, find};
+use settings::line;
 pub use settings::{Described, ENV, Layer, Origin, Setting, Settings, milliseconds};
 pub use trust::Trust;
 pub use value::{Value, toml_text};
@@ -61,6 +63,20 @@ pub struct Acting {
     pub path: PathBuf,
     /// A line for each setting, in one form whatever way it is written in the file.
     pub text: String,
+    /// The names of these settings.
+    pub names: BTreeSet<String>,
+}
+
+impl Acting {
+    /// Of what the repository's file says, for a user whose own file says `yours`; none if all of it may count at once.
+    fn of(path: &Path, said: &Settings, yours: &Settings) -> Option<Self> {
+        let settings = said.to_approve(yours);
+        (!settings.is_empty()).then(|| Self {
+            path: path.into(),
+            text: settings.iter().map(|(name, value)| line(name, value)).collect(),
+            names: settings.into_iter().map(|(name, _)| name).collect(),
+        })
+    }
 }
 
 /// All layers below the command line.
@@ -81,25 +97,23 @@ impl Config {
             settings: Settings::of_environment(sources.variable, sources.directory)?,
             ..Self::default()
         };
-        let files = [(Layer::Repository, &sources.repository), (Layer::User, &sources.user)];
-        for (layer, path) in files {
-            let Some(path) = path else { continue };
+        let mut read = |layer, path: &Option<PathBuf>| {
+            let Some(path) = path else { return Ok(None) };
             let bytes = file::load(path)?;
             config.files.push(Looked {
                 layer,
                 path: path.clone(),
                 there: bytes.is_some(),
             });
-            let said = bytes.map(|bytes| file::parse(&bytes, path, layer)).transpose()?;
-            let Some(said) = said else { continue };
-            if layer == Layer::Repository {
-                config.acting = said.acting().map(|text| Acting {
-                    path: path.clone(),
-                    text,
-                });
-            }
+            bytes.map(|bytes| file::parse(&bytes, path, layer)).transpose()
+        };
+        let repository = read(Layer::Repository, &sources.repository)?;
+        let user = read(Layer::User, &sources.user)?.unwrap_or_default();
+        if let Some((said, path)) = repository.zip(sources.repository.as_deref()) {
+            config.acting = Acting::of(path, &said, &user);
             config.settings = config.settings.over(said);
         }
+        config.settings = config.settings.over(user);
         Ok(config)
     }
 }
@@ -112,31 +126,30 @@ pub fn results_dir(
     approved: impl FnOnce(&Acting) -> Result<bool, ConfigError>,
 ) -> Result<Results, ConfigError> {
     const NAME: &str = "results_dir";
-    let named = |path: Option<&Path>, layer| {
+    let read = |path: Option<&Path>, layer, all: bool| {
         let Some(path) = path else { return Ok(None) };
-        let bytes = file::load(path)?.filter(|bytes| bytes.windows(NAME.len()).any(|part| part == NAME.as_bytes()));
+        let names = |bytes: &Vec<u8>| all || bytes.windows(NAME.len()).any(|part| part == NAME.as_bytes());
+        let bytes = file::load(path)?.filter(names);
         bytes.map(|bytes| file::parse(&bytes, path, layer)).transpose()
     };
+    let theirs = read(repository, Layer::Repository, false)?.filter(|said| said.path(NAME).is_some());
+    // What has to be approved of theirs depends on what the user's own says.
+    let yours = read(user, Layer::User, theirs.is_some())?.unwrap_or_default();
+    let of = |said: &Settings| said.path(NAME).map(Path::to_owned);
     let mut unapproved = None;
-    if let Some(said) = named(repository, Layer::Repository)?
-        && let Some((dir, path)) = said.path(NAME).zip(repository)
+    if let Some((said, path)) = theirs.zip(repository)
+        && let Some(acting) = Acting::of(path, &said, &yours)
     {
-        let text = said.acting().unwrap_or_default();
-        let acting = Acting {
-            path: path.into(),
-            text,
-        };
         if approved(&acting)? {
             return Ok(Results {
-                directory: Some(dir.into()),
+                directory: of(&said),
                 unapproved,
             });
         }
         unapproved = Some(acting.path);
     }
-    let said = named(user, Layer::User)?;
     Ok(Results {
-        directory: said.and_then(|said| said.path(NAME).map(Path::to_owned)),
+        directory: of(&yours),
         unapproved,
     })
 }

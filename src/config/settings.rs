@@ -9,7 +9,7 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use super::error::ConfigError;
-use super::key::{KEYS, Key, Kind, find};
+use super::key::{Approval, KEYS, Key, Kind, find};
 use super::value::{Value, toml_text};
 use crate::cli::Parallel;
 use crate::task::{PromptBy, SuccessBy, TaskOptions};
@@ -123,25 +123,22 @@ impl Settings {
         Ok(found)
     }
 
-    /// What is run because of these, or written where they say, in one form: a line for each. None if nothing is.
-    pub fn acting(&self) -> Option<String> {
-        let acts = |name: &str| find(name).is_some_and(|key| key.acts) || name.starts_with(ENV);
-        let mut text = String::new();
-        for (name, setting) in self.said.iter().filter(|(name, _)| acts(name)) {
-            text += &line(name, &setting.value);
-        }
-        for (name, agent) in &self.agents {
-            for (name, value) in agent.lines(name) {
-                text += &line(&name, &value);
-            }
-        }
-        (!text.is_empty()).then_some(text)
+    /// What of these, as a repository's file says them, has to be approved by a user whose own file says `yours`.
+    pub fn to_approve(&self, yours: &Self) -> Vec<(String, Value)> {
+        let needed = |(name, setting): &(&String, &Setting)| {
+            let yours = yours.said.get(*name).map(|setting| &setting.value);
+            name.starts_with(ENV) || find(name).is_some_and(|key| key.needs_approval(&setting.value, yours))
+        };
+        let said = (self.said.iter().filter(needed)).map(|(name, setting)| (name.clone(), setting.value.clone()));
+        let agents = self.agents.iter().flat_map(|(name, agent)| agent.lines(name));
+        said.chain(agents).collect()
     }
 
     /// These without what is run because of them, or written where they say.
     #[must_use]
     pub fn idle(mut self) -> Self {
-        self.said.retain(|name, _| find(name).is_some_and(|key| !key.acts));
+        self.said
+            .retain(|name, _| find(name).is_some_and(|key| key.approval != Approval::Always));
         self.agents.clear();
         self
     }
@@ -263,7 +260,8 @@ pub fn milliseconds(time: Duration) -> u64 {
     u64::try_from(time.as_millis()).unwrap_or(u64::MAX)
 }
 
-fn line(name: &str, value: &Value) -> String {
+/// A setting in the form in which it is approved.
+pub(super) fn line(name: &str, value: &Value) -> String {
     // A name of a variable or of an agent may be anything that TOML has in quotes.
     let bare = |c: char| c.is_ascii_alphanumeric() || matches!(c, '.' | '_' | '-');
     let name = match name.chars().all(bare) {
@@ -335,7 +333,7 @@ mod tests {
         assert_eq!(options.setup, None);
         let idle = said.idle();
         assert_eq!((idle.text("verify"), idle.path("claude")), (None, None));
-        assert!(idle.time("timeout").is_some() && idle.acting().is_none());
+        assert!(idle.time("timeout").is_some() && idle.to_approve(&Settings::default()).is_empty());
     }
 
     #[test]
@@ -378,9 +376,11 @@ mod tests {
         assert_eq!(both.text("model"), Some("opus"));
         let env = both.task_options().env;
         assert_eq!((env["A"].as_str(), env["B \""].as_str()), ("1", "3"));
+        let lines = both.to_approve(&Settings::default());
+        let lines: Vec<String> = lines.iter().map(|(name, value)| line(name, value)).collect();
         assert_eq!(
-            both.acting().unwrap(),
-            "env.A = \"1\"\nenv.\"B \\\"\" = \"3\"\nverify = \"x\"\n"
+            lines,
+            ["env.A = \"1\"\n", "env.\"B \\\"\" = \"3\"\n", "verify = \"x\"\n"]
         );
     }
 }

@@ -1,4 +1,4 @@
-//! The configuration: whether it can be read, and whether what the repository's file has run was approved.
+//! The configuration: whether it can be read, and whether what the repository's file has done was approved.
 
 use std::path::PathBuf;
 

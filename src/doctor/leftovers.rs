@@ -8,7 +8,7 @@ use std::path::{Path, PathBuf};
 
 use super::repository::Seen;
 use super::{Check, Finding, Subject};
-use crate::clean::{cut_off_merges, half_made};
+use crate::clean::{cut_off_merges, half_made, notes_without_record};
 use crate::session::{Stored, TaskRecord, TaskState, WorktreeFate};
 use crate::store::lock::is_held;
 use crate::store::usage::Usage;
@@ -54,12 +54,17 @@ pub(super) fn look(subject: &Subject, seen: Option<&Seen<'_>>, sessions: &[Store
     }
     let of_sessions = sessions.iter().filter_map(|s| s.recorded.spec.repository.as_ref());
     let parents: BTreeSet<&Path> = of_sessions.map(|r| r.worktrees.as_path()).chain(default).collect();
-    for parent in parents {
+    for parent in &parents {
         trash(parent, &mut usage, found);
+    }
+    if let Some(results) = &subject.results {
+        let all = parents.iter().flat_map(|parent| notes_without_record(results, parent));
+        lost_notes(all.map(|(path, _)| path).collect(), &mut usage, found);
     }
     let mut half = Vec::new();
     let pleach = seen.map(|seen| seen.place.common_dir.join("pleach"));
-    for dir in subject.results.iter().chain(&pleach) {
+    let shared: Vec<PathBuf> = parents.iter().map(|parent| parent.join(SHARED)).collect();
+    for dir in subject.results.iter().chain(&pleach).chain(&shared) {
         let (here, unseen) = half_made(dir);
         half.extend(here);
         found.extend(unseen.into_iter().map(|what| Check::Leftovers.unseen(what)));
@@ -195,6 +200,27 @@ fn strangers(dir: &Path, is_known: impl Fn(&Path) -> bool, usage: &mut Usage, fo
                 few(&names)
             ))
             .hint("a session with another --results-dir may know them; see what of them is pleach's and can go: pleach clean --dry-run"),
+    );
+}
+
+/// What tasks left for each other, of sessions whose records somebody has deleted.
+fn lost_notes(lost: Vec<PathBuf>, usage: &mut Usage, found: &mut Vec<Finding>) {
+    if lost.is_empty() {
+        return;
+    }
+    let size = bytes(lost.iter().map(|path| usage.count(path)).sum());
+    let names: Vec<String> = lost.iter().map(|path| path.display().to_string()).collect();
+    let number = count(lost.len(), "session");
+    found.push(
+        Check::Leftovers
+            .note(format!(
+                "notes of {number} without a record here ({size}), which its tasks left for each other: {}",
+                few(&names)
+            ))
+            .hint(
+                "a session with another --results-dir may know them; to put those into the trash that nobody is at: \
+                 pleach clean --all",
+            ),
     );
 }
 

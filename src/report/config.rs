@@ -18,8 +18,8 @@ pub struct ConfigDocument {
     pub schema: u32,
     /// The files that are looked at, the stronger first.
     pub files: Vec<ConfigFile>,
-    /// Whether all was approved that the repository's file has run, or written where it says; also if there is nothing
-    /// of that kind in it.
+    /// Whether all was approved that the repository's file has run, written where it says, or allowed beyond what the user
+    /// wanted; also if there is nothing of that kind in it.
     pub approved: bool,
     /// Each setting.
     pub settings: Vec<ConfigEntry>,
@@ -61,24 +61,28 @@ pub struct ConfigEntry {
 /// What is in effect. `approved` says whether all was approved that has to be.
 pub fn config_document(config: &Config, approved: bool) -> ConfigDocument {
     let said = &config.settings.said;
+    let entry = |key: String, setting: &Setting| {
+        let acts = (config.acting.as_ref()).is_some_and(|acting| acting.names.contains(&key));
+        entry(key, setting, acts)
+    };
     let mut settings = Vec::new();
     for key in &KEYS {
         let below = format!("{}.", key.name);
         let variables = said.iter().filter(|(name, _)| below == ENV && name.starts_with(ENV));
         let before = settings.len();
-        settings.extend(variables.map(|(name, setting)| entry(name.clone(), setting, true)));
+        settings.extend(variables.map(|(name, setting)| entry(name.clone(), setting)));
         if settings.len() > before {
             continue;
         }
         settings.push(match said.get(key.name) {
-            Some(setting) => entry(key.name.into(), setting, key.acts),
+            Some(setting) => entry(key.name.into(), setting),
             None => usual(key.name, key.usual_value(), key.usual),
         });
     }
     for (name, agent) in &config.settings.agents {
         settings.extend(agent.lines(name).into_iter().map(|(key, value)| {
             let origin = agent.origin.clone();
-            entry(key, &Setting { value, origin }, true)
+            entry(key, &Setting { value, origin })
         }));
     }
     ConfigDocument {
@@ -205,10 +209,10 @@ pub fn config_keys() -> String {
     text
 }
 
-/// What a repository's file has run, for the user to read. It is in the form in which nothing can hide.
+/// What a repository's file has run and allowed, for the user to read. It is in the form in which nothing can hide.
 pub fn acting(acting: &Acting) -> String {
     format!(
-        "{} has pleach run this, or write there, as you:\n\n{}\n",
+        "{} has pleach run this, write there, or go beyond your limits, as you:\n\n{}\n",
         unbroken(&acting.path.to_string_lossy()),
         escape(&acting.text)
     )
@@ -217,7 +221,7 @@ pub fn acting(acting: &Acting) -> String {
 /// Said when it was approved on the way.
 pub fn approved(acting: &Acting) -> String {
     format!(
-        "approved what {} has pleach run; to see it: pleach trust",
+        "approved what {} has pleach do; to see it: pleach trust",
         unbroken(&acting.path.to_string_lossy())
     )
 }

@@ -5,6 +5,8 @@
 //! from what is merged. What another one already contains is not merged again. Before anybody hears of it, it is kept
 //! under a ref of the task's own.
 
+use std::fmt::Display;
+
 use git2::{Oid, Repository, Signature, Time};
 
 use super::act::{Shared, without};
@@ -15,7 +17,12 @@ use crate::session::{SessionState, Site};
 use crate::store::failpoint;
 use crate::task::TaskId;
 use crate::words::few;
+use crate::worktree::snapshot::Snapshot;
 use crate::worktree::{self, Workshop, WorktreeError};
+
+/// How its message names the task and the session that it was made for.
+const OF_TASK: &str = "Pleach-Task";
+const OF_SESSION: &str = "Pleach-Session";
 
 /// What a task depends on has come to this.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -161,7 +168,7 @@ impl<'a> Merging<'a> {
             let identity = &self.shop.identity;
             let who = Signature::new(&identity.name, &identity.email, &Time::new(date, 0))?;
             let message = format!(
-                "Merge branch '{}' for the task {}\n\nPleach-Task: {}\nPleach-Session: {}\n",
+                "Merge branch '{}' for the task {}\n\n{OF_TASK}: {}\n{OF_SESSION}: {}\n",
                 part.branch, self.task, self.task, self.shop.session
             );
             let tree = self.repository.find_tree(tree)?;
@@ -170,6 +177,23 @@ impl<'a> Merging<'a> {
         };
         write().map_err(GitError::libgit2("cannot write a merge commit"))
     }
+}
+
+/// What keeps the commit that a task starts from, if that is a merge that was made for it. One that cannot be read is what
+/// is gone because nothing kept it.
+pub(super) fn pinned(shop: &Workshop, task: &TaskId, site: &Site) -> Option<Snapshot> {
+    let commit = Oid::from_str(&site.base).ok()?;
+    let repository = Repository::open(&shop.place.common_dir).ok()?;
+    let is_made_for_it = match repository.find_commit(commit) {
+        Ok(found) => {
+            let said = String::from_utf8_lossy(found.message_bytes()).into_owned();
+            let of = |key: &str, value: &dyn Display| said.lines().any(|line| line == format!("{key}: {value}"));
+            found.parent_count() > 1 && of(OF_TASK, task) && of(OF_SESSION, &shop.session)
+        }
+        Err(_) => true,
+    };
+    let name = worktree::base_pin_of(shop, task);
+    is_made_for_it.then_some(Snapshot { name, commit })
 }
 
 /// What a task depends on, as it was settled: one part for each that has a commit, in the order of the list.

@@ -14,9 +14,10 @@ use tokio::time::{sleep, timeout};
 
 use super::act::Shared;
 use super::attempt::Word;
+use super::combine;
 use super::decide::Input;
 use crate::runner::Ending;
-use crate::session::{SessionState, TaskRecord, TaskState};
+use crate::session::{SessionState, Site, TaskRecord, TaskState};
 use crate::words::few;
 use crate::worktree::snapshot::{self, Snapshot};
 use crate::worktree::{Workshop, base_pin};
@@ -116,8 +117,8 @@ impl Shared {
 
     /// Waits for a snapshot that is under way, and lets no other begin. Those that somebody has deleted are made again,
     /// and the pin of the session's base; gives what the user should know of that. A task may start from another commit:
-    /// from what its dependencies have come to.
-    pub(super) fn no_more_snapshots(&self, task: usize, shop: &Workshop) -> Vec<String> {
+    /// from what its dependencies have come to, and the merge of that is kept for it alone.
+    pub(super) fn no_more_snapshots(&self, task: usize, shop: &Workshop, site: &Site) -> Vec<String> {
         let mut keeping = self.of_task(task);
         keeping.settled = true;
         let base = self.spec.repository.as_ref().map(|repository| &repository.base.commit);
@@ -125,7 +126,8 @@ impl Shared {
             name: base_pin(shop.session),
             commit,
         });
-        let kept: Vec<Snapshot> = keeping.made.iter().cloned().chain(base).collect();
+        let own_base = (self.spec.tasks.get(task)).and_then(|spec| combine::pinned(shop, &spec.id, site));
+        let kept: Vec<Snapshot> = keeping.made.iter().cloned().chain(base).chain(own_base).collect();
         // A ref that cannot be opened would be taken for one that was deleted.
         let restored = match self.files.turn() {
             Ok(_turn) => snapshot::restore(shop, &kept).map_err(|e| e.to_string()),

@@ -44,7 +44,7 @@ impl Shared {
         }
         if let Some((shop, site)) = self.shop.as_ref().zip(record.site()) {
             // A snapshot that is under way is waited for: two that look at one worktree would both be slower.
-            settlement.notes.extend(self.no_more_snapshots(task, shop));
+            settlement.notes.extend(self.no_more_snapshots(task, shop, site));
             if settlement.outcome == Outcome::Skipped {
                 match self.undone(shop, site, record) {
                     Ok(true) => {

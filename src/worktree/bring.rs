@@ -8,28 +8,28 @@
 
 mod choose;
 mod put;
+mod record;
 
 use std::collections::BTreeMap;
 use std::ffi::OsStr;
 use std::fmt::Display;
 use std::fs;
-use std::io::ErrorKind;
 use std::os::unix::ffi::OsStrExt;
-use std::os::unix::fs::MetadataExt;
 use std::path::{Component, Path, PathBuf};
 
 use git2::{Oid, Tree};
-use serde::{Deserialize, Serialize};
-use uuid::Uuid;
 
 use self::choose::{Patterns, chosen};
 use self::put::{Put, Way};
-use super::inspect::{self, is_real_dir, small_file};
+pub use self::record::forget_removed;
+pub(super) use self::record::{Brought, forget};
+use self::record::{Item, What, excludes_of, item, write};
+use super::inspect::{is_real_dir, small_file};
 use super::view::{LONGEST, View};
 use super::{Workshop, WorktreeError};
-use crate::git::{Git, GitError, Place, without_foreign};
+use crate::git::{Git, GitError, without_foreign};
 use crate::store::atomic::{self, Durability};
-use crate::store::{failpoint, path_json};
+use crate::store::failpoint;
 use crate::words::few;
 
 /// The file in the checkout that says what each worktree gets a copy of.
@@ -42,38 +42,6 @@ pub struct Wanted {
     pub copy: Vec<String>,
     /// Paths in the checkout: links.
     pub link: Vec<String>,
-}
-
-/// What was brought into a worktree.
-#[derive(Debug, Default)]
-pub(super) struct Brought {
-    paths: BTreeMap<Vec<u8>, Option<Stamp>>,
-}
-
-/// By what a file is known not to have been written to.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
-struct Stamp {
-    size: u64,
-    seconds: i64,
-    nanoseconds: i64,
-}
-
-/// The file that says what was brought into a worktree.
-#[derive(Debug, Serialize, Deserialize)]
-struct Record {
-    schema: u32,
-    #[serde(with = "path_json")]
-    worktree: PathBuf,
-    brought: Vec<Item>,
-}
-
-#[derive(Debug, Serialize, Deserialize)]
-struct Item {
-    #[serde(with = "path_json")]
-    path: PathBuf,
-    /// Absent until it is there, and of links.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    stamp: Option<Stamp>,
 }
 
 /// What the user should know, by the reason.
@@ -112,6 +80,10 @@ pub(super) fn bring(shop: &Workshop, worktree: &Path, commit: Oid) -> Result<Vec
         Some(patterns) => chosen(&looking(shop, checkout)?, checkout, &patterns, &mut notes)?,
         None => Vec::new(),
     };
+    // Where worktrees are made in the checkout itself, those of others and the trash are no files of it.
+    let own = worktree.parent().and_then(|all| all.strip_prefix(checkout).ok());
+    let is_own = |path: &PathBuf| own.is_some_and(|own| own != Path::new("") && path.starts_with(own));
+    let copies: Vec<PathBuf> = copies.into_iter().filter(|path| !is_own(path)).collect();
     let repository = shop.repository()?;
     let tree = repository.find_commit(commit).and_then(|commit| commit.tree());
     let tree = tree.map_err(GitError::libgit2("cannot read the commit of a worktree"))?;
@@ -125,7 +97,7 @@ pub(super) fn bring(shop: &Workshop, worktree: &Path, commit: Oid) -> Result<Vec
         }
     }
     if !wanted.is_empty() {
-        let planned = wanted.iter().map(|path| item(path, None)).collect();
+        let planned = wanted.iter().map(|path| item(path, What::Planned)).collect();
         write(shop, worktree, planned)?;
         failpoint::passed("bringing");
         let brought = put(checkout, worktree, &wanted, links.len(), &mut notes)?;
@@ -204,7 +176,7 @@ fn put(
         };
         let inside = worktree.join(path);
         match done.map_err(WorktreeError::io("write", &inside))? {
-            Put::Done => brought.push(item(path, stamp(&inside))),
+            Put::Done => brought.push(item(path, What::at(&inside))),
             Put::Unreadable(why) => notes.add(format!("not {doing} ({why})"), path.display()),
             Put::Special => notes.add(
                 format!("not {doing}, because it is no file, directory or link"),
@@ -255,164 +227,9 @@ fn normal(written: &str) -> PathBuf {
     components.filter(|c| *c != Component::CurDir).collect()
 }
 
-fn item(path: &Path, stamp: Option<Stamp>) -> Item {
-    let path = path.to_owned();
-    Item { path, stamp }
-}
-
-/// Of a file; none of anything else.
-fn stamp(path: &Path) -> Option<Stamp> {
-    let found = fs::symlink_metadata(path).ok().filter(fs::Metadata::is_file)?;
-    Some(Stamp {
-        size: found.len(),
-        seconds: found.mtime(),
-        nanoseconds: found.mtime_nsec(),
-    })
-}
-
-impl Brought {
-    /// What is written down of a worktree.
-    pub(super) fn of(shop: &Workshop, worktree: &Path) -> Result<Self, WorktreeError> {
-        let path = record_of(&shop.place, worktree);
-        let text = match fs::read(&path) {
-            Err(e) if matches!(e.kind(), ErrorKind::NotFound | ErrorKind::NotADirectory) => return Ok(Self::default()),
-            other => other.map_err(WorktreeError::io("read", &path))?,
-        };
-        let record: Record = serde_json::from_slice(&text)
-            .map_err(std::io::Error::from)
-            .and_then(|record: Record| match record.schema {
-                1 => Ok(record),
-                other => Err(std::io::Error::other(format!("unknown format {other}"))),
-            })
-            .map_err(WorktreeError::io("read", &path))?;
-        let entry = |item: Item| (item.path.into_os_string().into_encoded_bytes(), item.stamp);
-        Ok(Self {
-            paths: record.brought.into_iter().map(entry).collect(),
-        })
-    }
-
-    /// The same without what has become the agent's: what `commit` has, since the agent has committed it, and a file that it
-    /// has put in the place of a link.
-    pub(super) fn at(shop: &Workshop, worktree: &Path, commit: Oid) -> Result<Self, WorktreeError> {
-        let mut brought = Self::of(shop, worktree)?;
-        if brought.is_empty() {
-            return Ok(brought);
-        }
-        let repository = shop.repository()?;
-        let tree = repository.find_commit(commit).and_then(|commit| commit.tree());
-        let tree = tree.map_err(GitError::libgit2("cannot read the commit of a worktree"))?;
-        let is_link = |path: &Path| shop.wanted.link.iter().any(|link| normal(link) == path);
-        brought.paths.retain(|path, _| {
-            let path = inspect::path_of(path);
-            let is_file = || fs::symlink_metadata(worktree.join(&path)).is_ok_and(|found| found.is_file());
-            tree.get_path(&path).is_err() && !(is_link(&path) && is_file())
-        });
-        Ok(brought)
-    }
-
-    pub(super) fn is_empty(&self) -> bool {
-        self.paths.is_empty()
-    }
-
-    /// Whether it was brought, and is not the agent's.
-    pub(super) fn has(&self, path: &[u8]) -> bool {
-        self.paths.contains_key(path)
-    }
-
-    /// Whether what git ignores is there because of what was brought: of a directory, which ends with a slash, something
-    /// in it.
-    pub(super) fn accounts_for(&self, ignored: &[u8]) -> bool {
-        let next = self.paths.range(ignored.to_vec()..).next();
-        self.has(ignored) || ignored.ends_with(b"/") && next.is_some_and(|(path, _)| path.starts_with(ignored))
-    }
-
-    /// Those files that were written to since, by name.
-    pub(super) fn changed(&self, worktree: &Path) -> Vec<String> {
-        let is_changed = |(path, before): &(&Vec<u8>, &Option<Stamp>)| {
-            let now = stamp(&worktree.join(OsStr::from_bytes(path)));
-            before.is_some() && now.is_some() && now != **before
-        };
-        let changed = self.paths.iter().filter(is_changed).map(|(path, _)| path.clone());
-        inspect::names(&changed.collect::<Vec<_>>())
-    }
-}
-
-/// The file about what was brought into a worktree. By the path of that: what git keeps about it an agent may take away.
-fn record_of(place: &Place, worktree: &Path) -> PathBuf {
-    let name = Uuid::new_v5(&Uuid::NAMESPACE_URL, worktree.as_os_str().as_bytes());
-    records(place).join(format!("{name}.json"))
-}
-
-fn excludes_of(place: &Place, worktree: &Path) -> PathBuf {
-    record_of(place, worktree).with_extension("exclude")
-}
-
-fn records(place: &Place) -> PathBuf {
-    place.common_dir.join("pleach/brought")
-}
-
-fn write(shop: &Workshop, worktree: &Path, brought: Vec<Item>) -> Result<(), WorktreeError> {
-    let path = record_of(&shop.place, worktree);
-    let dir = records(&shop.place);
-    atomic::private_dir(&dir).map_err(WorktreeError::io("make", &dir))?;
-    let worktree = worktree.to_owned();
-    let record = Record {
-        schema: 1,
-        worktree,
-        brought,
-    };
-    atomic::write_json(&path, &record, Durability::Synced).map_err(WorktreeError::io("write", &path))
-}
-
-/// Forgets what was brought into a worktree: that is gone, or another is about to be made.
-pub(super) fn forget(shop: &Workshop, worktree: &Path) -> Result<(), WorktreeError> {
-    for path in [excludes_of(&shop.place, worktree), record_of(&shop.place, worktree)] {
-        match fs::remove_file(&path) {
-            Err(e) if !matches!(e.kind(), ErrorKind::NotFound | ErrorKind::NotADirectory) => {
-                return Err(WorktreeError::io("remove", &path)(e));
-            }
-            _ => {}
-        }
-    }
-    Ok(())
-}
-
-/// Forgets it of all worktrees that somebody else has removed.
-pub fn forget_removed(place: &Place) {
-    for entry in fs::read_dir(records(place)).into_iter().flatten().flatten() {
-        let record = fs::read(entry.path()).ok();
-        let record: Option<Record> = record.and_then(|text| serde_json::from_slice(&text).ok());
-        // It is made after its worktree. What cannot be read is told by whoever needs it.
-        if record.is_some_and(|r| fs::symlink_metadata(&r.worktree).is_err_and(|e| e.kind() == ErrorKind::NotFound)) {
-            let _ = fs::remove_file(entry.path().with_extension("exclude"));
-            let _ = fs::remove_file(entry.path());
-        }
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn what_is_ignored_because_of_what_was_brought() {
-        let paths = [".env", "a/b/c", "a-b", "link"];
-        let brought = Brought {
-            paths: paths.iter().map(|p| (p.as_bytes().to_vec(), None)).collect(),
-        };
-        for (ignored, accounted) in [
-            (".env", true),
-            ("a/", true),
-            ("a/b/", true),
-            ("a", false),
-            ("a/c/", false),
-            ("link", true),
-            ("link/", false),
-            ("zz/", false),
-        ] {
-            assert_eq!(brought.accounts_for(ignored.as_bytes()), accounted, "{ignored}");
-        }
-    }
 
     #[test]
     fn only_paths_in_the_checkout_are_linked() {

@@ -42,7 +42,7 @@ pub use kept::{Kept, KeptKind, kept, kept_base, kept_sessions};
 pub use moved::{Move, MoveKind, RefWatch, Target};
 pub use provision::{Checkout, Unmade, choose_checkout, provision};
 pub use recover::{clear_locks, discard, release, release_untouched};
-pub use remove::{Removal, remove, trashed};
+pub use remove::{Removal, put_in_trash, remove, trashed};
 pub use reopen::{Opened, reopen};
 pub use settle::{AGENT, Settled, settle};
 pub use work::{Work, WorkSource, work_of};
@@ -215,7 +215,12 @@ impl Workshop {
 /// Keeps the commit that a task starts from, which nothing else leads to yet.
 pub fn pin_base(shop: &Workshop, task: &TaskId, commit: &str) -> Result<(), WorktreeError> {
     let _lock = shop.lock()?;
-    Ok(git::pin(&shop.repository()?, &shop.pin(task, BASE), commit)?)
+    Ok(git::pin(&shop.repository()?, &base_pin_of(shop, task), commit)?)
+}
+
+/// The ref that keeps it.
+pub fn base_pin_of(shop: &Workshop, task: &TaskId) -> String {
+    shop.pin(task, BASE)
 }
 
 /// The ref that keeps the commit a session started from. No task can be called as it is.

@@ -133,6 +133,12 @@ pub(super) fn move_to_trash(shop: &Workshop, worktree: &Path, admin: Option<&Pat
     put_away(shop, worktree, &[(Some(worktree), WORKTREE), (admin, GIT)])
 }
 
+/// Moves what the tasks of a session have left for each other there.
+pub fn put_in_trash(shop: &Workshop, notes: &Path) -> Result<PathBuf, WorktreeError> {
+    let _lock = shop.lock()?;
+    move_to_trash(shop, notes, None)
+}
+
 /// Moves only what git keeps about a worktree there.
 pub(super) fn admin_to_trash(shop: &Workshop, worktree: &Path, admin: &Path) -> Result<PathBuf, WorktreeError> {
     put_away(shop, worktree, &[(Some(admin), GIT)])

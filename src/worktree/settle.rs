@@ -100,7 +100,7 @@ pub fn settle(shop: &Workshop, site: &Site, task: &TaskSpec, who: &'static str) 
         report.keep("its last commit is not on its branch");
     }
     note_brought(
-        &Brought::of(shop, &site.worktree)?,
+        &Brought::there(shop, &site.worktree)?,
         &repository,
         [base, last],
         &mut report,

@@ -232,3 +232,49 @@ fn nothing_else_is_removed_because_a_record_says_so() {
     assert_eq!(cleaned.code(), 0, "{cleaned:?}");
     assert_eq!(fs::read_to_string(mine.join("precious")).expect("read"), "mine");
 }
+
+#[test]
+fn that_of_a_session_whose_record_was_deleted_by_hand_is_named_and_goes_to_the_trash() {
+    let project = Project::new();
+    let hold = "@run echo hi >\"$PLEACH_COMM_DIR/note\"";
+    let shared = |id: &str| project.worktrees().join(".shared").join(id);
+    let ended = project.session(&[("one", hold)], &[]);
+    let (lost, record) = (shared(ended.mark().trim()), project.session_dir());
+    let other = project.session(&[("two", "@write a.txt is not merged")], &[]);
+    let kept = shared(other.mark().trim());
+    fs::write(kept.join("note"), "there\n").expect("write");
+    // What is the user's is never touched.
+    let mine = project.worktrees().join(".shared/mine");
+    fs::create_dir_all(&mine).expect("make");
+    let path = lost.to_str().expect("UTF-8").to_owned();
+    assert!(!project.run(&["doctor"]).out().contains("notes of"));
+    fs::remove_dir_all(record).expect("remove the record");
+    let doctor = project.run(&["doctor"]);
+    let said = "notes of 1 session without a record here";
+    assert!(
+        doctor.out().contains(said) && doctor.out().contains(&path),
+        "{doctor:?}"
+    );
+    assert!(doctor.out().contains("pleach clean --all"), "{doctor:?}");
+    // Only when all sessions are meant, and only when nobody is there.
+    assert!(!project.run(&["clean", "-y"]).out().contains(&path));
+    let mut there = std::process::Command::new("sleep");
+    let mut there = there.arg("1000").current_dir(&lost).spawn().expect("start it");
+    let held = project.run(&["clean", "-y", "--all"]);
+    there.kill().expect("kill it");
+    there.wait().expect("wait for it");
+    assert!(held.out().contains("a process is in it") && lost.exists(), "{held:?}");
+    let cleaned = project.run(&["clean", "-y", "--all"]);
+    assert_eq!(cleaned.code(), 0, "{cleaned:?}");
+    assert!(
+        cleaned.out().contains("its session has no record any more")
+            && cleaned.out().contains("in the trash for 24 hours"),
+        "{cleaned:?}"
+    );
+    assert!(!lost.exists() && mine.exists(), "{cleaned:?}");
+    assert!(kept.join("note").exists(), "{cleaned:?}");
+    assert_eq!(project.sh("cat ../repo.pleach/.trash/*/*/note"), "hi\n");
+    let emptied = project.run(&["clean", "-y", "--empty-trash"]);
+    assert_eq!(emptied.code(), 0, "{emptied:?}");
+    assert_eq!(project.sh("ls ../repo.pleach/.trash"), "", "{emptied:?}");
+}

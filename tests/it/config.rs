@@ -303,9 +303,10 @@ fn a_doctor_says_what_run_would_refuse() {
     };
     assert!(of_config(&project).is_empty());
     for (text, level, part) in [
-        ("retry = 1\n", "ok", "settings come from"),
+        ("timeout = 1\n", "ok", "settings come from"),
         ("retry = x\n", "problem", "not TOML"),
         ("verify = 'x'\n", "problem", "pleach trust"),
+        ("retry = 1\n", "problem", "pleach trust"),
     ] {
         project.write("pleach.toml", text);
         let found = of_config(&project);

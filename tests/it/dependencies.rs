@@ -180,6 +180,38 @@ fn nobody_is_said_to_have_deleted_what_keeps_the_base_of_the_session() {
     );
 }
 
+// Fault 30: the agent deletes refs, those of pleach.
+#[test]
+fn the_merge_that_a_task_starts_from_is_kept_whatever_its_agent_deletes() {
+    let project = Project::new();
+    let deletes = "git update-ref -d refs/pleach/$PLEACH_SESSION/c/base && echo c >c.txt";
+    let entries = json!([
+        { "id": "a", "prompt": "echo a >a.txt" },
+        { "id": "b", "prompt": "echo b >b.txt" },
+        { "id": "c", "prompt": deletes, "depends_on": ["a", "b"] },
+        { "id": "d", "prompt": "echo d >d.txt", "depends_on": ["c"] },
+    ]);
+    let ran = session(&project, &entries, &[]);
+    let tasks = project.query(&["status"])["tasks"].clone();
+    assert_eq!(ran.code(), 0, "{tasks:#}");
+    let id = project.query(&["status"])["session_id"]
+        .as_str()
+        .expect("id")
+        .to_owned();
+    let base = at(&project, "main-task-c^");
+    assert_eq!(at(&project, &format!("refs/pleach/{id}/c/base")), base);
+    assert_eq!(
+        tasks[2]["notes"],
+        json!([format!(
+            "refs that keep its work were deleted while it ran, and are there again: refs/pleach/{id}/c/base"
+        )])
+    );
+    // What starts from one commit that others keep needs no ref of its own.
+    assert_eq!(tasks[3]["notes"], json!([]));
+    let pins = project.git(&["for-each-ref", "--format=%(refname)", "refs/pleach/*/d/base"]);
+    assert_eq!(pins, "");
+}
+
 #[test]
 fn what_its_dependencies_come_to_has_to_merge() {
     let project = Project::new();

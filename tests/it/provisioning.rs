@@ -126,6 +126,87 @@ fn what_the_agent_makes_its_own_of_what_was_brought_is_its_work() {
 }
 
 #[test]
+fn what_the_agent_puts_in_the_place_of_what_was_brought_is_its_work() {
+    let project = Project::new();
+    project.write("a.txt", "a\n");
+    project.git(&["add", "-A"]);
+    project.git(&["commit", "-qm", "files"]);
+    // The commit ignores none of it: whatever is not known as brought is committed.
+    project.write(".gitignore", "*.local\n/deps*\npleach.toml\n.gitignore\n");
+    project.write(
+        "pleach.toml",
+        "[worktree]\ncopy = [\"*.local\"]\nlink = [\"deps\", \"deps-dir\", \"deps-other\", \"deps-kept\"]\n",
+    );
+    for name in ["file", "dir", "link", "kept", "written", "gone"] {
+        project.write(&format!("{name}.local"), "SECRET\n");
+    }
+    for name in ["l-file", "l-dir", "l-other", "l-kept"] {
+        symlink("/nowhere", project.repo().join(format!("{name}.local"))).expect("make a link");
+    }
+    for name in ["deps", "deps-dir", "deps-other", "deps-kept"] {
+        project.write(&format!("{name}/dep"), "code\n");
+    }
+    let prompt = "@run rm l-file.local && echo mine >l-file.local\n\
+                  @run rm l-dir.local && mkdir l-dir.local && echo mine >l-dir.local/x\n\
+                  @run ln -sfn /elsewhere l-other.local\n\
+                  @run rm dir.local && mkdir dir.local && echo mine >dir.local/x\n\
+                  @run ln -sfn /elsewhere link.local\n\
+                  @run rm gone.local && echo more >>written.local\n\
+                  @run rm deps && echo mine >deps\n\
+                  @run rm deps-dir && mkdir deps-dir && echo mine >deps-dir/x\n\
+                  @run ln -sfn /elsewhere deps-other";
+    let ended = project.session(&[("one", prompt)], &[]);
+    ended.assert_succeeded("one");
+    let mine = [
+        "deps",
+        "deps-dir/x",
+        "deps-other",
+        "dir.local/x",
+        "l-dir.local/x",
+        "l-file.local",
+        "l-other.local",
+        "link.local",
+    ];
+    let changed = project.changed_in("main-task-one");
+    assert_eq!(changed.lines().collect::<Vec<_>>(), mine);
+    assert_eq!(project.show("main-task-one:link.local"), "/elsewhere");
+    // It is the agent's, so nobody says that it has committed what is the user's.
+    let notes = ended.notes("one");
+    assert_eq!(
+        notes.trim(),
+        "the agent has written to what was copied into its worktree, which is not committed: written.local"
+    );
+    // What was written to is in no commit, but in the trash with the worktree.
+    assert!(!project.worktree("one").exists());
+    assert_eq!(
+        project.sh("cat ../repo.pleach/.trash/*/worktree/written.local"),
+        "SECRET\nmore\n"
+    );
+    assert_eq!(
+        project.sh("cat deps*/dep *.local 2>/dev/null | sort -u || true"),
+        "SECRET\ncode\n"
+    );
+}
+
+#[test]
+fn worktrees_in_the_checkout_are_not_copied_into_each_other() {
+    let project = Project::new();
+    project.write(".gitignore", "*.local\n/trees/\n");
+    project.git(&["add", "-A"]);
+    project.git(&["commit", "-qm", "files"]);
+    project.write("a.local", "mine\n");
+    project.write("trees/.trash/x/worktree/b.local", "of another\n");
+    project.write(".worktreeinclude", "*\n");
+    let prompt = "@run git ls-files --others";
+    let ended = project.session(&[("one", prompt)], &["--worktree-dir", "trees", "--keep-worktrees"]);
+    ended.assert_succeeded("one");
+    assert_eq!(
+        project.sh("git -C trees/main-task-one ls-files --others"),
+        ".worktreeinclude\na.local\n"
+    );
+}
+
+#[test]
 fn what_is_ignored_as_a_whole_is_copied_when_it_is_named_and_else_not_looked_into() {
     let project = project("/node_modules/dep/*.js\n/target\n.env\n");
     project.write("target/debug/out", "built");

@@ -137,7 +137,7 @@ fn what_runs_nothing_needs_no_approval() {
     let project = Project::new();
     project.write(
         "pleach.toml",
-        "max_parallel = 2\nmodel = \"opus\"\nretry = 1\nworktree.link = [\"node_modules\"]\n",
+        "max_parallel = 2\nmodel = \"opus\"\nmax_cost = 5\nworktree.link = [\"node_modules\"]\n",
     );
     assert_runs(&project, &SCRIPTED);
     let nothing = project.run(&["trust"]);
@@ -151,6 +151,47 @@ fn what_runs_nothing_needs_no_approval() {
     fs::create_dir_all(user.parent().expect("a directory")).expect("make directories");
     fs::write(user, "verify = \"true\"\n").expect("write a file");
     assert_runs(&project, &SCRIPTED);
+}
+
+#[test]
+fn no_repository_spends_more_than_the_user_wanted() {
+    let project = Project::new();
+    let user = project.root().join("home/.config/pleach/config.toml");
+    fs::create_dir_all(user.parent().expect("a directory")).expect("make directories");
+    fs::write(&user, "max_cost = 5\nmodel = \"haiku\"\nmax_turns = 10\n").expect("write a file");
+    let theirs = |text: &str| project.write("pleach.toml", text);
+    let status = |name: &str| {
+        let document = project.query(&["config"]);
+        let settings = document["settings"].as_array().expect("settings").clone();
+        let found = settings
+            .into_iter()
+            .find(|entry| entry["key"] == name)
+            .expect("the setting");
+        (found["needs_approval"] == true, document["approved"] == true)
+    };
+    // Less of everything.
+    theirs("max_cost = 4.99\nmodel = \"haiku\"\nmax_turns = 9\nmax_cost_usd = 1\ntimeout = \"1h\"\n");
+    assert_runs(&project, &SCRIPTED);
+    assert_eq!(status("max_cost"), (false, true));
+    for more in ["max_cost = 5.01", "max_turns = 11", "model = \"opus\"", "retry = 1"] {
+        theirs(&format!("{more}\ngrace = \"9s\"\n"));
+        assert_unapproved(&project, &SCRIPTED);
+        let name = more.split(' ').next().expect("a name");
+        assert_eq!(status(name), (true, false), "{more}");
+        assert_eq!(status("grace"), (false, false), "{more}");
+        let shown = project.run(&["trust", "-y"]);
+        assert!(
+            shown.out().contains(more) && !shown.out().contains("grace"),
+            "{shown:?}"
+        );
+        assert_runs(&project, &SCRIPTED);
+        assert_eq!(status(name), (true, true), "{more}");
+    }
+    // It is what the user says that counts: who lowers a limit is asked again.
+    theirs("max_cost = 4\n");
+    assert_runs(&project, &SCRIPTED);
+    fs::write(&user, "max_cost = 3\n").expect("write a file");
+    assert_unapproved(&project, &SCRIPTED);
 }
 
 #[test]

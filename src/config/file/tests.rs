@@ -1,5 +1,6 @@
 use super::*;
 use crate::cli::Parallel;
+use crate::config::Acting;
 use crate::task::title::is_hidden;
 
 const PATH: &str = "/repo/pleach.toml";
@@ -86,12 +87,17 @@ command = ["./other"]
 
 #[test]
 fn what_is_approved_is_what_acts_in_one_form() {
-    let one = read(b"verify = \"make\"\nretry = 1\n[agent.a]\ncommand = [\"a\"]\nprompt = \"stdin\"\n").unwrap();
-    let other = read(b"# other\nretry=2\nverify='make'\nagent.a={command=['a']}\n").unwrap();
-    assert_eq!(one.acting().unwrap(), "verify = \"make\"\nagent.a.command = [\"a\"]\n");
-    assert_eq!(one.acting(), other.acting());
-    for text in [
+    let approval = |text: &[u8]| Acting::of(Path::new(PATH), &read(text).unwrap(), &Settings::default());
+    let text = |text: &[u8]| approval(text).map(|acting| acting.text);
+    let one = text(b"verify = \"make\"\ntimeout = 1\n[agent.a]\ncommand = [\"a\"]\nprompt = \"stdin\"\n");
+    let other = text(b"# other\ntimeout=2\nverify='make'\nagent.a={command=['a']}\n");
+    assert_eq!(one.as_deref(), Some("verify = \"make\"\nagent.a.command = [\"a\"]\n"));
+    assert_eq!(one, other);
+    for said in [
         "verify = 'make '",
+        "retry = 1",
+        "max_parallel = 'unlimited'",
+        "output_dir = 'r'",
         "on_done = 'x'",
         "on_task_done = 'x'",
         "claude = 'x'",
@@ -109,11 +115,12 @@ fn what_is_approved_is_what_acts_in_one_form() {
         "agent.a = {command = ['a'], prompt = 'file'}",
         "agent.a = {command = ['a'], success = 'exit'}",
     ] {
-        let acting = read(text.as_bytes()).unwrap().acting();
-        assert!(acting.is_some() && acting != one.acting(), "{text}");
+        let acting = text(said.as_bytes());
+        assert!(acting.is_some() && acting != one, "{said}");
     }
-    let idle = "max_parallel = 2\nmodel = 'x'\nworktree.copy = ['.env']\nworktree.link = ['node_modules']\nretry = 1";
-    assert_eq!(read(idle.as_bytes()).unwrap().acting(), None);
+    let idle =
+        "max_parallel = 2\nmodel = 'x'\nworktree.copy = ['.env']\nworktree.link = ['node_modules']\nmax_cost = 1";
+    assert_eq!(approval(idle.as_bytes()), None);
 }
 
 #[test]

@@ -46,8 +46,17 @@ impl Patterns {
             }
             paths.extend(named);
         }
-        let matcher = builder.build().ok().filter(|matcher| !matcher.is_empty())?;
-        let of_paths = of_paths.build().ok()?;
+        let mut built = |builder: GitignoreBuilder| {
+            let built = builder.build();
+            // Nobody is to think that they hold.
+            built
+                .map_err(|e| notes.add("patterns that cannot be understood", e))
+                .ok()
+        };
+        let (matcher, of_paths) = (built(builder)?, built(of_paths)?);
+        if matcher.is_empty() {
+            return None;
+        }
         Some(Self {
             matcher,
             of_paths,

@@ -4,12 +4,12 @@
 //! from the worktree downwards, a component at a time, and no link is followed. Nothing that is there is replaced.
 
 use std::fs::File;
-use std::io;
+use std::io::{self, Read};
 use std::os::fd::OwnedFd;
 use std::os::unix::fs::{MetadataExt, PermissionsExt};
 use std::path::{Path, PathBuf};
 
-use rustix::fs::{Mode, OFlags, fchmod, mkdirat, open, openat, symlinkat};
+use rustix::fs::{AtFlags, Mode, OFlags, fchmod, mkdirat, open, openat, symlinkat, unlinkat};
 use rustix::io::Errno;
 
 /// What became of a path.
@@ -77,7 +77,12 @@ impl<'a> Way<'a> {
             Err(e) => return Err(e.into()),
         };
         // Shares the blocks where the file system can.
-        io::copy(&mut file, &mut new)?;
+        if let Err(e) = io::copy(&mut file, &mut new) {
+            // Whichever of the two it was: what cannot be read there is no reason not to begin.
+            let unreadable = file.read(&mut [0]).err();
+            unlinkat(parent, name, AtFlags::empty())?;
+            return unreadable.map_or(Err(e), |e| Ok(Put::Unreadable(e.to_string())));
+        }
         fchmod(&new, Mode::from_raw_mode(metadata.permissions().mode() & 0o777))?;
         Ok(Put::Done)
     }
@@ -181,6 +186,17 @@ mod tests {
         assert_eq!((mode("a/b/run"), mode("a")), (0o750, 0o710));
         assert_eq!(fs::read_to_string(to.join("a/b/run")).unwrap(), "#!/bin/sh\n");
         assert_eq!(fs::read_link(to.join("a/link")).unwrap(), Path::new("/nowhere"));
+    }
+
+    #[cfg(target_os = "linux")]
+    #[test]
+    fn a_file_that_can_be_opened_and_not_read_leaves_nothing_and_is_told() {
+        let (_dir, _, to) = two();
+        // Nothing is at the beginning of a process's memory.
+        let mut way = Way::new(Path::new("/proc/self"), &to).unwrap();
+        let put = way.copy(Path::new("mem")).unwrap();
+        assert!(matches!(put, Put::Unreadable(_)), "{put:?}");
+        assert_eq!(fs::read_dir(&to).unwrap().count(), 0);
     }
 
     #[test]
