@@ -292,6 +292,18 @@ mod tests {
         Entry::Text { text, sub_agent }
     }
 
+    fn ended(success: bool, said: &str, turns: u64, cost_usd: Option<f64>) -> Entry {
+        let said = Some(said.to_owned());
+        let (text, error) = if success { (said, None) } else { (None, said) };
+        Entry::End {
+            success,
+            error,
+            turns: Some(turns),
+            cost_usd,
+            text,
+        }
+    }
+
     #[test]
     fn every_kind_of_entry() {
         let entries = [
@@ -332,20 +344,8 @@ mod tests {
                 tool: Some("Write".into()),
                 target: Some("a".into()),
             },
-            Entry::End {
-                success: true,
-                error: None,
-                turns: Some(3),
-                cost_usd: Some(0.0174),
-                text: Some("done".into()),
-            },
-            Entry::End {
-                success: false,
-                error: Some("API Error\nmore".into()),
-                turns: Some(1),
-                cost_usd: None,
-                text: None,
-            },
+            ended(true, "done", 3, Some(0.0174)),
+            ended(false, "API Error\nmore", 1, None),
         ];
         let expected = "\
 — begins with m in /w
