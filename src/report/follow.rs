@@ -23,6 +23,8 @@ use crate::task::TaskId;
 
 /// How wide a title may be where the line has an end.
 const TITLE: usize = 40;
+/// With fewer columns a line of a task has none for a time that there is not.
+const NARROW: usize = 60;
 
 /// The display of a session that is watched.
 pub struct Progress {
@@ -317,7 +319,12 @@ fn began(what: &str, style: &Style, task: &TaskStatus, attempt: u32) -> String {
 fn retried(task: &TaskStatus, wait: &Wait, titles: usize, columns: Option<usize>) -> String {
     let what = tries_again(wait, Some(wait.until_ms.saturating_sub(wait.delay_ms)));
     let word = Style::new().for_stderr().yellow().apply_to("retrying ");
-    let mut parts = head(task, titles, columns);
+    // What it has taken is only known when it is settled.
+    let waits = TaskStatus {
+        duration: None,
+        ..task.clone()
+    };
+    let mut parts = head(&waits, titles, columns);
     parts.push(what);
     format!("{word} {}", rest(&parts, columns))
 }
@@ -330,10 +337,12 @@ fn head(task: &TaskStatus, titles: usize, columns: Option<usize>) -> Vec<String>
         Some(_) => fit(&task.title, titles),
         None => format!("{}{:2$}", task.title, "", titles.saturating_sub(width(&task.title))),
     };
-    vec![
-        format!("{:>3}  {title}", task.task_num),
-        format!("{:>9}", time.unwrap_or_default()),
-    ]
+    let time = match (time, columns) {
+        // There is no room for what has not come.
+        (None, Some(0..NARROW)) => String::new(),
+        (time, _) => format!("{:>9}", time.unwrap_or_default()),
+    };
+    vec![format!("{:>3}  {title}", task.task_num), time]
 }
 
 /// What stands behind the word of a line, which is nine columns wide.
@@ -450,13 +459,13 @@ mod tests {
         for (columns, expected) in [
             (
                 None,
-                "retrying    2  Do the task with number 2   1 m 15 s  tries again in 5 s: exit: exited with code 3",
+                "retrying    2  Do the task with number 2             tries again in 5 s: exit: exited with code 3",
             ),
             (
                 Some(79),
-                "retrying    2  Do the task with numb…   1 m 15 s  tries again in 5 s: exit: ex…",
+                "retrying    2  Do the task with numb…             tries again in 5 s: exit: ex…",
             ),
-            (Some(39), "retrying    2  Do the tas…   1 m 15 s…"),
+            (Some(39), "retrying    2  Do the tas…  tries agai…"),
         ] {
             assert_eq!(line(columns), expected);
         }
