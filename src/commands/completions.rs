@@ -149,7 +149,7 @@ fn sessions(current: &OsStr) -> Vec<CompletionCandidate> {
     let begin = all.into_iter().filter(|id| id.to_string().starts_with(&*current));
     let mut all: Vec<_> = begin
         .map(|id| {
-            let spec = fs::metadata(SessionPaths::of(&results, &id).spec());
+            let spec = fs::metadata(SessionPaths::of(&results, id).spec());
             (spec.and_then(|spec| spec.modified()).ok(), id)
         })
         .collect();

@@ -50,7 +50,7 @@ fn session(activity: &str) -> StatusDocument {
 
 /// The lines about tasks.
 fn shown(doc: &StatusDocument, width: Option<usize>) -> Vec<String> {
-    let text = console::strip_ansi_codes(&table(doc, None, width, NOW)).into_owned();
+    let text = strip_ansi_codes(&table(doc, None, width, NOW)).into_owned();
     text.lines()
         .skip(header(doc, width).lines().count())
         .filter(|l| !l.contains("note: "))
@@ -64,7 +64,7 @@ const FACTS: &str = "       pid 4242, 220 MiB, 12% CPU, 7 turns, $0.25, quiet fo
 fn what_a_task_comes_after_is_said_until_it_is_done() {
     let mut doc = session("Bash make");
     doc.tasks[3].depends_on = vec!["one".into(), "three".into()];
-    let text = console::strip_ansi_codes(&table(&doc, Some(4), None, NOW)).into_owned();
+    let text = strip_ansi_codes(&table(&doc, Some(4), None, NOW)).into_owned();
     assert!(text.trim_end().ends_with("  after three"), "{text}");
 }
 
