@@ -7,8 +7,8 @@
 use std::cmp::Reverse;
 use std::ffi::OsStr;
 use std::fs;
+use std::os::unix::fs::MetadataExt;
 use std::path::PathBuf;
-use std::time::{SystemTime, UNIX_EPOCH};
 
 use clap::{Command, CommandFactory};
 use clap_complete::CompleteEnv;
@@ -150,12 +150,12 @@ fn sessions(current: &OsStr) -> Vec<CompletionCandidate> {
     let mut all: Vec<_> = begin
         .map(|id| {
             let spec = fs::metadata(SessionPaths::of(&results, id).spec());
-            (spec.and_then(|spec| spec.modified()).ok(), id)
+            (spec.ok().map(|spec| (spec.mtime(), spec.mtime_nsec())), id)
         })
         .collect();
     all.sort_by_key(|(written, _)| Reverse(*written));
     // When it was started is what tells one from another; and zsh puts what has no description last.
-    let started = |at: SystemTime| Some(report::time_of_day(at.duration_since(UNIX_EPOCH).ok()?.as_secs()));
+    let started = |(seconds, _)| Some(report::time_of_day(u64::try_from(seconds).ok()?));
     all.iter()
         .map(|(written, id)| {
             let started = written.and_then(started).map(|at| format!("started {at}"));
