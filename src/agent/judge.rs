@@ -35,6 +35,8 @@ pub struct Evidence<'a> {
     pub printed: &'a str,
     /// Whether its status file says that it is done.
     pub completed: bool,
+    /// What it says there is its answer.
+    pub told: Option<&'a str>,
     /// Whether it counts what the stream tells of the service.
     pub is_believed: bool,
     /// In Unix milliseconds: times of the day are told, too.
@@ -48,6 +50,7 @@ pub fn judge(success: SuccessBy, evidence: &Evidence<'_>) -> Judged {
         stream,
         printed,
         completed,
+        told,
         is_believed,
         now_ms,
     } = *evidence;
@@ -63,7 +66,7 @@ pub fn judge(success: SuccessBy, evidence: &Evidence<'_>) -> Judged {
         (SuccessBy::StreamJson, _) if !stream.is_stream() => exited(format!("{} and printed no stream-json", ended())),
         (SuccessBy::Output | SuccessBy::StreamJson, _) => by_output(end, stream, printed, refusal.as_ref()),
     };
-    let said = stream.answer();
+    let said = told.unwrap_or_else(|| stream.answer());
     let words = if said.trim().is_empty() { printed } else { said };
     Judged {
         verdict,
@@ -158,6 +161,7 @@ mod tests {
             stream: &read(lines),
             printed,
             completed,
+            told: None,
             is_believed: true,
             now_ms: 0,
         };
@@ -173,6 +177,7 @@ mod tests {
             stream: &read(lines),
             printed,
             completed: true,
+            told: None,
             is_believed: true,
             now_ms: 0,
         };
@@ -222,6 +227,26 @@ mod tests {
         for (success, end, lines, completed, expected) in table {
             let error = judged(*success, end, lines, "words", *completed);
             assert_eq!(error.as_deref(), *expected, "{success:?} {end:?} {lines:?}");
+        }
+    }
+
+    #[test]
+    fn the_last_words_are_the_answer_or_what_was_printed() {
+        for (told, lines, expected) in [
+            (None, &["text"][..], "printed"),
+            (None, &[INIT, OK], "all done"),
+            (Some("told\nin two lines"), &["text"], "told\nin two lines"),
+        ] {
+            let evidence = Evidence {
+                end: &AgentEnd::Exited { code: 0 },
+                stream: &read(lines),
+                printed: "printed\n",
+                completed: true,
+                told,
+                is_believed: true,
+                now_ms: 0,
+            };
+            assert_eq!(judge(SuccessBy::StatusFile, &evidence).last_words, expected);
         }
     }
 

@@ -7,6 +7,7 @@
 use std::cmp::Reverse;
 use std::ffi::OsStr;
 use std::fs;
+use std::os::unix::fs::MetadataExt;
 use std::path::PathBuf;
 
 use clap::{Command, CommandFactory};
@@ -145,18 +146,22 @@ fn sessions(current: &OsStr) -> Vec<CompletionCandidate> {
     };
     let current = current.to_string_lossy();
     let all = ids(&results).unwrap_or_default();
-    let mut all: Vec<_> = all
-        .into_iter()
-        .filter(|id| id.to_string().starts_with(&*current))
+    let begin = all.into_iter().filter(|id| id.to_string().starts_with(&*current));
+    let mut all: Vec<_> = begin
+        .map(|id| {
+            let spec = fs::metadata(SessionPaths::of(&results, id).spec());
+            (spec.ok().map(|spec| (spec.mtime(), spec.mtime_nsec())), id)
+        })
         .collect();
-    all.sort_by_key(|id| {
-        Reverse(
-            fs::metadata(SessionPaths::of(&results, id).spec())
-                .and_then(|m| m.modified())
-                .ok(),
-        )
-    });
-    all.iter().map(|id| CompletionCandidate::new(id.to_string())).collect()
+    all.sort_by_key(|(written, _)| Reverse(*written));
+    // When it was started is what tells one from another; and zsh puts what has no description last.
+    let started = |(seconds, _)| Some(report::time_of_day(u64::try_from(seconds).ok()?));
+    all.iter()
+        .map(|(written, id)| {
+            let started = written.and_then(started).map(|at| format!("started {at}"));
+            CompletionCandidate::new(id.to_string()).help(started.map(Into::into))
+        })
+        .collect()
 }
 
 /// The ids of tasks that begin so, of the session that stands before; of the newest if none does.

@@ -4,7 +4,7 @@
 //! as wide as the widest of them would show it: a line never takes more columns than it was given, though it may take
 //! fewer.
 
-use console::measure_text_width;
+use console::{AnsiCodeIterator, measure_text_width, strip_ansi_codes};
 
 use super::escape;
 
@@ -41,7 +41,30 @@ pub(super) fn cut(text: &str, columns: usize) -> String {
     line
 }
 
-/// The same, and filled up with spaces.
+/// The same of a line of ours that has colours, which stay.
+pub(super) fn cut_styled(line: &str, columns: usize) -> String {
+    if width(&strip_ansi_codes(line)) <= columns {
+        return line.to_owned();
+    }
+    let (mut cut_off, mut room) = (String::new(), columns);
+    let mut is_full = false;
+    for (piece, is_code) in AnsiCodeIterator::new(line) {
+        let wide = width(piece);
+        if is_code {
+            cut_off.push_str(piece);
+        } else if !is_full && wide < room {
+            cut_off.push_str(piece);
+            room -= wide;
+        } else if !is_full {
+            // One more than there is room for: so it ends with what says that there is more.
+            cut_off.push_str(&cut(&format!("{piece}."), room));
+            is_full = true;
+        }
+    }
+    cut_off
+}
+
+/// Text in at most so many columns, and filled up with spaces.
 pub(super) fn fit(text: &str, columns: usize) -> String {
     let mut line = cut(text, columns);
     line.extend(std::iter::repeat_n(' ', columns.saturating_sub(width(&line))));
@@ -94,6 +117,24 @@ mod tests {
             }
         }
         assert!(cut(&"\u{301}".repeat(100_000), 10).chars().count() <= 41);
+    }
+
+    #[test]
+    fn colours_stay_where_a_line_is_cut() {
+        for (columns, expected) in [
+            (12, "a \x1b[31mred\x1b[0m \x1b[2mline\x1b[0m"),
+            (10, "a \x1b[31mred\x1b[0m \x1b[2mline\x1b[0m"),
+            (9, "a \x1b[31mred\x1b[0m \x1b[2mli…\x1b[0m"),
+            (5, "a \x1b[31mre…\x1b[0m\x1b[2m\x1b[0m"),
+            (2, "a…\x1b[31m\x1b[0m\x1b[2m\x1b[0m"),
+            (0, "\x1b[31m\x1b[0m\x1b[2m\x1b[0m"),
+        ] {
+            assert_eq!(
+                cut_styled("a \x1b[31mred\x1b[0m \x1b[2mline\x1b[0m", columns),
+                expected,
+                "{columns}"
+            );
+        }
     }
 
     #[test]

@@ -9,11 +9,13 @@ use std::collections::BinaryHeap;
 use std::iter::repeat_n;
 use std::time::Duration;
 
+use super::frame::Moment;
 use crate::session::{StatusDocument, TaskStatus, TaskStatusName, is_above};
 use crate::task::Outcome;
 
-/// The time that is left; none when it cannot be known. `most` is how many tasks run at once.
-pub(super) fn time_left(doc: &StatusDocument, most: Option<usize>, stopping: bool) -> Option<Duration> {
+/// The time that is left; none when it cannot be known.
+pub(super) fn time_left(doc: &StatusDocument, moment: &Moment) -> Option<Duration> {
+    let Moment { now_ms, most, stopping } = *moment;
     if stopping {
         return None;
     }
@@ -36,7 +38,11 @@ pub(super) fn time_left(doc: &StatusDocument, most: Option<usize>, stopping: boo
         let mut first = places.peek_mut()?;
         first.0 = first.0.saturating_add(whole);
     }
-    let left = places.into_iter().map(|Reverse(left)| left).max()?;
+    // What waits to be tried again begins no sooner than it may.
+    let until = doc.tasks.iter().filter_map(|t| t.waiting_until).max();
+    let tried = until
+        .map(|until| Duration::from_millis(until.saturating_mul(1000).saturating_sub(now_ms)).saturating_add(whole));
+    let left = places.into_iter().map(|Reverse(left)| left).chain(tried).max()?;
     (!left.is_zero()).then_some(left)
 }
 
@@ -81,10 +87,15 @@ pub(super) fn words(left: Option<Duration>) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::report::fixture::{Task, document};
+    use crate::report::fixture::{STARTED, Task, document};
+
+    fn left_of(doc: &StatusDocument, most: Option<usize>, stopping: bool) -> Option<Duration> {
+        let now_ms = STARTED * 1000;
+        time_left(doc, &Moment { now_ms, most, stopping })
+    }
 
     fn left(tasks: &[Task], most: Option<usize>, stopping: bool) -> Option<u64> {
-        time_left(&document(tasks), most, stopping).map(|d| d.as_secs())
+        left_of(&document(tasks), most, stopping).map(|d| d.as_secs())
     }
 
     #[test]
@@ -133,10 +144,25 @@ mod tests {
         // What the cost limit keeps from starting takes no time.
         let mut doc = document(&[Succeeded(10.0), Running(4.0), Pending]);
         (doc.cost_usd, doc.max_cost_usd) = (Some(2.5), Some(2.0));
-        assert_eq!(time_left(&doc, Some(1), false), Some(Duration::from_secs(6)));
+        assert_eq!(left_of(&doc, Some(1), false), Some(Duration::from_secs(6)));
         // In binary fractions it is 0.30000000000000004, and no agent is kept from starting.
         (doc.cost_usd, doc.max_cost_usd) = (Some(0.1 + 0.2), Some(0.3));
-        assert_eq!(time_left(&doc, Some(1), false), Some(Duration::from_secs(16)));
+        assert_eq!(left_of(&doc, Some(1), false), Some(Duration::from_secs(16)));
+        // One that waits to be tried again takes its time after that.
+        for (waits, expected) in [
+            (0, 20),
+            (5, 20),
+            (300, 310),
+            (u64::MAX - STARTED, u64::MAX / 1000 - STARTED),
+        ] {
+            let mut doc = document(&[Succeeded(10.0), Pending, Pending]);
+            doc.tasks[1].waiting_until = Some(STARTED + waits);
+            let left = left_of(&doc, Some(1), false).map(|d| d.as_secs());
+            assert!(
+                left.is_some_and(|left| left.abs_diff(expected) <= 10),
+                "{waits}: {left:?}"
+            );
+        }
     }
 
     #[test]
@@ -170,7 +196,7 @@ mod tests {
             (&[Succeeded(YEAR), Running(0.0)], "about 8760 h 00 m left"),
             (&[Succeeded(f64::MAX), Running(1.0)], "time left not known yet"),
         ] {
-            assert_eq!(words(time_left(&document(tasks), Some(1), false)), text, "{tasks:?}");
+            assert_eq!(words(left_of(&document(tasks), Some(1), false)), text, "{tasks:?}");
         }
     }
 }

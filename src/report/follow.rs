@@ -17,11 +17,14 @@ use super::frame::{Moment, frame};
 use super::screen::{Screen, Side, is_shared};
 use super::status::{detail, tries_again, waits_for, word};
 use super::{clock, count, elapsed, one_line};
-use crate::session::{Event, EventKind, OverallStatus, SessionSpec, StatusDocument, TaskStatus, Wait, log_line};
+use crate::session::{Event, EventKind, OverallStatus, SessionSpec, StatusDocument, TaskStatus, Wait, log_line_of};
 use crate::store::now_ms;
+use crate::task::TaskId;
 
 /// How wide a title may be where the line has an end.
 const TITLE: usize = 40;
+/// With fewer columns a line of a task has none for a time that there is not.
+const NARROW: usize = 60;
 
 /// The display of a session that is watched.
 pub struct Progress {
@@ -48,6 +51,8 @@ pub struct Progress {
 enum Line {
     /// Of a settled task.
     Settled(String),
+    /// Of a task that is tried again.
+    Retried(String),
     /// A word about the session.
     Said(String),
     /// A warning.
@@ -94,7 +99,8 @@ impl Progress {
         let tasks: HashMap<&str, &TaskStatus> = by_id.take(if events.is_empty() { 0 } else { doc.total }).collect();
         let (mut out, mut above) = (String::new(), Vec::new());
         if self.verbose {
-            above.extend(events.iter().flat_map(|event| self.said("", &log_line(event))));
+            let name = |id: &TaskId| tasks.get(id.as_ref()).and_then(|task| named(id, task));
+            above.extend(events.iter().flat_map(|event| self.said("", &log_line_of(event, name))));
         }
         for event in news(events, &tasks) {
             let Some(line) = self.line(event, &tasks, columns, &answer) else {
@@ -112,6 +118,7 @@ impl Progress {
             match (line, self.screen.is_some() && self.shared) {
                 (Line::Settled(text), true) => above.push(text),
                 (Line::Settled(text), false) => out.push_str(&format!("{stamp}{text}\n")),
+                (Line::Retried(text), _) => above.push(format!("{stamp}{text}")),
                 (Line::Said(text), _) => above.extend(self.said(&stamp, &text)),
                 (Line::Warned(text), _) => above.extend(self.warned(&stamp, &text)),
                 (Line::Narrated(text), _) => above.extend(self.screen.is_none().then(|| format!("{stamp}{text}"))),
@@ -201,81 +208,70 @@ impl Progress {
         columns: Option<usize>,
         answer: &impl Fn(&str) -> Option<String>,
     ) -> Option<Line> {
-        match &event.kind {
-            EventKind::SessionStarted { .. } => {
-                self.stopping = false;
-                None
-            }
+        let of = |id: &TaskId| tasks.get(id.as_ref()).copied();
+        Some(match &event.kind {
             EventKind::AttemptStarted { task, number, .. } => {
-                let task = tasks.get(task.as_ref())?;
-                let word = Style::new().for_stderr().cyan().apply_to(format!("{:<9}", "started"));
-                let again = if *number > 1 {
-                    format!("  (attempt {number})")
-                } else {
-                    String::new()
-                };
-                Some(Line::Narrated(format!(
-                    "{word} {:>3}  {}{again}",
-                    task.task_num, task.title
-                )))
-            }
-            EventKind::TaskWaits { task, wait } => {
-                let task = tasks.get(task.as_ref())?;
-                Some(Line::Said(retried(task, wait)))
-            }
-            EventKind::TaskSettled { task, .. } => {
-                let task = tasks.get(task.as_ref())?;
-                Some(Line::Settled(settled(
-                    task,
-                    answer(&task.transaction_id).as_deref(),
-                    self.titles,
-                    columns,
-                )))
+                let style = Style::new().for_stderr().cyan();
+                Line::Narrated(began("started", &style, of(task)?, *number))
             }
             EventKind::TaskStopAsked { task, .. } => {
-                let task = tasks.get(task.as_ref())?;
-                let word = Style::new()
-                    .for_stderr()
-                    .yellow()
-                    .apply_to(format!("{:<9}", "stopping"));
-                Some(Line::Narrated(format!("{word} {:>3}  {}", task.task_num, task.title)))
+                let style = Style::new().for_stderr().yellow();
+                Line::Narrated(began("stopping", &style, of(task)?, 1))
+            }
+            EventKind::TaskWaits { task, wait } => {
+                // Of the other stream, which may be another terminal.
+                let columns = self.screen.as_ref().map(|screen| screen.size().0.saturating_sub(1));
+                Line::Retried(retried(of(task)?, wait, self.titles, columns))
+            }
+            EventKind::TaskSettled { task, .. } => {
+                let task = of(task)?;
+                let answer = answer(&task.transaction_id);
+                Line::Settled(settled(task, answer.as_deref(), self.titles, columns))
+            }
+            EventKind::Warned {
+                task: Some(task),
+                text: warning,
+            }
+            | EventKind::TaskHandled {
+                task,
+                error: Some(warning),
+            } => Line::Warned(format!("task {}: {warning}", of(task)?.task_num)),
+            other => return self.line_of_session(other),
+        })
+    }
+
+    /// The same of what is of no task.
+    fn line_of_session(&mut self, kind: &EventKind) -> Option<Line> {
+        Some(match kind {
+            EventKind::SessionStarted { .. } => {
+                self.stopping = false;
+                return None;
             }
             EventKind::Warned { task: None, text } => {
                 self.warned_last = Some(text.clone());
-                Some(Line::Warned(text.clone()))
-            }
-            EventKind::Warned { task: Some(id), text } => {
-                let number = tasks.get(id.as_ref())?.task_num;
-                Some(Line::Warned(format!("task {number}: {text}")))
-            }
-            EventKind::TaskHandled {
-                task,
-                error: Some(error),
-            } => {
-                let number = tasks.get(task.as_ref())?.task_num;
-                Some(Line::Warned(format!("task {number}: {error}")))
+                Line::Warned(text.clone())
             }
             EventKind::StopAsked { now } => {
                 self.stopping = true;
-                Some(Line::Said(
-                    if *now {
-                        "killing the agents"
-                    } else {
-                        "stopping: agents end, their work is kept"
-                    }
-                    .into(),
-                ))
+                let what = match now {
+                    true => "killing the agents",
+                    false => "stopping: agents end, their work is kept",
+                };
+                Line::Said(what.into())
             }
-            EventKind::SessionHalted { why, .. } => Some(Line::Said(match self.warned_last.as_ref() == Some(why) {
+            EventKind::SessionHalted { why, .. } => Line::Said(match self.warned_last.as_ref() == Some(why) {
                 true => "no task starts any more".into(),
                 false => format!("no task starts any more: {why}"),
-            })),
+            }),
             EventKind::Waiting { why: Some(why) } => {
                 let said = self.awaited.replace(why.clone());
-                (said.as_ref() != Some(why)).then(|| Line::Said(waits_for(why)))
+                if said.as_ref() == Some(why) {
+                    return None;
+                }
+                Line::Said(waits_for(why))
             }
-            _ => None,
-        }
+            _ => return None,
+        })
     }
 }
 
@@ -303,25 +299,65 @@ fn news<'e>(events: &'e [Event], tasks: &HashMap<&str, &TaskStatus>) -> Vec<&'e 
     news
 }
 
-/// One line for a task whose attempt has failed and that is tried again.
-fn retried(task: &TaskStatus, wait: &Wait) -> String {
-    let what = tries_again(wait, Some(wait.until_ms.saturating_sub(wait.delay_ms)));
-    format!("{:<9} {:>3}  {}  {what}", "retrying", task.task_num, task.title)
+/// What a task is called whose id nobody has given: its number and its title, as in the other lines.
+fn named(id: &TaskId, task: &TaskStatus) -> Option<String> {
+    let title = || cut(&task.title, TITLE);
+    id.is_made_up().then(|| format!("{} ({})", task.task_num, title()))
 }
 
-/// One line for a settled task, in at most so many columns: how it ended, what it changed and where, and what it
-/// answered, or why it failed.
-fn settled(task: &TaskStatus, answer: Option<&str>, titles: usize, columns: Option<usize>) -> String {
+/// One line for a task with which something begins.
+fn began(what: &str, style: &Style, task: &TaskStatus, attempt: u32) -> String {
+    let word = style.apply_to(format!("{what:<9}"));
+    let again = match attempt {
+        0 | 1 => String::new(),
+        number => format!("  (attempt {number})"),
+    };
+    format!("{word} {:>3}  {}{again}", task.task_num, one_line(&task.title))
+}
+
+/// One line for a task whose attempt has failed and that is tried again, in the columns of the settled ones.
+fn retried(task: &TaskStatus, wait: &Wait, titles: usize, columns: Option<usize>) -> String {
+    let what = tries_again(wait, Some(wait.until_ms.saturating_sub(wait.delay_ms)));
+    let word = Style::new().for_stderr().yellow().apply_to("retrying ");
+    // What it has taken is only known when it is settled.
+    let waits = TaskStatus {
+        duration: None,
+        ..task.clone()
+    };
+    let mut parts = head(&waits, titles, columns);
+    parts.push(what);
+    format!("{word} {}", rest(&parts, columns))
+}
+
+/// Number, title and time of a task as they stand in its line.
+fn head(task: &TaskStatus, titles: usize, columns: Option<usize>) -> Vec<String> {
     let time = task.duration.map(|s| elapsed(Duration::from_secs_f64(s)));
     let titles = columns.map_or(titles, |columns| titles.min(columns * 2 / 7));
     let title = match columns {
         Some(_) => fit(&task.title, titles),
         None => format!("{}{:2$}", task.title, "", titles.saturating_sub(width(&task.title))),
     };
-    let mut parts = vec![
-        format!("{:>3}  {title}", task.task_num),
-        format!("{:>9}", time.unwrap_or_default()),
-    ];
+    let time = match (time, columns) {
+        // There is no room for what has not come.
+        (None, Some(0..NARROW)) => String::new(),
+        (time, _) => format!("{:>9}", time.unwrap_or_default()),
+    };
+    vec![format!("{:>3}  {title}", task.task_num), time]
+}
+
+/// What stands behind the word of a line, which is nine columns wide.
+fn rest(parts: &[String], columns: Option<usize>) -> String {
+    let there: Vec<&str> = parts.iter().map(String::as_str).filter(|p| !p.is_empty()).collect();
+    cut(
+        &there.join("  "),
+        columns.map_or(usize::MAX, |columns| columns.saturating_sub(10)),
+    )
+}
+
+/// One line for a settled task, in at most so many columns: how it ended, what it changed and where, and what it
+/// answered, or why it failed.
+fn settled(task: &TaskStatus, answer: Option<&str>, titles: usize, columns: Option<usize>) -> String {
+    let mut parts = head(task, titles, columns);
     let first = answer.and_then(|a| a.lines().find(|l| !l.trim().is_empty()));
     if task.success == Some(true) {
         parts.extend([changed(task), task.branch.clone().unwrap_or_default()]);
@@ -334,11 +370,7 @@ fn settled(task: &TaskStatus, answer: Option<&str>, titles: usize, columns: Opti
             parts.extend([changed(task), task.branch.clone().unwrap_or_default()]);
         }
     }
-    parts.retain(|part| !part.is_empty());
-    let rest = parts.join("  ");
-    // The word is nine columns wide.
-    let rest = cut(&rest, columns.map_or(usize::MAX, |columns| columns.saturating_sub(10)));
-    format!("{} {rest}", word(task))
+    format!("{} {}", word(task), rest(&parts, columns))
 }
 
 /// `3 files +10 -2`
@@ -353,8 +385,21 @@ fn changed(task: &TaskStatus) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::report::fixture::Task::{Failed, Stopped, Succeeded};
+    use crate::report::fixture::Task::{Failed, Pending, Stopped, Succeeded};
     use crate::report::fixture::document;
+    use crate::session::NextAttempt;
+
+    #[test]
+    fn a_made_up_id_is_not_what_a_task_is_called() {
+        let mut doc = document(&[Pending]);
+        doc.tasks[0].title = "Do it ".repeat(20);
+        let made_up = TaskId::fresh();
+        let expected = "1 (Do it Do it Do it Do it Do it Do it Do…)";
+        assert_eq!(named(&made_up, &doc.tasks[0]).as_deref(), Some(expected));
+        for given in ["t1", "95186245", "main-task-1"] {
+            assert_eq!(named(&TaskId::parse(given).unwrap(), &doc.tasks[0]), None);
+        }
+    }
 
     fn line(task: &TaskStatus, answer: &str, columns: Option<usize>) -> String {
         let line = settled(task, Some(answer), 25, columns);
@@ -393,6 +438,42 @@ mod tests {
             (0, Some(39), "succeeded   1  Do the tas…      3.2 s…"),
         ] {
             assert_eq!(line(&doc.tasks[task], "\n  \n  I did it\nand more", columns), expected);
+        }
+    }
+
+    #[test]
+    fn a_task_that_is_tried_again_stands_in_the_same_columns() {
+        let wait = Wait {
+            delay_ms: 5_000,
+            until_ms: 1_700_000_005_000,
+            why: "exit: exited with code 3".into(),
+            next: NextAttempt::Anew,
+            counts: true,
+        };
+        let mut doc = document(&[Succeeded(3.2), Pending]);
+        doc.tasks[1].duration = Some(75.0);
+        let line = |columns| {
+            let line = retried(&doc.tasks[1], &wait, 25, columns);
+            console::strip_ansi_codes(&line).into_owned()
+        };
+        for (columns, expected) in [
+            (
+                None,
+                "retrying    2  Do the task with number 2             tries again in 5 s: exit: exited with code 3",
+            ),
+            (
+                Some(79),
+                "retrying    2  Do the task with numb…             tries again in 5 s: exit: ex…",
+            ),
+            (Some(39), "retrying    2  Do the tas…  tries agai…"),
+        ] {
+            assert_eq!(line(columns), expected);
+        }
+        doc.tasks[1].title = "漢\x1b[2J字".repeat(30);
+        for columns in 20..100 {
+            let line = retried(&doc.tasks[1], &wait, 25, Some(columns));
+            let line = console::strip_ansi_codes(&line);
+            assert!(width(&line) <= columns && !line.contains('\x1b'), "{line:?}");
         }
     }
 

@@ -167,10 +167,12 @@ fn doing(task: &TaskStatus) -> String {
     }
 }
 
-/// A part of the session's line: how much it matters (least first to go), its text, its style.
+/// A part of the session's line: how much it matters (least first to go), its text and what may stand for it where that
+/// has no room, its style.
 struct Part {
     matters: u8,
     text: String,
+    short: &'static str,
     style: Style,
 }
 
@@ -199,7 +201,17 @@ fn parts(doc: &StatusDocument, moment: &Moment, running: usize) -> Vec<Part> {
         (true, _) => ("stopping".into(), 6),
         (false, Some(awaited)) => (format!("waits for {awaited}"), 8),
         (false, None) if doc.completed == doc.total => (String::new(), 6),
-        (false, None) => (words(time_left(doc, moment.most, moment.stopping)), 6),
+        (false, None) => match time_left(doc, moment) {
+            // That nothing is known says less than any number.
+            None => (words(None), 1),
+            known => (words(known), 6),
+        },
+    };
+    // Where that it waits has no room with all of what for, it is said all the same.
+    let short = if awaited.is_some() && !moment.stopping {
+        "waits"
+    } else {
+        ""
     };
     let parts = [
         (
@@ -217,8 +229,17 @@ fn parts(doc: &StatusDocument, moment: &Moment, running: usize) -> Vec<Part> {
         (6, elapsed(Duration::from_secs(seconds)), plain.clone()),
         (matters, left, plain.clone().dim()),
     ];
-    let part = |(matters, text, style)| Part { matters, text, style };
-    parts.into_iter().map(part).filter(|p| !p.text.is_empty()).collect()
+    let part = |(matters, text, style)| Part {
+        matters,
+        text,
+        short: "",
+        style,
+    };
+    let mut parts: Vec<Part> = parts.into_iter().map(part).filter(|p| !p.text.is_empty()).collect();
+    if let Some(last) = parts.last_mut() {
+        last.short = short;
+    }
+    parts
 }
 
 /// `3 failed`, and nothing for none.
@@ -234,22 +255,22 @@ fn some(number: usize, what: &str) -> String {
 fn fitting(parts: &[Part], columns: usize) -> ((String, usize), usize) {
     let mut order: Vec<usize> = (0..parts.len()).collect();
     order.sort_by_key(|&i| std::cmp::Reverse(parts[i].matters));
-    let mut taken = vec![false; parts.len()];
+    let with = |wide: usize, text: &str| wide + width(text) + if wide > 0 { 2 } else { 0 };
+    let mut taken: Vec<Option<&str>> = vec![None; parts.len()];
     let mut wide = 0;
     for i in order {
-        let with = wide + width(&parts[i].text) + if wide > 0 { 2 } else { 0 };
-        if with <= columns {
-            (taken[i], wide) = (true, with);
-        }
+        let fits = |text: &&str| !text.is_empty() && with(wide, text) <= columns;
+        taken[i] = [parts[i].text.as_str(), parts[i].short].into_iter().find(fits);
+        wide = taken[i].map_or(wide, |text| with(wide, text));
     }
     // How many are settled is said even if not all of it can be read.
-    if !taken.first().is_some_and(|first| *first) {
+    if taken.first().is_none_or(Option::is_none) {
         let text = parts.first().map(|p| cut(&p.text, columns)).unwrap_or_default();
         return ((text, columns), 0);
     }
-    let chosen: Vec<&Part> = parts.iter().zip(&taken).filter_map(|(p, t)| t.then_some(p)).collect();
-    let texts: Vec<String> = chosen.iter().map(|p| p.style.apply_to(&p.text).to_string()).collect();
-    ((texts.join("  "), wide), chosen.len())
+    let styled = |(part, text): (&Part, &Option<&str>)| Some(part.style.apply_to((*text)?).to_string());
+    let texts: Vec<String> = parts.iter().zip(&taken).filter_map(styled).collect();
+    ((texts.join("  "), wide), texts.len())
 }
 
 #[cfg(test)]

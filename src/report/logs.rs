@@ -5,10 +5,11 @@
 
 use std::time::Duration;
 
-use console::{Style, style, truncate_str};
+use console::{Style, style};
 use schemars::JsonSchema;
 use serde::Serialize;
 
+use super::columns::cut;
 use super::status::detail;
 use super::{count, dollars, elapsed, escape, one_line, terminal_width, time_of_day};
 use crate::agent::transcript::Entry;
@@ -164,7 +165,7 @@ impl LogText {
         let text = match self.width {
             Some(width) => {
                 let taken = console::measure_text_width(&mark) + console::measure_text_width(before);
-                truncate_str(&text, width.saturating_sub(taken).max(1), "…").into_owned()
+                cut(&text, width.saturating_sub(taken).max(1))
             }
             None => text,
         };
@@ -272,6 +273,7 @@ pub fn about_log(doc: &StatusDocument, number: usize) -> Option<String> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::report::columns;
 
     fn shown(width: Option<usize>, entries: &[Entry]) -> String {
         let mut text = LogText::new(width);
@@ -290,6 +292,18 @@ mod tests {
     fn text(text: &str, sub_agent: bool) -> Entry {
         let text = text.into();
         Entry::Text { text, sub_agent }
+    }
+
+    fn ended(success: bool, said: &str, turns: u64, cost_usd: Option<f64>) -> Entry {
+        let said = Some(said.to_owned());
+        let (text, error) = if success { (said, None) } else { (None, said) };
+        Entry::End {
+            success,
+            error,
+            turns: Some(turns),
+            cost_usd,
+            text,
+        }
     }
 
     #[test]
@@ -332,20 +346,8 @@ mod tests {
                 tool: Some("Write".into()),
                 target: Some("a".into()),
             },
-            Entry::End {
-                success: true,
-                error: None,
-                turns: Some(3),
-                cost_usd: Some(0.0174),
-                text: Some("done".into()),
-            },
-            Entry::End {
-                success: false,
-                error: Some("API Error\nmore".into()),
-                turns: Some(1),
-                cost_usd: None,
-                text: None,
-            },
+            ended(true, "done", 3, Some(0.0174)),
+            ended(false, "API Error\nmore", 1, None),
         ];
         let expected = "\
 — begins with m in /w
@@ -382,11 +384,11 @@ done
 
     #[test]
     fn lines_fit_the_terminal_and_nothing_reaches_it_unescaped() {
-        let wide = "漢字 \x1b[2J\u{202e} and\tmore of it".repeat(10);
+        let wide = "漢字 \x1b[2J\u{202e} and\tmore 👩\u{200d}💻☀\u{fe0f} of it".repeat(10);
         for width in [40, 80, 200] {
             for entry in [tool(&wide, false), tool(&wide, true)] {
                 let shown = shown(Some(width), &[entry]);
-                assert!(console::measure_text_width(shown.trim_end()) <= width, "{shown}");
+                assert!(columns::width(shown.trim_end()) <= width, "{shown}");
                 assert_eq!(shown.lines().count(), 1);
             }
         }

@@ -84,7 +84,13 @@ pub fn details(spec: &SessionSpec, paths: &SessionPaths) -> String {
     for (index, task) in spec.tasks.iter().enumerate() {
         let on = spec.place(index).map(|place| format!(" on {}", place.branch));
         let title = one_line(&task.title);
-        lines.push(format!("task {}: {title}{}", task.id, escape(&on.unwrap_or_default())));
+        // Its title follows anyway.
+        let name = if task.id.is_made_up() {
+            (index + 1).to_string()
+        } else {
+            task.id.to_string()
+        };
+        lines.push(format!("task {name}: {title}{}", escape(&on.unwrap_or_default())));
         let options = &task.options;
         lines.extend(
             options

@@ -3,8 +3,9 @@
 use std::fmt::Write;
 use std::time::Duration;
 
-use console::{Alignment, Style, measure_text_width, pad_str, truncate_str};
+use console::{Style, strip_ansi_codes};
 
+use super::columns::{cut, cut_styled, fit, width as wide};
 use super::{bytes, count, dollars, elapsed, escape, one_line, terminal_width, unbroken};
 use crate::session::{OverallStatus, STOPPED_ON_REQUEST, StatusDocument, TaskStatus, TaskStatusName, Wait, is_above};
 use crate::store::now_ms;
@@ -49,7 +50,7 @@ fn table(doc: &StatusDocument, task: Option<usize>, width: Option<usize>, now: u
     let numbers = doc.total.to_string().len();
     let titles = shown
         .iter()
-        .map(|t| measure_text_width(&t.title))
+        .map(|t| wide(&t.title))
         .max()
         .unwrap_or(0)
         .min(width.map_or(TITLE, |w| (w.saturating_sub(27) / 2).clamp(NARROW_TITLE, TITLE)));
@@ -57,8 +58,8 @@ fn table(doc: &StatusDocument, task: Option<usize>, width: Option<usize>, now: u
         let after = comes_after(doc, task);
         for line in lines(task, (is_left(doc, task), after), numbers, titles, width, now) {
             let line = match width {
-                Some(width) => truncate_str(line.trim_end(), width, "…"),
-                None => line.trim_end().into(),
+                Some(width) => cut_styled(line.trim_end(), width),
+                None => line.trim_end().to_owned(),
             };
             let _ = writeln!(text, "{line}");
         }
@@ -80,7 +81,7 @@ pub(super) fn header(doc: &StatusDocument, width: Option<usize>) -> String {
     let (session, headline) = (format!("session {}", doc.session_id), headline(doc));
     let one = format!("{session}  {headline}\n");
     match width {
-        Some(width) if measure_text_width(one.trim_end()) > width => format!("{session}\n  {headline}\n"),
+        Some(width) if wide(one.trim_end()) > width => format!("{session}\n  {headline}\n"),
         _ => one,
     }
 }
@@ -120,7 +121,6 @@ fn lines(
     width: Option<usize>,
     now: u64,
 ) -> Vec<String> {
-    let title = truncate_str(&task.title, titles, "…");
     let time = task
         .duration
         .map(|s| elapsed(Duration::from_secs_f64(s)))
@@ -133,7 +133,7 @@ fn lines(
     let head = format!(
         "  {:>numbers$}  {word}  {time:>9}  {}",
         task.task_num,
-        pad_str(&title, titles, Alignment::Left, None)
+        fit(&task.title, titles)
     );
     let indent = " ".repeat(numbers + 6);
     let (words, facts) = (after.unwrap_or_else(|| words(task)), facts(task, now));
@@ -143,7 +143,7 @@ fn lines(
     }
     let beside = together(&words, &facts, None);
     match width {
-        Some(width) if measure_text_width(&head) + 2 + measure_text_width(&beside) > width => {
+        Some(width) if wide(&strip_ansi_codes(&head)) + 2 + wide(&beside) > width => {
             let room = width.saturating_sub(indent.len());
             vec![head, format!("{indent}{}", together(&words, &facts, Some(room)))]
         }
@@ -154,9 +154,9 @@ fn lines(
 /// Both beside each other; if there is no room for all of it, the words are cut.
 fn together(words: &str, facts: &str, room: Option<usize>) -> String {
     let gap = if words.is_empty() || facts.is_empty() { "" } else { "  " };
-    let room = room.map(|r| r.saturating_sub(measure_text_width(facts) + gap.len()));
+    let room = room.map(|r| r.saturating_sub(wide(facts) + gap.len()));
     let words = match room {
-        Some(room) => truncate_str(words, room, "…"),
+        Some(room) => cut(words, room),
         None => words.into(),
     };
     format!("{words}{gap}{facts}")

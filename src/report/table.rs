@@ -5,7 +5,7 @@
 
 use std::io;
 
-use super::columns::cut;
+use super::columns::cut_styled;
 use super::screen::{Screen, Side};
 use super::status::{header, status};
 use super::terminal_width;
@@ -120,15 +120,6 @@ fn rank(task: &TaskStatus) -> u8 {
     }
 }
 
-/// Cuts a line that has colours; what is cut loses them, for the sake of a simple rule.
-fn cut_styled(line: &str, columns: usize) -> String {
-    let plain = console::strip_ansi_codes(line);
-    if super::columns::width(&plain) <= columns {
-        return line.to_owned();
-    }
-    cut(&plain, columns)
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -162,11 +153,5 @@ mod tests {
         assert_eq!(numbers(5), ["5", "… 5 more"]);
         assert_eq!(numbers(2), ["… 6 more"]);
         assert_eq!(numbers(1), [""; 0]);
-    }
-
-    #[test]
-    fn a_line_that_is_too_wide_is_cut() {
-        assert_eq!(cut_styled("\x1b[31mred\x1b[0m", 3), "\x1b[31mred\x1b[0m");
-        assert_eq!(cut_styled("\x1b[31mred\x1b[0m and more", 6), "red a…");
     }
 }

@@ -94,6 +94,7 @@ pub(super) async fn run(
     };
     let mut running = Running::new(agent.pid);
     running.on_terminal = request.pty;
+    output.answers_by_status = request.pty && request.success == SuccessBy::StatusFile;
     let pipes = (&mut agent.out, &mut agent.err);
     supervise(paths, request, signals, &mut running, output, times_out, pipes).await?;
     // Now the terminal may hang up.
@@ -318,6 +319,7 @@ fn outcome(running: Running, output: &Output, request: &RunnerRequest) -> Attemp
         stream: &output.stream,
         printed: &output.printed(),
         completed: output.status.is_completed(),
+        told: output.told(),
         is_believed: is_believed(request, output),
         now_ms: now_ms(),
     };

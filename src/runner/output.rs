@@ -2,7 +2,7 @@
 //!
 //! All of it goes to the attempt's log up to a cap, whole lines at a time so that the two streams do not cut each
 //! other's. Lines of standard output are read as stream-json; as long as it may be plain text it is also kept as the
-//! answer. Of an agent on a terminal all of this gets the text that was on the screen.
+//! answer. Of an agent on a terminal all of this gets the text that was on the screen; its answer may stand elsewhere.
 
 use std::fs::{File, OpenOptions};
 use std::io::{self, Seek, SeekFrom, Write};
@@ -47,6 +47,8 @@ pub(super) struct Output {
     pub terminal: Option<OnTerminal>,
     /// What the agent says elsewhere.
     pub status: StatusFile,
+    /// Whether what it says there when it is done is its answer, before all that is on its screen.
+    pub answers_by_status: bool,
 }
 
 impl Output {
@@ -62,6 +64,7 @@ impl Output {
             total: 0,
             terminal: None,
             status: StatusFile::default(),
+            answers_by_status: false,
         })
     }
 
@@ -109,10 +112,10 @@ impl Output {
             self.log.write(pending);
             pending.clear();
         }
-        if self.stream.is_stream() {
-            let answer = self.stream.answer().as_bytes();
-            if atomic::write(&paths.answer(), answer, Durability::Synced).is_err() {
-                // The beginning of the stream, which it has until now, is no answer. The last words are in the outcome.
+        let of_stream = self.stream.is_stream().then(|| self.stream.answer());
+        if let Some(answer) = self.told().or(of_stream) {
+            if atomic::write(&paths.answer(), answer.as_bytes(), Durability::Synced).is_err() {
+                // What was printed, which it has until now, is no answer. The last words are in the outcome.
                 std::fs::remove_file(paths.answer())?;
             }
         } else {
@@ -124,6 +127,11 @@ impl Output {
     /// What the agent does now: what it has said in its status file, else what its stream tells.
     pub fn activity(&self) -> Option<&str> {
         self.status.line().or(self.stream.activity())
+    }
+
+    /// The answer that is not in what it printed.
+    pub fn told(&self) -> Option<&str> {
+        self.status.answer().filter(|_| self.answers_by_status)
     }
 
     /// Adds to the log what the agent did not print, such as what a command around it does.

@@ -13,8 +13,8 @@ use rustix::fs::OFlags;
 use crate::agent::first_line;
 use crate::store::atomic::private_dir;
 
-/// So much of its end is looked at, in bytes.
-const END: u64 = 64 << 10;
+/// So much of its end is looked at, in bytes: a line that says that the task is done may have a long answer behind it.
+const END: u64 = 1 << 20;
 /// What a line has that says that the task is done.
 const COMPLETED: &str = "COMPLETED:";
 
@@ -24,6 +24,7 @@ pub(super) struct StatusFile {
     path: Option<PathBuf>,
     line: Option<String>,
     completed: bool,
+    answer: Option<String>,
 }
 
 impl StatusFile {
@@ -36,13 +37,12 @@ impl StatusFile {
             }
             // Where there is none, a move to another file system is an error all the same.
             if path.symlink_metadata().is_ok() {
-                put_aside(path, put_away)?;
+                put_aside(path, put_away, |from, to| fs::rename(from, to))?;
             }
         }
         Ok(Self {
             path: path.map(Path::to_owned),
-            line: None,
-            completed: false,
+            ..Self::default()
         })
     }
 
@@ -55,7 +55,13 @@ impl StatusFile {
         if let Some(line) = text.lines().rev().find(|line| !line.trim().is_empty()) {
             self.line = Some(first_line(line));
         }
-        self.completed |= text.lines().any(|line| line.contains(COMPLETED));
+        if let Some((_, answer)) = text.rsplit_once(COMPLETED) {
+            self.completed = true;
+            let answer = answer.trim();
+            if !answer.is_empty() {
+                self.answer = Some(answer.to_owned());
+            }
+        }
     }
 
     /// Its last line, as far as it was seen; at most 200 characters.
@@ -67,16 +73,22 @@ impl StatusFile {
     pub(super) fn is_completed(&self) -> bool {
         self.completed
     }
+
+    /// What it was said to have come to: the text behind the last `COMPLETED:` that was seen with any, with the lines
+    /// that follow.
+    pub(super) fn answer(&self) -> Option<&str> {
+        self.answer.as_deref()
+    }
 }
 
 /// Moves what an earlier attempt has left; beside it, under the name of this attempt, where `to` is on another file system.
-fn put_aside(path: &Path, to: &Path) -> io::Result<()> {
-    match fs::rename(path, to) {
+fn put_aside(path: &Path, to: &Path, rename: impl Fn(&Path, &Path) -> io::Result<()>) -> io::Result<()> {
+    match rename(path, to) {
         Err(e) if e.kind() == io::ErrorKind::CrossesDevices => {
             let attempt = to.parent().and_then(Path::file_name).unwrap_or_default();
             let mut name = attempt.to_owned();
             name.push(".earlier");
-            fs::rename(path, path.with_file_name(name))
+            rename(path, &path.with_file_name(name))
         }
         other => other,
     }
@@ -167,6 +179,75 @@ mod tests {
         fs::remove_file(place.0.path().join("earlier")).unwrap();
         assert_eq!(seen(&mut place.begin()), (None, false));
         assert!(!place.path().exists());
+    }
+
+    #[test]
+    fn what_an_earlier_attempt_wrote_on_another_file_system_is_put_beside() {
+        let place = Place::new();
+        let (attempts, shared) = (place.0.path().join("attempts/a.2"), place.0.path().join("shared"));
+        let (status, earlier) = (shared.join("a.status"), attempts.join("earlier.status"));
+        for directory in [&attempts, &shared] {
+            fs::create_dir_all(directory).unwrap();
+        }
+        fs::write(&status, "COMPLETED: the first time").unwrap();
+        // As the system does it when each directory is a file system of its own.
+        let rename = |from: &Path, to: &Path| match from.parent() == to.parent() {
+            true => fs::rename(from, to),
+            false => Err(rustix::io::Errno::XDEV.into()),
+        };
+        put_aside(&status, &earlier, rename).unwrap();
+        let kept = fs::read_to_string(shared.join("a.2.earlier")).unwrap();
+        assert_eq!(kept, "COMPLETED: the first time");
+        assert!(!status.exists() && !earlier.exists());
+        // Whatever else is wrong is no reason to put it elsewhere.
+        fs::write(&status, "again").unwrap();
+        let refused = put_aside(&status, &earlier, |_, _| Err(rustix::io::Errno::ACCESS.into()));
+        assert_eq!(refused.unwrap_err().kind(), io::ErrorKind::PermissionDenied);
+        assert_eq!(fs::read_to_string(&status).unwrap(), "again");
+    }
+
+    #[test]
+    fn what_stands_behind_it_is_the_answer_with_the_lines_that_follow() {
+        let long = "x ".repeat(200_000);
+        let completed = format!("COMPLETED: {long}");
+        for (texts, answer) in [
+            (&["working\n"][..], None),
+            (&["COMPLETED: all of it\r\n"], Some("all of it")),
+            (&["* COMPLETED:all\n"], Some("all")),
+            (&["COMPLETED:\n", "COMPLETED: \n\n"], None),
+            (&["COMPLETED: two files\n\n- a\n- b\n\n"], Some("two files\n\n- a\n- b")),
+            (&["COMPLETED:\n- a\n- b\n"], Some("- a\n- b")),
+            // Nothing else has a meaning of its own.
+            (&["FAILED: no\nCOMPLETED: yes\nFAILED: b"], Some("yes\nFAILED: b")),
+            (&["FAILED: no\n"], None),
+            (&["COMPLETED: one\nCOMPLETED: two\n"], Some("two")),
+            // The file is read anew each time; what was said stays said.
+            (&["COMPLETED: ha", "COMPLETED: half and whole"], Some("half and whole")),
+            (&["COMPLETED: one", "", "begins anew"], Some("one")),
+            (&["COMPLETED: one", "COMPLETED:"], Some("one")),
+            (&["COMPLETED: one", "COMPLETED: two"], Some("two")),
+            (&[&completed], Some(long.trim())),
+        ] {
+            let place = Place::new();
+            let mut file = place.begin();
+            for text in texts {
+                // Another file each time, as some editors write one.
+                fs::write(place.0.path().join("new"), text).unwrap();
+                fs::rename(place.0.path().join("new"), place.path()).unwrap();
+                file.look();
+            }
+            let is_completed = texts.iter().any(|text| text.contains(COMPLETED));
+            assert_eq!(
+                (file.answer(), file.is_completed()),
+                (answer, is_completed),
+                "{texts:?}"
+            );
+        }
+        let place = Place::new();
+        let mut file = place.begin();
+        fs::write(place.path(), b"\xff\xfe\nCOMPLETED: caf\xe9").unwrap();
+        file.look();
+        assert_eq!(file.answer(), Some("caf\u{fffd}"));
     }
 
     #[test]

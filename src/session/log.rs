@@ -11,8 +11,14 @@ use crate::words::{NO_AGENT, count, dollars, elapsed, few, in_one_line};
 
 /// The line of an event, without its end: when (UTC), of which task, and what.
 pub fn log_line(event: &Event) -> String {
+    log_line_of(event, |_| None)
+}
+
+/// The same for somebody who knows the tasks by other names than their ids, where there is one.
+pub fn log_line_of(event: &Event, name: impl Fn(&TaskId) -> Option<String>) -> String {
     let (task, what) = told(&event.kind);
-    let of = task.map_or_else(|| "session".into(), |task| format!("task {task}"));
+    let name = |task: &TaskId| name(task).unwrap_or_else(|| task.to_string());
+    let of = task.map_or_else(|| "session".into(), |task| format!("task {}", name(task)));
     in_one_line(&format!("{}  {of}: {what}", moment(event.at_ms)))
 }
 
@@ -185,6 +191,21 @@ mod tests {
             assert!(!line.ends_with(": ") && line.contains(": "), "{line:?}");
         }
         insta::assert_snapshot!(lines.join("\n"));
+    }
+
+    #[test]
+    fn tasks_are_called_as_they_are_known() {
+        let event = |kind| Event { at_ms: 0, kind };
+        let task = TaskId::parse("t1").unwrap();
+        let waited = event(EventKind::TaskWaited { task });
+        let said = |name: Option<&str>| log_line_of(&waited, |_| name.map(str::to_owned));
+        assert_eq!(said(None), log_line(&waited));
+        assert_eq!(
+            said(Some("1 (a\x1bb)")),
+            "1970-01-01T00:00:00.000Z  task 1 (a\\x1bb): the wait is over"
+        );
+        let stop = event(EventKind::StopAsked { now: true });
+        assert_eq!(log_line_of(&stop, |_| Some("1".into())), log_line(&stop));
     }
 
     #[test]

@@ -22,7 +22,7 @@ pub use files::{
     Follower, NewSession, Recorded, SessionError, Stored, all, create, find, ids, is_held, read_json, recorded, stored,
 };
 pub use graph::{Graph, NoGraph};
-pub use log::log_line;
+pub use log::{log_line, log_line_of};
 pub use spec::{
     Places, RepositorySpec, SessionOptions, SessionSpec, Site, TaskPlace, USUAL_FREE_DISK, USUAL_FREE_MEMORY,
     USUAL_GRACE_MS, USUAL_HANDLER_TIMEOUT_MS, USUAL_OUTPUT, USUAL_RETRY_DELAY_MS, USUAL_SNAPSHOT_EVERY_MS, is_above,

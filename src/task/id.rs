@@ -53,6 +53,11 @@ impl TaskId {
         Self(uuid::Uuid::new_v4().to_string())
     }
 
+    /// Whether it looks like one that was made up: nobody knows the task by it.
+    pub fn is_made_up(&self) -> bool {
+        uuid::Uuid::try_parse(&self.0).is_ok()
+    }
+
     /// The id as text.
     pub fn as_str(&self) -> &str {
         &self.0

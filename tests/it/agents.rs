@@ -285,8 +285,48 @@ fn an_interactive_program_is_given_a_file_and_ends_when_it_says_so() {
     ended.assert_exit(0);
     ended.assert_succeeded("one");
     assert_eq!(project.show("main-task-one:work.txt"), "done\n");
-    assert_eq!(answer(&ended, "one"), "# Hello\nWhat next?\n");
+    // What it was said to have come to is the answer; all that was on its screen is in the log.
+    assert_eq!(answer(&ended, "one"), "all of it");
+    let kept = |name: &str| fs::read_to_string(project.session_dir().join(name)).expect("read");
+    assert_eq!(kept("task-one.txt"), "all of it");
+    assert_eq!(kept("task-one.log"), "# Hello\nWhat next?\n");
     assert!(project.agents().is_empty());
+}
+
+#[test]
+fn what_a_program_on_a_terminal_has_completed_is_what_others_are_given() {
+    let project = Project::new();
+    let script = r#"
+        echo "on the screen: $1"; printf 'COMPLETED: %b' "$2" >>"$PLEACH_STATUS_FILE"; exec sleep 60"#;
+    let describe = |more: &str| {
+        let program = project.program("full-screen", script);
+        let command = serde_json::to_string(&[&program, "asked", "{prompt}"]).expect("JSON");
+        describe_as(
+            &project,
+            &command,
+            &format!("prompt = \"arg\"\nsuccess = \"status-file\"\n{more}"),
+        );
+    };
+    describe("pty = true\n");
+    let tasks = serde_json::json!({ "prompts": [
+        { "id": "says", "prompt": r"done\n- \0033[2Ja\n", "output_file": "says.txt" },
+        { "id": "silent", "prompt": r"\n" },
+        { "id": "is-told", "prompt": "told <{{answer says}}>", "depends_on": ["says"] },
+    ] });
+    let file = project.beside("tasks.json");
+    fs::write(&file, tasks.to_string()).expect("write a file");
+    let ended = project.ended(&project.pleach(&["run", "--sync", "-y", "--agent", "other", &file]));
+    ended.assert_exit(0);
+    let said = "done\n- \u{1b}[2Ja";
+    assert_eq!(answer(&ended, "says"), said);
+    let output = fs::read_to_string(project.repo().join("says.txt")).expect("read");
+    assert_eq!(output, said);
+    assert_eq!(answer(&ended, "is-told"), format!("told <{said}>"));
+    assert_eq!(answer(&ended, "silent"), "on the screen: asked\n");
+    // Of one that prints into a pipe what it prints is the answer.
+    describe("");
+    let ended = session(&project, &[("one", "done")], &[]);
+    assert_eq!(answer(&ended, "one"), "on the screen: asked\n");
 }
 
 #[test]

@@ -108,6 +108,13 @@ fn every_shell_completes_commands_and_the_ids_of_sessions_and_tasks() {
         assert!(verbs.iter().any(|verb| verb == "run"), "{name}: {verbs:?}");
         assert!(!verbs.iter().any(|verb| verb.starts_with("__")), "{name}: {verbs:?}");
     }
+    // Sessions are told from one another by when they were started; without any words zsh puts them behind the options.
+    let mut asked = project.command(env!("CARGO_BIN_EXE_pleach"));
+    asked
+        .env("PLEACH_COMPLETE", "fish")
+        .args(["--", "pleach", "status", ""]);
+    let (first, answer) = (format!("{session}\tstarted 20"), ran(&mut asked));
+    assert!(answer.out().starts_with(&first), "{answer:?}");
 }
 
 #[test]

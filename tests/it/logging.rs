@@ -143,6 +143,17 @@ fn verbose_shows_each_line_of_the_log_as_it_happens_or_what_is_started() {
     for line in text(&project.session_dir().join("session.log")).lines() {
         assert_eq!(err.matches(line).count(), 1, "{line} is not once in {err}");
     }
+    // Nobody knows a task by an id that was made up.
+    for (sync, expected) in [
+        (true, "  task 1 (@say hi): attempt 1 starts"),
+        (false, "task 1: @say hi on main-task-"),
+    ] {
+        let arguments = ["run", "--verbose", "--agent", "scripted", "-p", "@say hi", "--sync"];
+        let run = project.run(&arguments[..arguments.len() - usize::from(!sync)]);
+        assert_eq!(run.code(), 0, "{run:?}");
+        assert!(run.err().contains(expected), "{run:?}");
+        assert_eq!(project.run(&["wait"]).code(), 0);
+    }
     let quiet = project.session(&[("b", "@say hi")], &[]);
     let err = String::from_utf8_lossy(&quiet.output.stderr).into_owned();
     assert!(!err.contains("session: begins"), "{err}");

@@ -113,6 +113,23 @@ fn a_session_at_its_beginning_at_its_end_and_while_it_stops() {
             format!("0/2 settled  0 running  2 waiting  2 m 05 s  waits for {said}\n")
         );
     }
+    // Where what it waits for has no room, that it waits has.
+    let mut waits = document(&[Succeeded(1.0), Running(1.0), Pending]);
+    waits.waiting_for = Some("the usage limit (five_hour), until 23:00:37".into());
+    for (columns, said) in [
+        (60, "1/3 settled  1 running  1 waiting  $0.50  2 m 05 s  waits"),
+        (40, "1/3 settled  1 running  2 m 05 s  waits"),
+        (24, "1/3 settled  waits"),
+    ] {
+        assert_eq!(shown(&waits, &MOMENT, columns, 24).lines().last(), Some(said));
+    }
+    // Nothing known of the time is less than what waits.
+    assert_eq!(
+        shown(&document(&[Running(1.0), Pending]), &MOMENT, 60, 24)
+            .lines()
+            .last(),
+        Some("0/2 settled  1 running  1 waiting  $0.25  2 m 05 s")
+    );
     let stopping = Moment {
         stopping: true,
         ..MOMENT
@@ -172,7 +189,7 @@ fn many_running_tasks_fold() {
     assert!(of(100).contains("\n 40  Do") && !of(100).contains("more running"));
     assert_eq!(
         of(3),
-        "40 running\n0/200 settled  40 running  $10.00  2 m 05 s  time left not known yet\n"
+        "40 running\n0/200 settled  40 running  160 waiting  $10.00  2 m 05 s\n"
     );
     assert_eq!(of(2).lines().count(), 1);
     let all = document(&[Running(1.0); 7]);
