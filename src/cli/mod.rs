@@ -19,7 +19,9 @@ pub use merge::{MergeArgs, PlanArgs, UndoArgs};
 pub use review::{DiffArgs, OpenArgs};
 pub use run::{Format, RunArgs};
 pub use shell::{CompletionsArgs, ManArgs, Shell};
-pub use values::{Parallel, parse_cost, parse_duration, parse_most, parse_parallel, parse_size, parse_time_limit};
+pub use values::{
+    Parallel, parse_cost, parse_count, parse_duration, parse_most, parse_parallel, parse_size, parse_time_limit,
+};
 
 /// Run many Claude Code agents side by side in one repository, each on a branch of its own
 #[derive(Debug, Parser)]

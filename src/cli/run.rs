@@ -6,7 +6,7 @@ use std::time::Duration;
 use clap::{Args, ValueEnum};
 
 use super::values::{
-    Parallel, parse_cost, parse_duration, parse_parallel, parse_size, parse_time_limit, parse_variable,
+    Parallel, parse_cost, parse_count, parse_duration, parse_parallel, parse_size, parse_time_limit, parse_variable,
 };
 
 /// What a task file is.
@@ -65,7 +65,7 @@ pub struct RunArgs {
     #[arg(help_heading = AGENTS, long, value_name = "NAME=VALUE", value_parser = parse_variable)]
     pub env: Vec<(String, String)>,
     /// How many agents at once: a number, auto (by cores and free memory) or unlimited [env: MAX_CLAUDE_WORKERS]
-    #[arg(help_heading = LIMITS, long, value_name = "N", value_parser = parse_parallel)]
+    #[arg(help_heading = LIMITS, long, value_name = "N", value_parser = parse_parallel, allow_negative_numbers = true)]
     pub max_parallel: Option<Parallel>,
     /// At least so long between the starts of two agents
     #[arg(help_heading = LIMITS, long, value_name = "TIME", value_parser = parse_duration)]
@@ -80,13 +80,13 @@ pub struct RunArgs {
     #[arg(help_heading = LIMITS, long, value_name = "TIME", value_parser = parse_duration)]
     pub grace: Option<Duration>,
     /// The most turns of the model in an attempt
-    #[arg(help_heading = LIMITS, long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..))]
+    #[arg(help_heading = LIMITS, long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..), allow_negative_numbers = true)]
     pub max_turns: Option<u32>,
     /// Start no more tasks once the session has cost more than this, in US dollars [default: no limit]
-    #[arg(help_heading = LIMITS, long, value_name = "USD", value_parser = parse_cost)]
+    #[arg(help_heading = LIMITS, long, value_name = "USD", value_parser = parse_cost, allow_negative_numbers = true)]
     pub max_cost: Option<f64>,
     /// What the attempts at one task may cost together, in US dollars [default: no limit]
-    #[arg(help_heading = LIMITS, long, value_name = "USD", value_parser = parse_cost)]
+    #[arg(help_heading = LIMITS, long, value_name = "USD", value_parser = parse_cost, allow_negative_numbers = true)]
     pub max_cost_usd: Option<f64>,
     /// How much output of a task is kept (such as 512K, 64M, 1G) [default: 64M]
     #[arg(help_heading = LIMITS, long, value_name = "SIZE", value_parser = parse_size)]
@@ -104,7 +104,7 @@ pub struct RunArgs {
     #[arg(help_heading = CHECKS, long, value_name = "COMMAND")]
     pub verify: Option<String>,
     /// Try a task that failed so many more times, in the same conversation and worktree
-    #[arg(help_heading = CHECKS, long, value_name = "N")]
+    #[arg(help_heading = CHECKS, long, value_name = "N", value_parser = parse_count, allow_negative_numbers = true)]
     pub retry: Option<u32>,
     /// How long the first retry waits; each further one twice as long, up to 5m [default: 5s]
     #[arg(help_heading = CHECKS, long, value_name = "TIME", value_parser = parse_duration)]

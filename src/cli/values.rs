@@ -35,6 +35,12 @@ pub fn parse_most(text: &str) -> Result<usize, String> {
     }
 }
 
+/// Reads a number that may be 0.
+pub fn parse_count(text: &str) -> Result<u32, String> {
+    let number = text.trim().parse();
+    number.map_err(|_| format!("must be a whole number from 0 to {}", u32::MAX))
+}
+
 /// Reads a duration: `200ms`, `90` (seconds), `90s`, `10m`, `2h`.
 pub fn parse_duration(text: &str) -> Result<Duration, String> {
     read_duration(text).ok_or_else(|| "must be a duration such as 200ms, 90s, 10m or 2h".into())
@@ -43,7 +49,7 @@ pub fn parse_duration(text: &str) -> Result<Duration, String> {
 /// Reads a duration that is longer than nothing.
 pub fn parse_time_limit(text: &str) -> Result<Duration, String> {
     match parse_duration(text)? {
-        Duration::ZERO => Err("no agent can do anything in no time; without --timeout there is no limit".into()),
+        Duration::ZERO => Err("must be longer than nothing".into()),
         limit => Ok(limit),
     }
 }
@@ -131,6 +137,10 @@ mod tests {
             assert!(parse_cost(text).is_err(), "{text}");
         }
         assert!(parse_time_limit("0s").is_err() && parse_time_limit("1ms").is_ok());
+        assert_eq!((parse_count("0"), parse_count(" 7")), (Ok(0), Ok(7)));
+        for text in ["", "-1", "1.5", "4294967296"] {
+            assert!(parse_count(text).is_err(), "{text}");
+        }
         assert_eq!(parse_parallel("3"), Ok(Parallel::Most(3)));
         assert_eq!(parse_most(" 4 "), Ok(4));
         assert!(

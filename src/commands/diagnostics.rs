@@ -24,13 +24,15 @@ pub(super) fn begin() -> Result<(), Error> {
     else {
         return Ok(());
     };
-    let parsed = EnvFilter::builder()
-        .parse(&filter)
-        .map_err(|e| AroundError::LogFilter {
-            variable,
-            value: filter,
-            problem: e.to_string(),
-        })?;
+    let parsed = match stray_word(&filter) {
+        Some(word) => Err(format!("{word:?} is neither a level nor a part of pleach")),
+        None => EnvFilter::builder().parse(&filter).map_err(|e| e.to_string()),
+    };
+    let parsed = parsed.map_err(|problem| AroundError::LogFilter {
+        variable,
+        value: filter,
+        problem,
+    })?;
     let subscriber = tracing_subscriber::fmt()
         .with_env_filter(parsed)
         .with_writer(io::stderr)
@@ -51,6 +53,19 @@ fn wanted(variable: impl Fn(&str) -> Option<String>) -> Option<(&'static str, St
         .iter()
         .find(|(name, value)| variable(name).is_some_and(|set| set == *value));
     on.map(|&(name, _)| (name, "pleach=debug".into()))
+}
+
+/// A word for which nothing would ever be said: it is taken for a part of some other program.
+fn stray_word(filter: &str) -> Option<&str> {
+    const LEVELS: [&str; 6] = ["off", "error", "warn", "info", "debug", "trace"];
+    let known = |word: &str| {
+        let level = LEVELS.iter().any(|level| level.eq_ignore_ascii_case(word));
+        level || word.is_empty() || word.parse::<u8>().is_ok() || word.starts_with("pleach")
+    };
+    let plain = filter.split(',').map(str::trim);
+    // What has marks in it chooses by more than a word.
+    let mut plain = plain.filter(|word| !word.contains(['=', '[', ']', '{', '}']));
+    plain.find(|word| !known(word)).filter(|_| !filter.contains('{'))
 }
 
 /// The time (UTC), and which process speaks: several share a log.
@@ -86,5 +101,29 @@ mod tests {
             Some((VARIABLE, "info".into()))
         );
         assert_eq!(with(&[("PLEACH_LOG", ""), ("DEBUG", "true")]), None);
+    }
+
+    #[test]
+    fn a_word_that_chooses_nothing_is_found() {
+        for filter in [
+            "debug",
+            "DEBUG",
+            "4",
+            "off",
+            "pleach",
+            "info,pleach::git",
+            "info, pleach::git=debug",
+            "other=debug",
+            "pleach[run{a,b,c}]=trace",
+        ] {
+            assert_eq!(stray_word(filter), None, "{filter}");
+        }
+        for (filter, word) in [
+            ("verbose", "verbose"),
+            ("info,debgu", "debgu"),
+            ("true,pleach=debug", "true"),
+        ] {
+            assert_eq!(stray_word(filter), Some(word));
+        }
     }
 }

@@ -106,7 +106,7 @@ fn task_flags(args: &RunArgs) -> TaskOptions {
         // Also those of the session's own agent: they count more than what a list says of all its tasks.
         model: args.model.clone(),
         agent: args.agent.clone(),
-        agent_args: args.agent_args.clone(),
+        agent_args: (!args.agent_args.is_empty()).then(|| args.agent_args.clone()),
         env: args.env.iter().cloned().collect(),
         timeout_ms: args.timeout.map(milliseconds),
         idle_timeout_ms: args.idle_timeout.map(milliseconds),

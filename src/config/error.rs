@@ -53,11 +53,11 @@ pub enum ConfigError {
     #[error("{spot}: not TOML: {problem}")]
     NotToml { spot: Spot, problem: String },
     /// In `table`, if it is in one.
-    #[error("{spot}: unknown key {}{}", quoted(key), table.map(|t| format!(" in [{t}]")).unwrap_or_default())]
+    #[error("{spot}: unknown key {}{}", quoted(key), table.as_ref().map(|t| format!(" in [{t}]")).unwrap_or_default())]
     UnknownKey {
         spot: Spot,
         key: String,
-        table: Option<&'static str>,
+        table: Option<String>,
         near: Option<&'static str>,
         /// The table that has a key of this name; empty for none.
         home: Option<&'static str>,

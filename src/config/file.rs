@@ -6,6 +6,7 @@
 use std::fs::{self, File};
 use std::io::{self, Read};
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
 use toml::Spanned;
 use toml::de::{DeTable, DeValue};
@@ -199,6 +200,16 @@ impl Reader<'_> {
                 Err(_) => number.to_string(),
             },
             DeValue::Float(number) if kind == Kind::Usd => number.as_str().to_owned(),
+            DeValue::Float(number) if matches!(kind, Kind::Time | Kind::TimeLimit) => milliseconds(number.as_str()),
+            DeValue::Float(number) if is_number(kind) => {
+                return Err(self.bad(
+                    name,
+                    at,
+                    number.as_str(),
+                    kind.wanted(),
+                    "must be a whole number".into(),
+                ));
+            }
             _ => return Err(self.wrong(at, name, value, kind.wanted())),
         };
         let parsed = kind.parse(&text, self.base());
@@ -258,7 +269,7 @@ impl Reader<'_> {
             let part = name.get_ref().as_ref();
             let dotted = format!("agent.{called}.{part}");
             let Some((_, wanted, _)) = AGENT_KEYS.iter().find(|(known, ..)| *known == part) else {
-                return Err(self.unknown(name, Some("agent")));
+                return Err(self.unknown(name, Some(&format!("agent.{called}"))));
             };
             match (part, value.get_ref()) {
                 ("command", DeValue::Array(_)) => {
@@ -337,14 +348,14 @@ impl Reader<'_> {
         }
     }
 
-    fn unknown(&self, name: &Spanned<std::borrow::Cow<'_, str>>, table: Option<&'static str>) -> ConfigError {
+    fn unknown(&self, name: &Spanned<std::borrow::Cow<'_, str>>, table: Option<&str>) -> ConfigError {
         let dotted = |key: &&Key| key.name.split_once('.');
         let known: Vec<&'static str> = match table {
             None => {
                 let plain = KEYS.iter().filter(|key| dotted(key).is_none()).map(|key| key.name);
                 plain.chain(["worktree"]).collect()
             }
-            Some("agent") => AGENT_KEYS.iter().map(|(name, ..)| *name).collect(),
+            Some(table) if table.starts_with("agent.") => AGENT_KEYS.iter().map(|(name, ..)| *name).collect(),
             Some(table) => {
                 let inner = KEYS.iter().filter_map(|key| dotted(&key));
                 inner.filter(|(of, _)| *of == table).map(|(_, name)| name).collect()
@@ -358,10 +369,16 @@ impl Reader<'_> {
             home: home.filter(|of| *of != table.unwrap_or_default()),
             spot: self.spot_of(name),
             key: name.get_ref().to_string(),
-            table,
+            table: table.map(str::to_owned),
             near: nearest(&meant, known.iter().copied()),
         }
     }
+}
+
+/// Seconds as a time is written; what is none as it is.
+fn milliseconds(seconds: &str) -> String {
+    let time = seconds.parse().ok().and_then(|s| Duration::try_from_secs_f64(s).ok());
+    time.map_or(seconds.to_owned(), |time| format!("{}ms", time.as_millis()))
 }
 
 /// Whether a number stands for it too.

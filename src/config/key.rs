@@ -11,7 +11,7 @@ use std::path::Path;
 pub use self::agent::AGENT_KEYS;
 pub use self::approval::Approval;
 use super::value::Value;
-use crate::cli::{parse_cost, parse_duration, parse_most, parse_parallel, parse_size, parse_time_limit};
+use crate::cli::{parse_cost, parse_count, parse_duration, parse_most, parse_parallel, parse_size, parse_time_limit};
 
 /// What a key takes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -88,7 +88,7 @@ impl Kind {
             Self::Parallel => Value::Parallel(parse_parallel(text)?),
             Self::Time => Value::Time(parse_duration(text)?),
             Self::TimeLimit => Value::Time(parse_time_limit(text)?),
-            Self::Count => Value::Count(text.trim().parse().map_err(|_| "must be a number from 0")?),
+            Self::Count => Value::Count(parse_count(text)?),
             Self::CountFromOne => {
                 let number = parse_most(text)?;
                 Value::Count(u32::try_from(number).map_err(|_| "must be a smaller number")?)
@@ -108,9 +108,7 @@ impl Kind {
                     false => Value::Path(program.into()),
                 }
             }
-            Self::Text | Self::Shell => Value::Text(said()?),
-            // One of several.
-            Self::Shells | Self::Words => Value::Text(said()?),
+            Self::Text | Self::Shell | Self::Shells => Value::Text(said()?),
             Self::Patterns | Self::Inside => {
                 let path = said()?;
                 let outside = path.split('/').any(|part| part == "..") || path.starts_with('~');
@@ -119,7 +117,8 @@ impl Kind {
                 }
                 Value::Text(path)
             }
-            Self::Variables => Value::Text(text.to_owned()),
+            // One of several, which may be empty.
+            Self::Words | Self::Variables => Value::Text(text.to_owned()),
         })
     }
 

@@ -235,7 +235,7 @@ impl Settings {
             });
         TaskOptions {
             model: text("model"),
-            agent_args: self.list("agent_args").to_vec(),
+            agent_args: Some(self.list("agent_args").to_vec()).filter(|args| !args.is_empty()),
             env: variables.collect(),
             timeout_ms: ms("timeout"),
             idle_timeout_ms: ms("idle_timeout"),

@@ -79,11 +79,12 @@ impl Serialize for Argv {
 pub fn dry_run(spec: &SessionSpec, document: &DryRun) -> String {
     let mut text = in_motion(spec);
     text.push_str("\nnothing was started; this is what would be\n");
-    let prompts_are_in_words = (0..spec.tasks.len()).any(|index| {
-        let command = spec.agent_of(index).command;
-        command.is_some_and(|command| command.prompt != PromptBy::Stdin)
-    });
-    if !prompts_are_in_words {
+    let prompt_by = |index| {
+        spec.agent_of(index)
+            .command
+            .map_or(PromptBy::Stdin, |command| command.prompt)
+    };
+    if (0..spec.tasks.len()).all(|index| prompt_by(index) == PromptBy::Stdin) {
         text.push_str("agents get their prompts on standard input; ");
     }
     text.push_str("ids that pleach makes up are others at every start\n");
@@ -100,7 +101,8 @@ pub fn dry_run(spec: &SessionSpec, document: &DryRun) -> String {
         for (label, said) in said_of(&task.options) {
             let _ = writeln!(text, "  {label:8}  {said}");
         }
-        let _ = writeln!(text, "  command   {}", command(task));
+        let command = command(task, prompt_by(index) == PromptBy::Stdin);
+        let _ = writeln!(text, "  command   {command}");
     }
     from_agent(&text)
 }
@@ -151,11 +153,11 @@ fn said_of(options: &TaskOptions) -> Vec<(&'static str, String)> {
     all.filter_map(|(label, said)| Some((label, said?))).collect()
 }
 
-/// The command as it would be typed.
-fn command(task: &DryTask) -> String {
+/// The command as it would be typed; `fed` is one that reads its prompt.
+fn command(task: &DryTask, fed: bool) -> String {
     let mut text = format!("cd {} && {}", quote(&task.directory), quote(&task.argv.program));
     for arg in &task.argv.args {
         let _ = write!(text, " {}", quote(arg));
     }
-    text + " < PROMPT"
+    text + if fed { " < PROMPT" } else { "" }
 }

@@ -194,7 +194,7 @@ impl SessionSpec {
         let named = named.and_then(|name| self.other_agents.iter().find(|agent| agent.name == *name));
         let mut agent = named.unwrap_or(&self.agent).clone();
         agent.model = options.model.clone().or(agent.model);
-        agent.args.extend(options.agent_args.iter().cloned());
+        agent.args.extend(options.agent_args.iter().flatten().cloned());
         agent
     }
 

@@ -226,7 +226,7 @@ impl Entry {
             "run_if" => options.run_if = Some(given.word()?),
             "model" => options.model = Some(given.word()?),
             "agent" => options.agent = Some(given.word()?),
-            "agent_args" => options.agent_args = given.words(false)?,
+            "agent_args" => options.agent_args = Some(given.words(false)?),
             "env" => options.env = given.variables()?.into_iter().collect(),
             "timeout" => options.timeout_ms = Some(given.milliseconds()?),
             "idle_timeout" => options.idle_timeout_ms = Some(given.milliseconds()?),
@@ -463,7 +463,7 @@ mod tests {
         }
         let args = |arg: &str| Value::Texts(vec![(AT, arg.into())]);
         // An argument may be empty.
-        assert_eq!(options("agent_args", args("")).agent_args, [""]);
+        assert_eq!(options("agent_args", args("")).agent_args, Some(vec![String::new()]));
         assert!(set("agent_args", args("\0")).is_err());
         assert_eq!(options("setup", Value::Texts(Vec::new())).setup, Some(Vec::new()));
         let variable = |name: &str, value: &str| Value::Variables(vec![(AT, name.into(), value.into())]);

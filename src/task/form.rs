@@ -14,6 +14,8 @@ use serde_json::{Value, json};
 
 /// A time as it is written: at least one digit that is not zero.
 const TIME: &str = r"^\s*0*[1-9][0-9]*\s*(ms|s|m|h)?\s*$";
+/// An id, but for a case of `.lock` that nobody writes.
+const ID: &str = r"^[A-Za-z0-9](?:[A-Za-z0-9_-]|\.(?![.]|lock$|LOCK$|$))*$";
 /// Something that is not white space alone.
 const SEEN: &str = r"\S";
 
@@ -89,7 +91,7 @@ macro_rules! forms {
         #[schemars(transform = only_said, extend("oneOf" = json!([{ "required": ["prompt"] }, { "required": ["prompt_file"] }])))]
         struct TaskForm {
             /// Names the task in commands, and its branch. It is unlike every other of the run, also when case is ignored.
-            #[schemars(with = "String", length(max = 64), regex(pattern = r"^[A-Za-z0-9][A-Za-z0-9._-]*$"))]
+            #[schemars(with = "String", length(max = 64), regex(pattern = ID))]
             id: Option<String>,
             /// One line for people [default: the first line of the prompt].
             #[schemars(with = "String")]

@@ -96,14 +96,13 @@ struct Draft {
     depends_on: Vec<(Position, String)>,
 }
 
-impl Draft {
+impl ListedTask {
     /// The id that was given, or else the title.
     fn called(&self) -> &str {
-        let task = &self.listed.task;
-        if self.listed.named {
-            task.id.as_str()
+        if self.named {
+            self.task.id.as_str()
         } else {
-            &task.title
+            &self.task.title
         }
     }
 }
@@ -171,7 +170,11 @@ fn weight(options: &TaskOptions) -> usize {
 
 /// Reads the bytes of a source in its format.
 fn parse(source: &Source, asked: Option<Format>, bytes: &[u8]) -> Result<List, Fault> {
-    let text = text::decode(bytes)?;
+    let text = text::decode(bytes).map_err(|fault| match fault.problem {
+        // What belongs into it depends on what it is.
+        Problem::Empty(_) => Fault::whole(Problem::Empty(source.format(asked, "").unwrap_or(Format::Json))),
+        _ => fault,
+    })?;
     let list = |entries| List {
         entries,
         defaults: TaskOptions::default(),
@@ -211,8 +214,7 @@ fn draft_of(
         Some((id, position)) => {
             let here = (source.clone(), number, position);
             if let Some(first) = taken.insert(id.as_str().to_ascii_lowercase(), here) {
-                let of = named_before(&first, source, number);
-                return Err(refused(position, None, Problem::TakenId { id, of }));
+                return Err(refused(position, None, taken_id(id, &first, source, number)));
             }
             id
         }
@@ -248,15 +250,14 @@ fn draft_of(
 }
 
 /// Whose an id is already.
-fn named_before(first: &(Source, usize, Position), source: &Source, number: usize) -> String {
+fn taken_id(id: TaskId, first: &(Source, usize, Position), source: &Source, number: usize) -> Problem {
     let (of, its_number, position) = first;
-    if of == source && *its_number == number {
-        "the same entry: the file is named twice".into()
-    } else if of == source {
-        format!("entry {its_number} ({position})")
-    } else {
-        format!("entry {its_number} of {of} ({position})")
-    }
+    let of = match of == source {
+        true if *its_number == number => return Problem::FileTwice,
+        true => format!("entry {its_number} ({position})"),
+        false => format!("entry {its_number} of {of} ({position})"),
+    };
+    Problem::TakenId { id, of }
 }
 
 /// Reads the files that entries of one source name for their prompts.

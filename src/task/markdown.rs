@@ -172,11 +172,11 @@ impl Outline {
                     (None, Some(item)) if !labelled => item.label.push_str(&words),
                     _ => {}
                 },
-                Event::SoftBreak | Event::HardBreak => {
-                    if let Some(item) = item.as_mut().filter(|_| !labelled) {
-                        item.label.push(' ');
-                    }
-                }
+                Event::SoftBreak | Event::HardBreak => match (&mut heading, &mut item) {
+                    (Some((_, _, title)), _) => title.push(' '),
+                    (None, Some(item)) if !labelled => item.label.push(' '),
+                    _ => {}
+                },
                 _ => {}
             }
         }
@@ -184,10 +184,10 @@ impl Outline {
     }
 }
 
-/// Whether this is the heading of a plan; what is no word around it does not count.
+/// Whether this is the heading of a plan; what is no word around it, and how much space is in it, does not count.
 fn is_plan(heading: &str) -> bool {
     let words = heading.trim_matches(|c: char| !c.is_alphabetic());
-    words.to_lowercase() == PLAN
+    words.split_whitespace().map(str::to_lowercase).eq(PLAN.split(' '))
 }
 
 #[cfg(test)]
@@ -218,6 +218,7 @@ mod tests {
             entries[0].prompt.as_ref().unwrap(),
             &(Position { line: 6, column: 1 }, "\nSetext\n======\n".into())
         );
+        assert_eq!(titles("Fix the\nlogin\n=====\n"), ["Fix the login"]);
         // A name that is no id gives none.
         assert!(parse("text", Some("my task")).unwrap()[0].id.is_none());
         assert!(titles("no heading\n").is_empty());
@@ -249,6 +250,8 @@ mod tests {
                 "## Task Distribution Plan",
                 "# 3. TASK distribution plan:",
                 "Task Distribution Plan\n---",
+                "## Task  distribution   plan",
+                "Task Distribution\nPlan\n---",
             ] {
                 let text = format!("# Shop\n\n- no task\n\n{heading}\n\n{list}");
                 let expected = match (heading.starts_with("# "), list.contains("### Later")) {

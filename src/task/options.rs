@@ -31,8 +31,8 @@ pub struct TaskOptions {
     #[serde(skip_serializing_if = "Option::is_none")]
     pub agent: Option<String>,
     /// Arguments for the agent, besides its own.
-    #[serde(skip_serializing_if = "Vec::is_empty")]
-    pub agent_args: Vec<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub agent_args: Option<Vec<String>>,
     /// Variables for the agent and for the commands around it.
     #[serde(skip_serializing_if = "BTreeMap::is_empty")]
     pub env: BTreeMap<String, String>,
@@ -73,7 +73,6 @@ impl TaskOptions {
     /// This, and where it says nothing what `weaker` says. Of variables each counts by itself.
     #[must_use]
     pub fn or(self, weaker: &Self) -> Self {
-        let several = |own: Vec<_>, weaker: &Vec<_>| if own.is_empty() { weaker.clone() } else { own };
         let mut env = weaker.env.clone();
         env.extend(self.env);
         Self {
@@ -85,7 +84,7 @@ impl TaskOptions {
             run_if: self.run_if.or_else(|| weaker.run_if.clone()),
             model: self.model.or_else(|| weaker.model.clone()),
             agent: self.agent.or_else(|| weaker.agent.clone()),
-            agent_args: several(self.agent_args, &weaker.agent_args),
+            agent_args: self.agent_args.or_else(|| weaker.agent_args.clone()),
             env,
             timeout_ms: self.timeout_ms.or(weaker.timeout_ms),
             idle_timeout_ms: self.idle_timeout_ms.or(weaker.idle_timeout_ms),
@@ -116,6 +115,7 @@ mod tests {
         let own = TaskOptions {
             model: Some("opus".into()),
             env: env(&[("A", "own"), ("B", "own")]),
+            agent_args: Some(Vec::new()),
             setup: Some(Vec::new()),
             ..TaskOptions::default()
         };
@@ -124,15 +124,16 @@ mod tests {
             retry: Some(2),
             env: env(&[("B", "weaker"), ("C", "weaker")]),
             setup: Some(vec!["npm ci".into()]),
-            agent_args: vec!["--effort".into(), "low".into()],
+            agent_args: Some(vec!["--effort".into(), "low".into()]),
             ..TaskOptions::default()
         };
         let both = own.clone().or(&weaker);
         assert_eq!((both.model.as_deref(), both.retry), (Some("opus"), Some(2)));
         assert_eq!(both.env, env(&[("A", "own"), ("B", "own"), ("C", "weaker")]));
         // Nothing, said aloud, is something else than nothing said.
-        assert_eq!(both.setup, Some(Vec::new()));
-        assert_eq!(both.agent_args, weaker.agent_args);
+        assert_eq!((both.setup, both.agent_args), (Some(Vec::new()), Some(Vec::new())));
+        let unsaid = TaskOptions::default().or(&weaker);
+        assert_eq!((&unsaid.setup, &unsaid.agent_args), (&weaker.setup, &weaker.agent_args));
         assert!(TaskOptions::default().or(&TaskOptions::default()).is_empty() && !own.is_empty());
         let json = serde_json::to_string(&TaskOptions::default()).unwrap();
         assert_eq!(json, "{}");

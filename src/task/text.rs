@@ -4,7 +4,7 @@
 //! around them is not a part of the prompt.
 
 use crate::task::entry::Entry;
-use crate::task::input::{Fault, Position, Problem};
+use crate::task::input::{Fault, Format, Position, Problem};
 use crate::task::title::is_blank;
 
 /// The text of a file, without a byte order mark; something is in it.
@@ -24,7 +24,7 @@ pub(crate) fn decode(bytes: &[u8]) -> Result<&str, Fault> {
         }
     })?;
     if text.trim().is_empty() {
-        return Err(Fault::whole(Problem::Empty));
+        return Err(Fault::whole(Problem::Empty(Format::Text)));
     }
     Ok(text)
 }

@@ -73,6 +73,10 @@ fn the_prompt_comes_as_it_was_asked_for() {
     ] {
         let project = Project::new();
         describe_as(&project, &printing(arguments), more);
+        let file = project.tasks(&[("one", "do\nit")]);
+        let shown = project.run(&[&["run", "--dry-run", "--agent", "other"], options, &[&file]].concat());
+        let fed = expected.ends_with("stdin: do\nit\n");
+        assert_eq!(shown.out().contains(" < PROMPT"), fed, "{more} {}", shown.out());
         let ended = session(&project, &[("one", "do\nit")], options);
         ended.assert_exit(0);
         ended.assert_succeeded("one");

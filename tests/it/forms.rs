@@ -106,6 +106,26 @@ fn an_entry_counts_more_than_the_command_line_and_that_more_than_the_defaults() 
 }
 
 #[test]
+fn a_list_that_an_entry_leaves_empty_has_nothing_in_it() {
+    let project = Project::new();
+    let list = json!({
+        "defaults": { "agent_args": ["--list"], "setup": "list" },
+        "tasks": [{ "prompt": "own", "agent_args": [], "setup": [] }, "plain"],
+    });
+    for (flags, args, setup) in [
+        (&["-"][..], "--list", "list"),
+        (&["--agent-arg=--flag", "--setup", "flag", "-"], "--flag", "flag"),
+    ] {
+        let tasks = dry(&project, flags, list.to_string().as_bytes());
+        let said = |task: &Value| ["agent_args", "setup"].map(|key| task["options"][key].clone());
+        assert_eq!(said(&tasks[0]), [json!([]), json!([])]);
+        assert_eq!(said(&tasks[1]), [json!([args]), json!([setup])]);
+        let last = |task: &Value| task["argv"].as_array().and_then(|argv| argv.last()).cloned();
+        assert!(last(&tasks[0]) != last(&tasks[1]) && last(&tasks[1]) == Some(json!(args)));
+    }
+}
+
+#[test]
 fn each_form_is_read_and_all_of_them_in_one_run() {
     let project = Project::new();
     let files = [

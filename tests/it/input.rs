@@ -385,3 +385,21 @@ fn bad_prompts_of_the_command_line_are_refused() {
         assert_nothing_made(&project, &format!("{arguments:?}"));
     }
 }
+
+#[test]
+fn a_number_below_zero_is_told_to_be_no_good_one() {
+    let project = Project::new();
+    for (option, number) in [
+        ("--retry", "-1"),
+        ("--retry", "1.5"),
+        ("--max-turns", "-1"),
+        ("--max-parallel", "-2"),
+        ("--max-cost", "-0.5"),
+        ("--max-cost-usd", "-3"),
+    ] {
+        let ran = project.run(&["run", "--dry-run", "-p", "a", option, number]);
+        let said = format!("invalid value '{number}' for '{option} ");
+        assert!(ran.code() == 2 && ran.err().contains(&said), "{ran:?}");
+        assert!(!ran.err().contains("digit"), "{ran:?}");
+    }
+}

@@ -236,6 +236,11 @@ fn what_the_program_does_is_said_when_it_is_asked_for_and_never_what_is_secret()
     project
         .run(&["list"])
         .assert_refused(2, &["PLEACH_LOG is \"pleach=loud\"", "no filter"]);
+    // A word that is no level would be taken for another program's: nothing would be said, and nobody told.
+    project.set("PLEACH_LOG", "verbose");
+    project
+        .run(&["list"])
+        .assert_refused(2, &["PLEACH_LOG is \"verbose\"", "neither a level"]);
     project.set("PLEACH_LOG", "");
     assert_eq!(project.run(&["list"]).code(), 0);
 }

@@ -125,8 +125,16 @@ fn what_a_file_of_tasks_may_not_say_is_not_in_the_schema() {
     for (key, good, bad) in [
         (
             "id",
-            vec![json!("a.B-1")],
-            vec![json!("a b"), json!(""), json!(7), json!(null)],
+            vec![json!("a.B-1"), json!("a.locks")],
+            vec![
+                json!("a b"),
+                json!(""),
+                json!(7),
+                json!(null),
+                json!("a..b"),
+                json!("a."),
+                json!("a.lock"),
+            ],
         ),
         ("title", vec![json!("T")], vec![json!(["T"])]),
         (

@@ -15,6 +15,7 @@ fn a_file_may_say_everything_and_each_line_is_known() {
         br#"# How agents work here
 max_parallel = "auto"
 timeout = "10m"
+idle_timeout = 1.5
 grace = 20
 retry = 2
 fail_fast = true
@@ -23,7 +24,7 @@ max_cost_usd = "$1"
 max_output = 0x400
 log_dir = "logs"
 model = "opus"
-agent_args = ["--effort", "low"]
+agent_args = ["--effort", "low", ""]
 claude = "tools/claude"
 verify = "cargo test"
 
@@ -53,6 +54,8 @@ command = ["./other"]
     .unwrap();
     assert_eq!(said.parallel("max_parallel"), Some(Parallel::Auto));
     assert_eq!(said.time("grace").unwrap().as_secs(), 20);
+    assert_eq!(said.time("idle_timeout").unwrap().as_millis(), 1_500);
+    assert_eq!(said.list("agent_args"), ["--effort", "low", ""]);
     assert_eq!((said.count("retry"), said.flag("fail_fast")), (Some(2), true));
     assert_eq!((said.usd("max_cost"), said.usd("max_cost_usd")), (Some(2.5), Some(1.0)));
     assert_eq!(said.bytes("max_output"), Some(1024));
@@ -73,15 +76,15 @@ command = ["./other"]
         (codex.prompt, codex.success, codex.pty),
         (PromptBy::Arg, SuccessBy::StatusFile, true)
     );
-    assert_eq!(codex.origin, Origin::File(Layer::Repository, PATH.into(), 28));
+    assert_eq!(codex.origin, Origin::File(Layer::Repository, PATH.into(), 29));
     assert_eq!(said.agents["other"].program, Path::new("/repo/./other"));
     assert_eq!(
         said.origin("verify"),
-        Some(&Origin::File(Layer::Repository, PATH.into(), 14))
+        Some(&Origin::File(Layer::Repository, PATH.into(), 15))
     );
     assert_eq!(
         said.origin("worktree.setup"),
-        Some(&Origin::File(Layer::Repository, PATH.into(), 23))
+        Some(&Origin::File(Layer::Repository, PATH.into(), 24))
     );
 }
 
@@ -124,6 +127,18 @@ fn what_is_approved_is_what_acts_in_one_form() {
 }
 
 #[test]
+fn a_number_that_its_key_cannot_have_is_told_from_a_wrong_kind() {
+    for (text, said) in [
+        ("retry = 1.5", "\"retry\" is \"1.5\": it must be a whole number"),
+        ("timeout = 0", "\"timeout\" is \"0\": it must be longer than nothing"),
+        ("timeout = nan", "\"timeout\" is \"nan\": it must be a duration"),
+    ] {
+        let error = read(text.as_bytes()).unwrap_err().to_string();
+        assert!(error.contains(said), "{error}");
+    }
+}
+
+#[test]
 fn a_mistake_is_named_with_its_place_and_what_may_be_meant() {
     for (text, parts) in [
         (
@@ -140,7 +155,7 @@ fn a_mistake_is_named_with_its_place_and_what_may_be_meant() {
         ),
         (
             b"[agent.a]\ncomand = []",
-            &["line 2, column 1", "\"comand\" in [agent]", "command"],
+            &["line 2, column 1", "\"comand\" in [agent.a]", "command"],
         ),
         (b"[worktre]", &["line 1, column 2", "\"worktre\"", "worktree"]),
         (b"setup = ['npm ci']", &["\"setup\"", "home: Some(\"worktree\")"]),
@@ -151,7 +166,10 @@ fn a_mistake_is_named_with_its_place_and_what_may_be_meant() {
         (b"trash.keep = '1d'", &["line 1, column 1", "unknown key \"trash\""]),
         (b"timeout = true", &["line 1, column 1", "\"timeout\" is true or false"]),
         (b"retry = '1'", &["\"retry\" is a text"]),
-        (b"retry = -1", &["\"retry\" is \"-1\": it must be a number from 0"]),
+        (
+            b"retry = -1",
+            &["\"retry\" is \"-1\": it must be a whole number from 0"],
+        ),
         (b"fail_fast = 'true'", &["\"fail_fast\" is a text"]),
         (b"model = 7", &["\"model\" is a number"]),
         (b"model = 2026-01-01", &["\"model\" is a date"]),

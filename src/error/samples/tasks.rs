@@ -20,6 +20,7 @@ pub(super) fn all() -> Vec<Error> {
         files(&["no-such.json"]),
         files(&["src"]),
         files(&["Cargo.toml"]),
+        files(&["fixtures/tasks/objects.json", "fixtures/tasks/objects.json"]),
         from(&mut Failing),
         from(&mut io::repeat(b' ')),
     ];

@@ -32,30 +32,35 @@ impl Names {
         names
     }
 
-    /// The task that is meant.
-    fn find(&self, name: &str, drafts: &[Draft]) -> Result<usize, Problem> {
-        if let Some(&index) = self.ids.get(name) {
-            return Ok(index);
-        }
-        match self.titles.get(&clean_title(name)).map(Vec::as_slice) {
-            Some(&[index]) => Ok(index),
-            Some(several) => Err(Problem::AmbiguousTask {
+    /// The task that another one, `by`, means.
+    fn find(&self, name: &str, by: usize, drafts: &[Draft]) -> Result<usize, Problem> {
+        let found = match (
+            self.ids.get(name),
+            self.titles.get(&clean_title(name)).map(Vec::as_slice),
+        ) {
+            (Some(&index), _) | (None, Some(&[index])) => Ok(index),
+            (None, Some(several)) => Err(Problem::AmbiguousTask {
                 name: name.to_owned(),
                 count: several.len(),
             }),
-            None => Err(Problem::UnknownTask {
+            (None, None) => Err(Problem::UnknownTask {
                 name: name.to_owned(),
-                near: near(name, drafts),
+                near: near(name, by, drafts),
             }),
+        };
+        match found {
+            Ok(index) if index == by => Err(Problem::ItsOwn),
+            found => found,
         }
     }
 }
 
-/// The id that was given, or the title, that comes near to a name.
-fn near(name: &str, drafts: &[Draft]) -> Option<String> {
-    let given = drafts.iter().filter(|draft| draft.listed.named);
+/// The id that was given, or the title, that comes near to a name; nobody means the task itself.
+fn near(name: &str, by: usize, drafts: &[Draft]) -> Option<String> {
+    let others = || drafts[..by].iter().chain(&drafts[by + 1..]);
+    let given = others().filter(|draft| draft.listed.named);
     let ids = given.map(|draft| draft.listed.task.id.as_str());
-    let titles = drafts.iter().map(|draft| draft.listed.task.title.as_str());
+    let titles = others().map(|draft| draft.listed.task.title.as_str());
     nearest(name, ids.chain(titles)).map(str::to_owned)
 }
 
@@ -67,10 +72,7 @@ pub(super) fn resolve(drafts: &mut [Draft]) -> Result<(), InputError> {
         let mut before = Vec::new();
         let mut seen = HashSet::new();
         for (at, name) in &draft.depends_on {
-            let found = names.find(name, drafts).and_then(|found| match found == index {
-                true => Err(Problem::ItsOwn),
-                false => Ok(found),
-            });
+            let found = names.find(name, index, drafts);
             let found = found.map_err(|problem| refused(draft, Some(*at), problem))?;
             if seen.insert(found) {
                 before.push(found);
@@ -82,7 +84,7 @@ pub(super) fn resolve(drafts: &mut [Draft]) -> Result<(), InputError> {
         let draft = &drafts[cycle[0]];
         let at = draft.depends_on.first().map(|(at, _)| *at);
         let round = cycle.iter().chain(cycle.first());
-        let names = round.map(|&index| drafts[index].called().to_owned()).collect();
+        let names = round.map(|&index| drafts[index].listed.called().to_owned()).collect();
         return Err(refused(draft, at, Problem::Cycle(names)));
     }
     let ids: Vec<TaskId> = drafts.iter().map(|draft| draft.listed.task.id.clone()).collect();
@@ -90,11 +92,11 @@ pub(super) fn resolve(drafts: &mut [Draft]) -> Result<(), InputError> {
         let draft = &drafts[index];
         let mut before: Option<HashSet<usize>> = None;
         let prompt = with_ids(&draft.listed.task.prompt, |name| {
-            let found = names.find(name, drafts)?;
+            let found = names.find(name, index, drafts)?;
             let before = before.get_or_insert_with(|| all_before(&depends, index).into_iter().collect());
             match before.contains(&found) {
                 true => Ok(ids[found].as_str()),
-                false => Err(Problem::NotBefore(drafts[found].called().to_owned())),
+                false => Err(Problem::NotBefore(drafts[found].listed.called().to_owned())),
             }
         });
         let prompt = prompt.map_err(|problem| refused(draft, draft.prompt_at, problem))?;
@@ -240,6 +242,16 @@ mod tests {
                 json!([{ "id": "a", "prompt": "p", "depends_on": "a" }]),
                 "entry 1 (\"a\"): the task depends on itself",
                 "leave it out",
+            ),
+            (
+                json!([{ "id": "a", "prompt": "{{answer a}}" }]),
+                "entry 1 (\"a\"): the task depends on itself",
+                "leave it out",
+            ),
+            (
+                json!([{ "id": "api", "prompt": "api", "depends_on": "apo" }, "q"]),
+                "entry 1 (\"api\"): no task of the list is called \"apo\"",
+                "write the id or the title of another task of this run",
             ),
             (
                 json!([

@@ -43,7 +43,7 @@ pub fn set_outputs(tasks: &mut [ListedTask], outputs: Outputs<'_>, directory: &P
         }
         if let Some(first) = writers.insert(real(&path), index) {
             return Err(InputError::general(Problem::OutputTwice {
-                tasks: Box::new([first, index].map(|index| tasks[index].task.title.clone())),
+                tasks: Box::new([first, index].map(|index| tasks[index].called().to_owned())),
                 path: path.to_string_lossy().into_owned(),
             }));
         }
@@ -157,7 +157,7 @@ mod tests {
             ),
             (
                 r#"{"tasks": [{"id": "x", "prompt": "a"}, {"prompt": "b", "output_file": "out/x.txt"}]}"#,
-                "\"a\" and \"b\" both write their answers to \"/no/such/out/x.txt\"",
+                "\"x\" and \"b\" both write their answers to \"/no/such/out/x.txt\"",
                 Outputs::Directory(Path::new("out")),
             ),
             (

@@ -11,6 +11,8 @@ use crate::task::entry::{Scope, Takes};
 use crate::task::id::{IdError, LONGEST_ID, TaskId};
 use crate::task::title::{clean_title, quoted};
 
+use super::Format;
+
 /// What to write when a file holds nothing of use.
 const FORM: &str = r#"write {"prompts": ["first task", "second task"]}"#;
 
@@ -134,7 +136,7 @@ pub(crate) enum Problem {
     #[error("it is larger than {} MiB", super::LARGEST >> 20)]
     TooLarge,
     #[error("it is empty")]
-    Empty,
+    Empty(Format),
     #[error("it is UTF-16, not UTF-8")]
     Utf16,
     #[error("this is not UTF-8")]
@@ -211,6 +213,8 @@ pub(crate) enum Problem {
     BadId { id: String, error: IdError },
     #[error("the id {} is that of {of}", quoted(id.as_str()))]
     TakenId { id: TaskId, of: String },
+    #[error("the file is named twice")]
+    FileTwice,
     #[error("its name does not say what it is")]
     NoFormat,
     #[error("there is no prompt in it")]
@@ -282,7 +286,10 @@ impl Problem {
             Self::Directory => "name a task file in it".into(),
             Self::Unreadable(_) => "check that you may read it".into(),
             Self::TooLarge => "split it into several files, and name them all".into(),
-            Self::Empty | Self::NoJson | Self::NoPrompts => FORM.into(),
+            Self::Empty(Format::Text) => Self::NoLine.hint(),
+            Self::Empty(Format::Markdown) => Self::BlankPrompt.hint(),
+            Self::Empty(Format::Json) | Self::NoPrompts => FORM.into(),
+            Self::NoJson => format!("{FORM}, or say what it is: --format text or markdown"),
             Self::Utf16 | Self::NotUtf8 => "save it as UTF-8".into(),
             Self::NotJson(_) => {
                 "keys and texts stand in double quotes; no comments; no comma before a closing bracket".into()
@@ -314,11 +321,12 @@ impl Problem {
                 "give each task an id of its own, in Markdown with \"id\" in front matter; A and a count as the same"
                     .into()
             }
+            Self::FileTwice => "name the file once".into(),
             Self::PromptFile { problem, .. } => match **problem {
                 Self::Missing => "its path starts from the directory of the task file".into(),
                 Self::Directory => "name a file in it".into(),
                 Self::TooLarge => "shorten it".into(),
-                Self::Empty | Self::BlankPrompt => "write into it what the agent shall do".into(),
+                Self::Empty(_) | Self::BlankPrompt => "write into it what the agent shall do".into(),
                 ref other => other.hint(),
             },
             Self::TasksTooLarge => "shorten it, or make several sessions of it".into(),
@@ -334,7 +342,7 @@ impl Problem {
                 Takes::OneOrMore => r#"write "one", or ["one", "two"]"#.into(),
                 Takes::Texts => r#"write ["one", "two"]"#.into(),
                 Takes::Time => TIME.into(),
-                Takes::Number => "write it without quotes".into(),
+                Takes::Number => "write a number such as 3, without quotes, or leave the key out".into(),
                 Takes::Variables => r#"write {"NAME": "value"}"#.into(),
             },
             Self::WrongInside { .. } => "write each in double quotes".into(),

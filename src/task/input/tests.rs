@@ -62,8 +62,9 @@ fn an_id_is_taken_whatever_its_case_and_both_entries_are_named() {
     );
     let twice = files(&["objects.json", "objects.json"]);
     let error = read(&twice, &[], &mut io::empty()).unwrap_err();
-    let end = "is that of the same entry: the file is named twice";
+    let end = "entry 1: the file is named twice";
     assert!(error.to_string().ends_with(end), "{error}");
+    assert_eq!(error.hint(), "name the file once");
     let text = &mut &br#"{"prompts": [{"id": "Login-Rate-Limit", "prompt": "a"}]}"#[..];
     let error = read(&["-".into(), fixture("objects.json")], &[], text).unwrap_err();
     let end = "the id \"login-rate-limit\" is that of entry 1 of standard input (line 1, column 21)";
@@ -204,6 +205,40 @@ fn every_other_mistake_is_told_in_words() {
         let (said, hint) = refused(text.as_bytes());
         assert_eq!(said, format!("standard input: {words}"), "{text}");
         assert!(!hint.is_empty() && !hint.contains('\n'), "{hint}");
+    }
+}
+
+#[test]
+fn what_to_do_fits_the_form() {
+    let hint = |text: &str, format| {
+        let files = ["-".into()];
+        let given = Given {
+            files: &files,
+            format,
+            ..Given::here(Path::new("."))
+        };
+        super::read(&given, &mut text.as_bytes()).unwrap_err().hint()
+    };
+    for (text, format, expected) in [
+        ("", None, r#"write {"prompts": ["first task", "second task"]}"#),
+        (
+            "",
+            Some(Format::Text),
+            "write a prompt a line; lines that start with # are left out",
+        ),
+        (" ", Some(Format::Markdown), "write what the agent shall do"),
+        (
+            "Fix it",
+            None,
+            r#"write {"prompts": ["first task", "second task"]}, or say what it is: --format text or markdown"#,
+        ),
+        (
+            "---\nretry: two\n---\ntext",
+            Some(Format::Markdown),
+            "write a number such as 3, without quotes, or leave the key out",
+        ),
+    ] {
+        assert_eq!(hint(text, format), expected, "{text:?} {format:?}");
     }
 }
 
