@@ -74,12 +74,27 @@ pub fn write_json<T: Serialize>(path: &Path, value: &T, durability: Durability) 
 
 /// Gives a file a second name, replacing what had that name before; a copy where the file system has no links.
 pub fn publish(from: &Path, to: &Path) -> io::Result<()> {
+    put(to, |half| match std::fs::hard_link(from, half) {
+        Err(_) => std::fs::copy(from, half).map(drop),
+        linked => linked,
+    })
+}
+
+/// Makes a copy of a file, with its mode, in the place of what is there. It is the user's: what is done to it is not done
+/// to the original.
+pub fn copy(from: &Path, to: &Path) -> io::Result<()> {
+    put(to, |half| std::fs::copy(from, half).map(drop))
+}
+
+/// Makes a file beside its place, and puts it there.
+fn put(to: &Path, make: impl FnOnce(&Path) -> io::Result<()>) -> io::Result<()> {
     let dir = to
         .parent()
         .ok_or_else(|| io::Error::other("a path without a directory"))?;
     let half = dir.join(format!("{HALF_MADE_PREFIX}{}", uuid::Uuid::new_v4()));
-    if std::fs::hard_link(from, &half).is_err() {
-        std::fs::copy(from, &half)?;
+    if let Err(e) = make(&half) {
+        let _ = std::fs::remove_file(&half);
+        return Err(e);
     }
     failpoint::passed("rename");
     std::fs::rename(&half, to)?;

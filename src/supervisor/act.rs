@@ -405,7 +405,7 @@ impl Shared {
         let id = &self.spec.tasks[task].id;
         let to = dir.join(format!("{id}.{number}.log"));
         let from = self.paths.attempt(id.as_ref(), number).log();
-        if let Err(e) = atomic::publish(&from, &to) {
+        if let Err(e) = atomic::copy(&from, &to) {
             let text = format!(
                 "the log of attempt {number} could not be copied to {}: {e}",
                 to.display()

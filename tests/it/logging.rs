@@ -53,6 +53,9 @@ fn each_attempt_has_its_log_in_the_directory_and_the_session_has_one() {
     assert_eq!(logs_in(&logs), expected);
     assert!(text(&logs.join("good.1.log")).contains("hello"));
     assert_eq!(text(&logs.join("good.1.log")), text(&dir.join("task-good.log")));
+    // They are the user's: what becomes of them is nothing to the session.
+    fs::write(logs.join("good.1.log"), "mine").expect("write");
+    assert!(text(&dir.join("task-good.log")).contains("hello"));
     let log = text(&dir.join("session.log"));
     assert_eq!(text(&logs.join(session)), log);
     assert_eq!(log.lines().count(), project.journal().len(), "a line for each event");
