@@ -257,6 +257,8 @@ pub fn plan(request: &PlanRequest) -> Result<MergePlan, PlanError> {
     let commit = Oid::from_str(&request.target.commit).map_err(GitError::libgit2("cannot read the target"))?;
     let mut looked = look::look(&engine, commit, &request.candidates)?;
     patches::settle(&engine, commit, &mut looked)?;
+    // By all that a branch contains, of which then only what is its own counts.
+    let order = look::merge_order(&engine, commit, &looked)?;
     once::count_once(&engine, commit, &request.candidates, &mut looked)?;
     let ground = walk::Ground {
         engine: &engine,
@@ -264,7 +266,6 @@ pub fn plan(request: &PlanRequest) -> Result<MergePlan, PlanError> {
         mode: request.mode,
         date: look::newest(&engine, commit, &request.candidates)?,
     };
-    let order = look::merge_order(&engine, commit, &looked)?;
     let (graph, pairs) = pairs::check(&ground, &looked, &order)?;
     let mut chains = chain::Chains::new(&ground, &looked);
     let walked = walk::walk(&mut chains, &order, graph)?;

@@ -69,6 +69,8 @@ pub struct TaskRecord {
     pub settled_ms: Option<u64>,
     /// Whether somebody asked for it to be stopped, and if so whether without grace.
     pub stop_asked: Option<bool>,
+    /// Whether that was asked before the whole session was to stop, or to end its agent.
+    pub stopped_alone: bool,
     /// Why its agent is being ended, or was, if nobody asked for that.
     pub ended_for: Option<String>,
     /// How many of its attempts count as retries.
@@ -198,6 +200,7 @@ impl SessionState {
             unattended_ms: 0,
             settled_ms: None,
             stop_asked: None,
+            stopped_alone: false,
             ended_for: None,
             retries: 0,
             next: NextAttempt::default(),

@@ -67,7 +67,9 @@ fn change(state: &mut SessionState, event: &Event) -> Result<(), IllegalMove> {
         EventKind::Warned { task: None, text } => state.warnings.push(text.clone()),
         EventKind::Warned { task: Some(id), text } => task(state, id)?.warnings.push(text.clone()),
         EventKind::TaskStopAsked { task: id, now } => {
+            let all_stop = state.stop_asked.is_some();
             let record = task(state, id)?;
+            record.stopped_alone |= record.stop_asked.is_none() && !all_stop && record.ended_for.is_none();
             record.stop_asked = Some(record.stop_asked.unwrap_or(false) || *now);
             asked_too(record);
         }
@@ -181,6 +183,7 @@ fn moved(before: &TaskState, record: &mut TaskRecord, event: &EventKind, at: u64
         {
             record.settled_ms = None;
             record.stop_asked = None;
+            record.stopped_alone = false;
             record.ended_for = None;
             record.is_handled = false;
             record.retries = 0;

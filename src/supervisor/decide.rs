@@ -255,7 +255,7 @@ fn attempt_ended(
         // Nobody wants it to go on.
         outcome.verdict = Verdict::Stopped;
     }
-    let at_the_limit = limit_reached(state, task, &outcome);
+    let at_the_limit = limit_reached(spec, state, task, &outcome);
     let ended = EventKind::AttemptEnded { task: id, outcome };
     let events = [ended].into_iter().chain(at_the_limit).collect();
     (events, vec![Action::Settle { task }])
@@ -369,8 +369,7 @@ pub(super) fn finish(state: &SessionState) -> Option<EventKind> {
         return None;
     }
     // A request that came when all was done has changed nothing, and neither has one for a task that was stopped by itself.
-    let cut_short =
-        |t: &TaskRecord| (t.settlement()).is_none_or(|s| s.outcome == Outcome::Stopped && t.stop_asked.is_none());
+    let cut_short = |t: &TaskRecord| (t.settlement()).is_none_or(|s| s.outcome == Outcome::Stopped && !t.stopped_alone);
     let why = match state.stop_asked {
         Some(_) => Some(STOPPED_ON_REQUEST.to_owned()),
         None => state.halted.clone(),
@@ -391,12 +390,17 @@ pub(super) fn finish(state: &SessionState) -> Option<EventKind> {
     })
 }
 
-/// What to say when this end of an attempt takes the cost above the limit, and tasks are left that would have started.
-fn limit_reached(state: &SessionState, task: usize, outcome: &AttemptOutcome) -> Option<EventKind> {
+/// What to say when this end of an attempt takes the cost above the limit, and attempts are left that would have been made.
+fn limit_reached(spec: &SessionSpec, state: &SessionState, task: usize, outcome: &AttemptOutcome) -> Option<EventKind> {
     let cost = state.cost_with(task, outcome)?;
     let limit = state.limit_below(Some(cost))?;
+    let record = &state.tasks[task];
+    let itself = (outcome, record.cost_with(outcome.cost_usd));
+    let is_next = record.stop_asked.is_none()
+        && (retry::has_another(spec, record, task, itself) || is_put_back(spec, state, task, itself));
     let waits = |task: &&TaskRecord| matches!(task.state, TaskState::Waiting { .. });
-    let (left, waiting) = (state.unstarted(), state.tasks.iter().filter(waits).count());
+    let waiting = state.tasks.iter().filter(waits).count() + usize::from(is_next);
+    let left = state.unstarted();
     if pool::is_closed(state) || left + waiting == 0 {
         return None;
     }

@@ -20,7 +20,7 @@ pub(super) fn went_back(
     if !is_put_back(spec, state, task, (outcome, cost_usd)) {
         return None;
     }
-    let limit = limit_reached(state, task, outcome);
+    let limit = limit_reached(spec, state, task, outcome);
     let halted = halts(outcome).filter(|_| state.halted.is_none());
     // The warning stands where it is seen at once; the session ends only when the others have.
     let halted = halted.into_iter().flat_map(|why| {

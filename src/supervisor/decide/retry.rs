@@ -24,11 +24,11 @@ pub(in crate::supervisor) fn instead_of_settling(
     let TaskState::Settling { outcome, site } = &record.state else {
         return None;
     };
-    let Verdict::Failed { reason, error } = &outcome.verdict else {
+    let Verdict::Failed { error, .. } = &outcome.verdict else {
         return None;
     };
     let is_over = is_unwanted(state, task) && !is_only_halted(state, task);
-    if is_over || is_used_up(spec, task, record.cost_usd) {
+    if is_over || !has_another(spec, record, task, (outcome, record.cost_usd)) {
         return None;
     }
     let waits = |delay_ms: u64, next: NextAttempt, counts: bool| EventKind::TaskWaits {
@@ -44,10 +44,6 @@ pub(in crate::supervisor) fn instead_of_settling(
     if outcome.conversation_gone {
         return Some(waits(0, NextAttempt::Anew, false));
     }
-    let most = spec.tasks[task].options.retry.unwrap_or(0);
-    if !may_help(*reason) || record.retries >= most {
-        return None;
-    }
     let next = match (spec.options.retry_fresh, site) {
         (true, Some(_)) => NextAttempt::FromBase,
         (false, _) if is_known(&spec.agent_of(task), record, outcome) => NextAttempt::Resume,
@@ -55,6 +51,21 @@ pub(in crate::supervisor) fn instead_of_settling(
     };
     let delay = delay_ms(spec.options.retry_delay_ms, record.retries, dice(record));
     Some(waits(delay, next, true))
+}
+
+/// Whether a task that has cost so much with an attempt that ended like that, in US dollars, may have another one.
+pub(super) fn has_another(
+    spec: &SessionSpec,
+    record: &TaskRecord,
+    task: usize,
+    (outcome, cost_usd): (&AttemptOutcome, Option<f64>),
+) -> bool {
+    let Verdict::Failed { reason, .. } = outcome.verdict else {
+        return false;
+    };
+    let most = spec.tasks[task].options.retry.unwrap_or(0);
+    let is_left = outcome.conversation_gone || (may_help(reason) && record.retries < most);
+    is_left && !is_used_up(spec, task, cost_usd)
 }
 
 /// Whether the next attempt at a task goes on with the conversation of the last one.

@@ -140,3 +140,68 @@ fn a_session_above_its_limit_is_stopped_once_it_is_quiet_if_tasks_are_left() {
         assert_eq!(after(&past.concat()), request);
     }
 }
+
+#[test]
+fn an_attempt_that_crosses_the_limit_and_is_not_followed_by_another_counts_too() {
+    let over = "the cost limit of $1.00 is reached ($1.50): ";
+    let failed = |reason| AttemptOutcome {
+        verdict: Verdict::Failed {
+            reason,
+            error: "it failed".into(),
+        },
+        ..cost(1.5)
+    };
+    let gone = AttemptOutcome {
+        conversation_gone: true,
+        ..failed(FailureReason::AgentError)
+    };
+    let both = Some("2 tasks are not started, 1 task is not tried again");
+    let others = Some("2 tasks are not started");
+    let stop_a = EventKind::TaskStopAsked {
+        task: task_id("a"),
+        now: false,
+    };
+    let no_stop: &[EventKind] = &[];
+    for (retries, more, outcome, told) in [
+        (1, no_stop, failed(FailureReason::Exit), both),
+        (0, no_stop, failed(FailureReason::Exit), others),
+        (1, no_stop, failed(FailureReason::DeniedTools), others),
+        (0, no_stop, gone, both),
+        (0, no_stop, failed(FailureReason::RateLimit), both),
+        (1, from_ref(&stop_a), failed(FailureReason::Exit), others),
+        (1, no_stop, cost(1.5), others),
+    ] {
+        let mut spec = limited(1.0);
+        spec.tasks[0].options.retry = Some(retries);
+        let said = |spec: &SessionSpec, past: &[EventKind]| {
+            let input = Input::AttemptEnded {
+                task: 0,
+                outcome: outcome.clone(),
+            };
+            let (events, _) = decide(spec, &state_after(spec, past), input);
+            events.into_iter().find_map(|event| match event {
+                EventKind::Warned { task: None, text } => Some(text),
+                _ => None,
+            })
+        };
+        let past = [&[preparing("a"), started("a", 1)], more].concat();
+        assert_eq!(
+            said(&spec, &past),
+            told.map(|told| format!("{over}{told}")),
+            "{outcome:?}"
+        );
+        // What it may cost itself is used up by then.
+        spec.tasks[0].options.max_cost_usd = Some(1.2);
+        assert_eq!(said(&spec, &past), others.map(|told| format!("{over}{told}")));
+        // When nothing else is left, it is only about that.
+        spec.tasks[0].options.max_cost_usd = None;
+        let past = [past, success("b"), success("c")].concat();
+        let alone = told
+            .filter(|told| told.contains("again"))
+            .map(|_| "1 task is not tried again");
+        assert_eq!(
+            said(&spec, &past),
+            alone.map(|told| format!("{}{told}", over.replace("1.50", "2.50")))
+        );
+    }
+}

@@ -222,4 +222,13 @@ fn a_session_whose_tasks_were_stopped_by_name_is_completed() {
     assert_eq!(end(&late), Some(SessionEnd::Completed));
     // And one that did cut something short.
     assert_eq!(end(&[&a_ran[..], &[STOP]].concat()), Some(SessionEnd::Stopped));
+    // Whoever has stopped all changes nothing of that by naming one besides.
+    let named_too = |first: EventKind| [&success("b"), &a_ran[..2], &[first], &a_ran[2..]].concat();
+    assert_eq!(end(&named_too(STOP)), Some(SessionEnd::Stopped));
+    let halted = EventKind::SessionHalted {
+        why: "task b failed (--fail-fast)".into(),
+        ends_agents: true,
+    };
+    assert_eq!(end(&named_too(halted)), Some(SessionEnd::Stopped));
+    assert_eq!(end(&named_too(stop_of("a", false))), Some(SessionEnd::Completed));
 }
