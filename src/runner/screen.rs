@@ -314,24 +314,4 @@ mod tests {
         assert!(log.len() > 1000);
         assert_eq!(log.chars().find(|c| c.is_control() && *c != '\n'), None);
     }
-
-    /// A sequence that never ends is not held: this is only so without the feature `std` of the emulator.
-    #[cfg(target_os = "linux")]
-    #[test]
-    fn a_title_without_an_end_takes_no_memory() {
-        let resident = || {
-            let statm = std::fs::read_to_string("/proc/self/statm").unwrap();
-            statm.split(' ').nth(1).unwrap().parse::<usize>().unwrap() * 4096
-        };
-        let mut screen = Screen::default();
-        screen.push(b"\x1b]0;");
-        let piece = vec![b'x'; 1 << 20];
-        let before = resident();
-        for _ in 0..256 {
-            screen.push(&piece);
-        }
-        let grown = resident().saturating_sub(before);
-        assert!(grown < 128 << 20, "{grown} bytes");
-        assert_eq!(screen.push(b"\x07shown") + &screen.finish(), "shown\n");
-    }
 }

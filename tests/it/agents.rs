@@ -16,7 +16,7 @@ fn describe(project: &Project, command: &str, more: &str) {
     describe_as(project, &command, more);
 }
 
-fn describe_as(project: &Project, command: &str, more: &str) {
+pub fn describe_as(project: &Project, command: &str, more: &str) {
     let directory = project.root().join("home/.config/pleach");
     fs::create_dir_all(&directory).expect("make a directory");
     let text = format!("[agent.other]\ncommand = {command}\n{more}");
