@@ -113,6 +113,11 @@ pub fn unfit(args: &[String], typed: Option<&str>) -> Option<String> {
              prompt from standard input or a file (prompt = \"stdin\" or \"file\")"
         ));
     }
+    if args.iter().any(|arg| arg.contains('\0')) {
+        let why = "an argument has the character NUL, and no program can be given that: have it read its prompt from \
+                   standard input or a file (prompt = \"stdin\" or \"file\")";
+        return Some(why.into());
+    }
     let typed = typed?;
     let why = if let Some(long) = typed.lines().map(str::len).find(|&length| length > LONGEST_TYPED) {
         format!("a line of the prompt has {long} bytes, and no more than {LONGEST_TYPED} can be typed into a terminal")
@@ -247,6 +252,7 @@ mod tests {
         let fits = |length: usize| unfit(&["x".repeat(length)], None);
         assert_eq!(fits(LONGEST_ARGUMENT), None);
         assert!(fits(LONGEST_ARGUMENT + 1).is_some_and(|why| why.contains("131072 bytes")));
+        assert!(unfit(&["a\0b".into()], None).is_some_and(|why| why.contains("NUL")));
         let typed = |text: &str| unfit(&[], Some(text));
         assert_eq!(typed("one\n\ttwo\r\n"), None);
         assert!(typed(&"x".repeat(LONGEST_TYPED + 1)).is_some_and(|why| why.contains("4096 bytes")));

@@ -94,8 +94,15 @@ fn without_nul(value: &OsStr) -> OsString {
     OsString::from_vec(value.as_bytes().iter().copied().filter(|&b| b != 0).collect())
 }
 
-/// For the command of the task with this index, which is settled.
-pub(super) fn of_task(paths: &SessionPaths, spec: &SessionSpec, state: &SessionState, index: usize) -> Environment {
+/// For the command of the task with this index, which is settled, with an answer or without. Without one the file that it
+/// would be copied to may be there all the same, from another session.
+pub(super) fn of_task(
+    paths: &SessionPaths,
+    spec: &SessionSpec,
+    state: &SessionState,
+    index: usize,
+    is_answered: bool,
+) -> Environment {
     let mut told = Environment::of("task", paths, spec);
     let (task, record) = (&spec.tasks[index], &state.tasks[index]);
     let id = task.id.as_ref();
@@ -125,8 +132,10 @@ pub(super) fn of_task(paths: &SessionPaths, spec: &SessionSpec, state: &SessionS
     {
         told.set_some("PLEACH_WORKTREE", record.site().map(|site| &site.worktree));
     }
-    told.set("PLEACH_ANSWER_FILE", paths.answer(id));
-    told.set_some("PLEACH_OUTPUT_FILE", task.options.output_file.as_ref());
+    if is_answered {
+        told.set("PLEACH_ANSWER_FILE", paths.answer(id));
+        told.set_some("PLEACH_OUTPUT_FILE", task.options.output_file.as_ref());
+    }
     told.set("PLEACH_LOG_FILE", paths.log(id));
     told
 }
@@ -156,7 +165,10 @@ mod tests {
 
     #[test]
     fn what_is_told_of_a_task_and_only_what_there_is() {
-        let spec = spec(&["a", "b"]);
+        let mut spec = spec(&["a", "b"]);
+        for task in &mut spec.tasks {
+            task.options.output_file = Some(format!("/out/{}", task.id).into());
+        }
         let paths = SessionPaths::new("/r/session-x");
         let preparing = |id: &str| EventKind::TaskPreparing {
             task: task_id(id),
@@ -173,7 +185,7 @@ mod tests {
             &spec,
             &[session_started(), preparing("a"), settled("a", WorktreeIntent::None)],
         );
-        let told = of_task(&paths, &spec, &state, 0);
+        let told = of_task(&paths, &spec, &state, 0, false);
         for (name, value) in [
             ("PLEACH_HANDLER", Some("task")),
             ("PLEACH_TASK_ID", Some("a")),
@@ -187,7 +199,8 @@ mod tests {
             ("PLEACH_REPO", Some("/src/app")),
             ("PLEACH_RESULTS_DIR", Some("/r")),
             ("PLEACH_COMM_DIR", Some("/r/session-x/shared")),
-            ("PLEACH_ANSWER_FILE", Some("/r/session-x/task-a.txt")),
+            ("PLEACH_ANSWER_FILE", None),
+            ("PLEACH_OUTPUT_FILE", None),
             ("PLEACH_LOG_FILE", Some("/r/session-x/task-a.log")),
         ] {
             assert_eq!(told.get(name), value.map(OsStr::new), "{name}");
@@ -204,10 +217,13 @@ mod tests {
             })
             .filter(|event| !matches!(event, EventKind::WorktreeRemoved { .. }))
             .collect();
-        let told = of_task(&paths, &spec, &state_after(&spec, &kept), 1);
+        let told = of_task(&paths, &spec, &state_after(&spec, &kept), 1, true);
         let worktree = told.get("PLEACH_WORKTREE");
         assert_eq!(worktree, Some(OsStr::new("/src/app.pleach/main-task-b")));
         assert_eq!(told.get("PLEACH_EXIT_CODE"), Some(OsStr::new("0")));
+        let answer = told.get("PLEACH_ANSWER_FILE");
+        assert_eq!(answer, Some(OsStr::new("/r/session-x/task-b.txt")));
+        assert_eq!(told.get("PLEACH_OUTPUT_FILE"), Some(OsStr::new("/out/b")));
     }
 
     #[test]
@@ -234,7 +250,10 @@ mod tests {
         let spec = spec(&["a"]);
         let paths = SessionPaths::new("/r/session-x");
         let state = state_after(&spec, &[fixture::success("a"), vec![session_ended()]].concat());
-        for told in [of_task(&paths, &spec, &state, 0), of_session(&paths, &spec, &state)] {
+        for told in [
+            of_task(&paths, &spec, &state, 0, true),
+            of_session(&paths, &spec, &state),
+        ] {
             assert!(told.0.iter().all(|(name, _)| OURS.contains(name)), "{told:?}");
         }
     }

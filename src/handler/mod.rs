@@ -91,6 +91,7 @@ fn of_task(paths: &SessionPaths, task: &TaskId) -> Result<(), SessionError> {
         return Ok(());
     };
     let answer = paths.answer(task.as_ref());
+    let is_answered = answer.exists();
     let mut limit_ms = spec.options.handler_timeout_ms;
     if state.stop_asked.is_some() {
         limit_ms = limit_ms.min(spec.options.grace_ms);
@@ -98,8 +99,8 @@ fn of_task(paths: &SessionPaths, task: &TaskId) -> Result<(), SessionError> {
     let asked = Asked {
         line,
         directory: &spec.directory,
-        stdin: answer.exists().then_some(answer.as_path()),
-        environment: environment::of_task(paths, &spec, &state, index),
+        stdin: is_answered.then_some(answer.as_path()),
+        environment: environment::of_task(paths, &spec, &state, index, is_answered),
         limit: Duration::from_millis(limit_ms),
         log: &paths.task_handler_log(task.as_ref()),
         outcome: &paths.task_handler_outcome(task.as_ref()),

@@ -96,6 +96,9 @@ async fn before(
             return Ok(Some(without_agent(instead, &ended)));
         }
     }
+    if let Err(e) = output.status.agent_begins(&steps.paths.status_before_agent()) {
+        return Ok(Some(not_started("cannot put its status file aside".into(), &e)));
+    }
     Ok(None)
 }
 

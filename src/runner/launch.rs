@@ -3,7 +3,7 @@
 //! What no program can be started with is said in words before it is tried.
 
 use std::fs::File;
-use std::io;
+use std::io::{self, ErrorKind};
 use std::os::fd::OwnedFd;
 use std::process::{Command, Stdio};
 
@@ -58,7 +58,18 @@ pub(super) fn launch(paths: &AttemptPaths, request: &RunnerRequest, output: &mut
         true => on_terminal(&mut command, request, output),
         false => on_pipes(&mut command, request),
     };
-    begun.map_err(failed(&cannot_start))
+    begun.map_err(|e| failed(&cannot_start)(for_want_of_directory(request, e)))
+}
+
+/// The same error, in words where it is the directory that is gone: the system says that of the program.
+pub(super) fn for_want_of_directory(request: &RunnerRequest, e: io::Error) -> io::Error {
+    match e.kind() {
+        kind @ (ErrorKind::NotFound | ErrorKind::NotADirectory) if !request.directory.is_dir() => {
+            let directory = request.directory.display();
+            io::Error::new(kind, format!("its directory {directory} is not there any more"))
+        }
+        _ => e,
+    }
 }
 
 fn on_terminal(command: &mut Command, request: &RunnerRequest, output: &mut Output) -> io::Result<Agent> {

@@ -8,6 +8,8 @@ use std::io::{self, ErrorKind};
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, TcpListener};
 use std::path::Path;
 
+use tokio::net::TcpSocket;
+
 use super::RunnerRequest;
 use crate::store::atomic;
 use crate::store::lock::Lock;
@@ -105,7 +107,12 @@ fn is_free(port: u16) -> io::Result<bool> {
             Err(e) => return Err(e),
         }
     }
-    Ok(true)
+    // A server may want it at all addresses of the machine. Nothing listens here, not even for a moment.
+    let of_all = TcpSocket::new_v4()?.bind((Ipv4Addr::UNSPECIFIED, port).into());
+    match of_all {
+        Err(e) if e.kind() == ErrorKind::AddrInUse => Ok(false),
+        other => other.map(|()| true),
+    }
 }
 
 fn is_unsupported(e: &io::Error) -> bool {
@@ -145,8 +152,12 @@ mod tests {
 
     #[test]
     fn a_port_that_something_listens_at_is_not_free() {
-        let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).unwrap();
-        let number = listener.local_addr().unwrap().port();
-        assert!(!is_free(number).unwrap());
+        // Linux has more than one address that is always there.
+        let other = if cfg!(target_os = "linux") { 2 } else { 1 };
+        for address in [Ipv4Addr::LOCALHOST, Ipv4Addr::new(127, 0, 0, other)] {
+            let listener = TcpListener::bind((address, 0)).unwrap();
+            let number = listener.local_addr().unwrap().port();
+            assert!(!is_free(number).unwrap(), "{address}");
+        }
     }
 }

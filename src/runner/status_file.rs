@@ -46,6 +46,19 @@ impl StatusFile {
         })
     }
 
+    /// The agent is about to begin. That the task is done nobody can have said before: a file with such a line, of a
+    /// command before the agent or of another task, goes to `put_away`.
+    pub(super) fn agent_begins(&self, put_away: &Path) -> io::Result<()> {
+        let Some(path) = &self.path else {
+            return Ok(());
+        };
+        let is_said = |end: Vec<u8>| String::from_utf8_lossy(&end).contains(COMPLETED);
+        match end_of(path).is_ok_and(is_said) {
+            true => put_aside(path, put_away, |from, to| fs::rename(from, to)),
+            false => Ok(()),
+        }
+    }
+
     /// Reads what is there now. What cannot be read says nothing new.
     pub(super) fn look(&mut self) {
         let Some(end) = self.path.as_deref().and_then(|path| end_of(path).ok()) else {
@@ -87,7 +100,8 @@ fn put_aside(path: &Path, to: &Path, rename: impl Fn(&Path, &Path) -> io::Result
         Err(e) if e.kind() == io::ErrorKind::CrossesDevices => {
             let attempt = to.parent().and_then(Path::file_name).unwrap_or_default();
             let mut name = attempt.to_owned();
-            name.push(".earlier");
+            name.push(".");
+            name.push(to.file_stem().unwrap_or_default());
             rename(path, &path.with_file_name(name))
         }
         other => other,

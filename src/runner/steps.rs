@@ -16,6 +16,7 @@ use tokio::time::{Instant, MissedTickBehavior, interval, sleep_until, timeout_at
 
 use super::attempt::{Cause, DRAIN, LIVE_EVERY, NEVER, Running, Signals, is_seen, surrounded};
 use super::ending::asked_grace;
+use super::launch::for_want_of_directory;
 use super::output::{CappedFile, Output};
 use super::{RunnerRequest, StepRequest};
 use crate::process::spawn_bound_to_parent;
@@ -46,7 +47,7 @@ pub(super) enum Ended {
 
 /// The commands of an attempt that have run so far.
 pub(super) struct Steps<'a> {
-    paths: &'a AttemptPaths,
+    pub(super) paths: &'a AttemptPaths,
     request: &'a RunnerRequest,
     times_out: Instant,
     /// How they ended, in their order.
@@ -187,7 +188,8 @@ impl<'a> Steps<'a> {
             .stdin(Stdio::piped())
             .stdout(into.try_clone()?)
             .stderr(into);
-        let mut child = spawn_bound_to_parent(&mut command)?;
+        let spawned = spawn_bound_to_parent(&mut command);
+        let mut child = spawned.map_err(|e| for_want_of_directory(self.request, e))?;
         // With it our own ends go: the pipe is at its end when nobody below has it any more.
         drop(command);
         let running = Running::new(child.id().cast_signed());

@@ -181,6 +181,11 @@ impl AttemptPaths {
         self.dir.join("earlier.status")
     }
 
+    /// What was in the task's status file before the agent of this attempt began, if that says that the task is done.
+    pub fn status_before_agent(&self) -> PathBuf {
+        self.dir.join("before-agent.status")
+    }
+
     /// How long the agent may take to end, when it is asked to.
     pub fn ending(&self) -> PathBuf {
         self.dir.join("ending.json")

@@ -92,7 +92,14 @@ impl OneLog {
         }
         let file = match &mut self.file {
             Some(file) => file,
-            none => none.insert(open(&self.path, self.mode)?.0),
+            none => {
+                let (file, lines) = open(&self.path, self.mode)?;
+                // All of the log was missing while it could not be opened. Some of it is from a supervisor before.
+                let there = self.missing.split_inclusive(|&b| b == b'\n').take(lines);
+                let there: usize = there.map(<[u8]>::len).sum();
+                self.missing.drain(..there);
+                none.insert(file)
+            }
         };
         while !self.missing.is_empty() {
             let written = file.write(&self.missing)?;
@@ -168,5 +175,16 @@ mod tests {
             assert_eq!(fs::read_to_string(paths.session_log()).unwrap(), whole, "{cut}");
         }
         assert_eq!(fs::read_to_string(&copy).unwrap(), whole);
+        // It could not be opened when another supervisor took over.
+        let (logs, away) = (dir.path().join("logs"), dir.path().join("away"));
+        for cut in [0, whole.len() / 2, whole.len()] {
+            fs::write(&copy, &whole[..cut]).unwrap();
+            fs::rename(&logs, &away).unwrap();
+            let mut log = SessionLog::open(&paths, &spec);
+            assert_eq!(log.append(&[]).len(), 1);
+            fs::rename(&away, &logs).unwrap();
+            assert!(log.append(&[]).is_empty());
+            assert_eq!(fs::read_to_string(&copy).unwrap(), whole, "{cut}");
+        }
     }
 }

@@ -10,13 +10,13 @@ use serde_json::Value;
 use crate::support::{Ended, Project, skipped};
 
 /// Describes the agent `other` in the user's configuration; `command` is what runs as `sh -c`.
-fn describe(project: &Project, command: &str, more: &str) {
+pub fn describe(project: &Project, command: &str, more: &str) {
     let command = serde_json::to_string(&["sh", "-c", command]).expect("JSON");
     // An array of texts and a text are the same in TOML.
     describe_as(project, &command, more);
 }
 
-fn describe_as(project: &Project, command: &str, more: &str) {
+pub fn describe_as(project: &Project, command: &str, more: &str) {
     let directory = project.root().join("home/.config/pleach");
     fs::create_dir_all(&directory).expect("make a directory");
     let text = format!("[agent.other]\ncommand = {command}\n{more}");
@@ -429,6 +429,23 @@ fn a_dry_run_shows_how_it_would_be_started() {
     );
     assert!(shown.contains("/attempts/one.1/prompt.md"), "{shown}");
     assert!(!shown.contains("standard input"), "{shown}");
+}
+
+#[test]
+fn one_whose_directory_is_gone_says_that_of_the_directory() {
+    let project = Project::new();
+    describe(&project, "true", "");
+    let ended = session(&project, &[("one", "x")], &["--setup", "rm -rf \"$PLEACH_WORKTREE\""]);
+    ended.assert_failed("one", "exit");
+    describe(&project, "rm -rf \"$PLEACH_WORKTREE\"", "");
+    let verified = session(&project, &[("two", "x")], &["--verify", "true"]);
+    verified.assert_failed("two", "verify");
+    for (ended, id) in [(ended, "one"), (verified, "two")] {
+        let error = ended.task(id)["error"].as_str().expect("an error").to_owned();
+        let directory = project.worktrees().join(format!("main-task-{id}"));
+        let said = format!("its directory {} is not there any more", directory.display());
+        assert!(error.ends_with(&said), "{error}");
+    }
 }
 
 /// A stream of Claude Code, as a file of the repository may have it, in which the service refuses.

@@ -4,6 +4,7 @@ use std::fs;
 use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
 
+use crate::agents::describe;
 use crate::support::Project;
 
 #[test]
@@ -137,6 +138,20 @@ fn the_last_line_of_the_status_file_is_the_activity_and_does_nothing_to_the_term
     project.open("gate");
     // Of an agent that exits by itself a line with COMPLETED: is only shown.
     assert_eq!(project.run(&["wait", &id]).code(), 0);
+}
+
+#[test]
+fn that_a_task_is_done_nobody_can_have_said_before_its_agent() {
+    let project = Project::new();
+    describe(&project, "true", "success = \"status-file\"\n");
+    let file = project.tasks(&[("one", "x")]);
+    let setup = "echo 'COMPLETED: set up' >\"$PLEACH_STATUS_FILE\"";
+    let run = project.pleach(&["run", "--sync", "--agent", "other", "--setup", setup, &file]);
+    let ended = project.ended(&run);
+    ended.assert_exit(1);
+    ended.assert_failed("one", "exit");
+    let kept = fs::read_to_string(project.attempt_dir("one").join("before-agent.status")).expect("it is kept");
+    assert_eq!(kept, "COMPLETED: set up\n");
 }
 
 #[test]

@@ -82,6 +82,7 @@ mod resume_worktrees;
 mod retry;
 mod retry_fresh;
 mod runner;
+mod runner_memory;
 mod schema;
 mod settling;
 mod shown;
