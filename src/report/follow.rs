@@ -97,7 +97,7 @@ impl Progress {
         let by_id = doc.tasks.iter().map(|t| (t.transaction_id.as_str(), t));
         // Not at each look: most of them see nothing happen.
         let tasks: HashMap<&str, &TaskStatus> = by_id.take(if events.is_empty() { 0 } else { doc.total }).collect();
-        let (mut out, mut above) = (String::new(), Vec::new());
+        let (mut out, mut above, mut written) = (String::new(), Vec::new(), Ok(()));
         if self.verbose {
             let name = |id: &TaskId| tasks.get(id.as_ref()).and_then(|task| named(id, task));
             above.extend(events.iter().flat_map(|event| self.said("", &log_line_of(event, name))));
@@ -123,18 +123,21 @@ impl Progress {
                 (Line::Warned(text), _) => above.extend(self.warned(&stamp, &text)),
                 (Line::Narrated(text), _) => above.extend(self.screen.is_none().then(|| format!("{stamp}{text}"))),
             }
+            if self.screen.is_none() && !out.is_empty() {
+                // Both streams may go to one file: there it stands in the order in which it happened.
+                above.drain(..).for_each(|line| super::note(&line));
+                written = written.and(super::written(&mem::take(&mut out)));
+            }
         }
         for text in mem::take(&mut self.warnings) {
             above.extend(self.warned("", &text));
         }
-        let written = if out.is_empty() {
-            Ok(())
-        } else {
+        if !out.is_empty() {
             // It may be the same terminal under another name (`/dev/tty`), or a reader that takes nothing now: what
             // stood would not be true any more by the time it is drawn again.
             self.clear();
-            super::written(&out)
-        };
+            written = super::written(&out);
+        }
         self.draw(&above, doc);
         written
     }

@@ -330,23 +330,31 @@ fn outcome(running: Running, output: &Output, request: &RunnerRequest) -> Attemp
         Some(Cause::Asked | Cause::Completed) => None,
         Some(_) => judged.limit.or_else(|| limited(request, output)),
     };
+    // For as long as the limit holds it is no fault of the task's.
+    let out_of_time = |reason, error: String| match &limit {
+        None => Verdict::Failed { reason, error },
+        Some(limit) => Verdict::Failed {
+            reason: FailureReason::RateLimit,
+            error: format!("{error}, at last refused by the service ({})", limit.what),
+        },
+    };
     let verdict = match (running.ending, judged.verdict) {
         (None | Some(Cause::Completed), verdict) => verdict,
         // A result in the stream was there before the request took effect. An exit code alone says nothing here: many
         // programs take SIGTERM as a reason to end well.
         (Some(_), Verdict::Succeeded) if output.stream.is_stream() => Verdict::Succeeded,
         (Some(Cause::Asked), _) => Verdict::Stopped,
-        (Some(Cause::TimeOut), _) => Verdict::Failed {
-            reason: FailureReason::TimeOut,
-            error: format!("ran longer than {}", seconds(request.timeout_ms.unwrap_or_default())),
-        },
-        (Some(Cause::Idle), _) => Verdict::Failed {
-            reason: FailureReason::IdleTimeOut,
-            error: format!(
+        (Some(Cause::TimeOut), _) => out_of_time(
+            FailureReason::TimeOut,
+            format!("ran longer than {}", seconds(request.timeout_ms.unwrap_or_default())),
+        ),
+        (Some(Cause::Idle), _) => out_of_time(
+            FailureReason::IdleTimeOut,
+            format!(
                 "printed nothing for {}",
                 seconds(request.idle_timeout_ms.unwrap_or_default())
             ),
-        },
+        ),
     };
     AttemptOutcome {
         verdict,

@@ -185,6 +185,26 @@ fn what_was_refused_is_refused_again_as_long_as_the_limit_holds() {
 }
 
 #[test]
+fn who_runs_out_of_time_while_being_refused_has_failed_nothing() {
+    let project = Project::new();
+    let options = ["--timeout", "1s", "--grace", "100ms", "--retry-delay", "100ms"];
+    let run = project.start_session(&[("a", "@limited ../../fine\n@say hi")], &options);
+    until_it_began(&project);
+    until_attempts(&project, 2);
+    project.open("fine");
+    let ended = project.ended(&run);
+    ended.assert_exit(0);
+    let refused = project.events("attempt_ended")[0]["outcome"].to_string();
+    for part in [
+        "rate_limit",
+        "ran longer than 1 s, at last refused by the service (429)",
+    ] {
+        assert!(refused.contains(part), "{refused}");
+    }
+    assert!(project.events("task_waits").is_empty(), "a retry was spent");
+}
+
+#[test]
 fn a_reset_time_is_waited_for() {
     let project = Project::new();
     let prompt = format!("@usage-limit ../../fine {}\n@say hi", in_seconds(8));

@@ -2,6 +2,8 @@
 //! it, and what is left when the session has ended.
 
 use std::collections::BTreeSet;
+use std::io::{Seek, read_to_string};
+use std::process::Stdio;
 
 use insta::assert_snapshot;
 use rustix::process::Signal;
@@ -340,6 +342,25 @@ fn a_session_that_has_ended_is_shown_as_it_went() {
     let text = replayed.text.split("\nor all of these at once:").next();
     assert_snapshot!("replayed", redacted(text.unwrap_or_default()));
     assert!(!replayed.raw.contains("\x1b[?25l"), "there is no frame to draw");
+}
+
+/// What is said and what is settled go to different streams.
+#[test]
+fn in_one_file_everything_stands_in_the_order_in_which_it_happened() {
+    let project = Project::new();
+    let options = ["--max-parallel", "1"];
+    project.session(&[("a", "@say a"), ("b", "@exit 3"), ("c", "@say c")], &options);
+    let mut file = tempfile::tempfile().expect("a file");
+    let stream = || Stdio::from(file.try_clone().expect("the same file"));
+    let mut watch = project.pleach_command(&["watch"]);
+    watch.stdout(stream()).stderr(stream());
+    assert_eq!(watch.status().expect("it runs").code(), Some(0));
+    file.rewind().expect("its beginning");
+    let text = read_to_string(file).expect("text");
+    let words: Vec<&str> = text.lines().filter_map(|line| line.split_whitespace().nth(1)).collect();
+    let (a, b) = (["started", "succeeded"], ["started", "failed"]);
+    let found = words.windows(6).any(|six| six == [a, b, a].concat());
+    assert!(found, "{text}");
 }
 
 #[test]
