@@ -13,9 +13,9 @@ use super::{Context, output};
 use crate::cli::StatusArgs;
 use crate::error::{Error, exit};
 use crate::report::{self, LiveTable};
-use crate::session::{OverallStatus, SessionState, StatusDocument, Stored, is_above, stored};
+use crate::session::{OverallStatus, SessionState, StatusDocument, Stored, TaskStatus, is_above, stored};
 use crate::store::paths::SessionPaths;
-use crate::task::Outcome;
+use crate::task::{FailureReason, Outcome};
 use crate::words::count;
 
 /// The share of the CPU is taken over at least this time.
@@ -111,9 +111,14 @@ pub(super) fn say_how_to_go_on(context: &Context, doc: &StatusDocument) {
         // Where all of them were stopped on request nobody wants to hear that.
         (OverallStatus::Completed, _) if doc.tasks.iter().any(|t| t.outcome == Some(Outcome::Failed)) => {
             let tasks = count(doc.failed, "task");
-            report::note(&format!(
-                "{tasks} did not succeed; to try again: {go_on} --retry-failed"
-            ));
+            // What has succeeded is not done again, so it would conflict again.
+            let conflict = |t: &TaskStatus| t.reason == Some(FailureReason::Conflict);
+            let mut failed = doc.tasks.iter().filter(|t| t.outcome == Some(Outcome::Failed));
+            let next = match failed.all(conflict) {
+                true => "merge the branches that conflict by hand, and run what is left from there".to_owned(),
+                false => format!("to try again: {go_on} --retry-failed"),
+            };
+            report::note(&format!("{tasks} did not succeed; {next}"));
         }
         _ => {}
     }

@@ -225,6 +225,9 @@ fn what_its_dependencies_come_to_has_to_merge() {
     ]);
     let ran = session(&project, &entries, &[]);
     assert_eq!(ran.code(), 1, "{ran:?}");
+    // The same branches would conflict again.
+    let next = "2 tasks did not succeed; merge the branches that conflict by hand, and run what is left from there";
+    assert!(ran.err().contains(next), "{ran:?}");
     let status = project.query(&["status"]);
     let task = |n: usize| &status["tasks"][n];
     assert_eq!(
