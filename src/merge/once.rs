@@ -76,7 +76,6 @@ fn start(engine: &Engine, target: Oid, base: Oid, most: Oid, known: &[Oid]) -> R
 #[cfg(test)]
 mod tests {
     use std::path::Path;
-    use std::time::{Duration, Instant};
 
     use git2::{Repository, Signature, Time};
 
@@ -150,15 +149,15 @@ mod tests {
     }
 
     #[test]
-    fn a_long_chain_is_counted_in_no_time() {
+    fn of_a_long_chain_each_has_only_what_is_its_own() {
         let dir = tempfile::tempdir().unwrap();
-        let (target, candidates) = chain(dir.path(), 200);
+        let (target, mut candidates) = chain(dir.path(), 60);
+        // In any order: 37 and 60 have no common divisor.
+        candidates = (0..60).map(|n| candidates[n * 37 % 60].clone()).collect();
         let (engine, _) = Engine::new(dir.path(), &Drivers::new()).unwrap();
         let mut looked = look::look(&engine, target, &candidates).unwrap();
-        let began = Instant::now();
         count_once(&engine, target, &candidates, &mut looked).unwrap();
-        // Comparing each two of those that a branch contains took a minute and a half.
-        assert!(began.elapsed() < Duration::from_secs(20), "{:?}", began.elapsed());
-        assert!(looked.iter().all(|one| one.branch.commits == 1));
+        let own = |one: &Looked| (one.branch.commits, one.branch.files_changed) == (1, 1);
+        assert!(looked.iter().all(own));
     }
 }
