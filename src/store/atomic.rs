@@ -92,16 +92,14 @@ fn put(to: &Path, make: impl FnOnce(&Path) -> io::Result<()>) -> io::Result<()> 
         .parent()
         .ok_or_else(|| io::Error::other("a path without a directory"))?;
     let half = dir.join(format!("{HALF_MADE_PREFIX}{}", uuid::Uuid::new_v4()));
-    if let Err(e) = make(&half) {
-        let _ = std::fs::remove_file(&half);
-        return Err(e);
-    }
-    failpoint::passed("rename");
-    std::fs::rename(&half, to)?;
+    let done = make(&half).and_then(|()| {
+        failpoint::passed("rename");
+        std::fs::rename(&half, to)
+    });
     // A rename onto another name of the same file does nothing, and leaves this one.
     match std::fs::remove_file(&half) {
-        Err(e) if e.kind() != io::ErrorKind::NotFound => Err(e),
-        _ => Ok(()),
+        Err(e) if e.kind() != io::ErrorKind::NotFound => done.and(Err(e)),
+        _ => done,
     }
 }
 
@@ -120,6 +118,19 @@ mod tests {
         assert_eq!(std::fs::read_to_string(&path).unwrap(), "[3]\n");
         assert_eq!(std::fs::metadata(&path).unwrap().permissions().mode() & 0o777, 0o600);
         assert_eq!(std::fs::read_dir(dir.path()).unwrap().count(), 1);
+    }
+
+    #[test]
+    fn what_cannot_be_put_in_its_place_leaves_nothing_beside_it() {
+        let dir = tempfile::tempdir().unwrap();
+        let (from, to) = (dir.path().join("from"), dir.path().join("to"));
+        std::fs::write(&from, "x").unwrap();
+        std::fs::create_dir(&to).unwrap();
+        for put in [publish, copy] {
+            assert!(put(&from, &to).is_err());
+            assert!(put(&dir.path().join("none"), &dir.path().join("new")).is_err());
+            assert_eq!(std::fs::read_dir(dir.path()).unwrap().count(), 2);
+        }
     }
 
     // Fault 51: directories are private.
