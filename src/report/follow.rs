@@ -6,8 +6,8 @@
 
 use std::collections::{HashMap, HashSet};
 use std::io;
-use std::mem;
 use std::time::Duration;
+use std::{mem, ptr};
 
 use console::{Style, Term};
 
@@ -98,19 +98,18 @@ impl Progress {
         // Not at each look: most of them see nothing happen.
         let tasks: HashMap<&str, &TaskStatus> = by_id.take(if events.is_empty() { 0 } else { doc.total }).collect();
         let (mut out, mut above, mut written) = (String::new(), Vec::new(), Ok(()));
-        if self.verbose {
-            let name = |id: &TaskId| tasks.get(id.as_ref()).and_then(|task| named(id, task));
-            above.extend(events.iter().flat_map(|event| self.said("", &log_line_of(event, name))));
-        }
-        for event in news(events, &tasks) {
-            let Some(line) = self.line(event, &tasks, columns, &answer) else {
+        let mut news = news(events, &tasks).into_iter().peekable();
+        for event in events {
+            if self.verbose {
+                let name = |id: &TaskId| tasks.get(id.as_ref()).and_then(|task| named(id, task));
+                above.extend(self.said("", &log_line_of(event, name)));
+            }
+            let shown = news.next_if(|next| ptr::eq(*next, event));
+            let Some(line) = shown.and_then(|event| self.line(event, &tasks, columns, &answer)) else {
                 continue;
             };
-            let stamp = if self.screen.is_none() {
-                format!("{}  ", clock(event.at_ms))
-            } else {
-                String::new()
-            };
+            let stamp = || format!("{}  ", clock(event.at_ms));
+            let stamp = self.screen.is_none().then(stamp).unwrap_or_default();
             // They stand in the log too.
             if self.verbose && !matches!(line, Line::Settled(_)) {
                 continue;

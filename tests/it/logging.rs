@@ -2,7 +2,9 @@
 //! of its own doing.
 
 use std::fs;
+use std::io::{Seek, read_to_string};
 use std::path::{Path, PathBuf};
+use std::process::Stdio;
 
 use crate::support::{Project, ran};
 
@@ -182,6 +184,30 @@ fn verbose_shows_each_line_of_the_log_as_it_happens_or_what_is_started() {
         assert!(run.err().contains(part), "{part}: {run:?}");
     }
     assert_eq!(project.run(&["wait"]).code(), 0);
+}
+
+/// Settled tasks go to standard output, the lines of the log to standard error.
+#[test]
+fn verbose_tells_in_one_file_what_happens_in_its_order() {
+    let project = Project::new();
+    let tasks = project.tasks(&[("a", "@say a"), ("b", "@exit 3"), ("c", "@say c")]);
+    let mut file = tempfile::tempfile().expect("a file");
+    let stream = || Stdio::from(file.try_clone().expect("the same file"));
+    let options = ["--agent", "scripted", "--max-parallel", "1", "--sync", "--verbose"];
+    let mut run = project.pleach_command(&[&["run", &tasks], &options[..]].concat());
+    run.stdout(stream()).stderr(stream());
+    assert_eq!(run.status().expect("it runs").code(), Some(1));
+    file.rewind().expect("its beginning");
+    let text = read_to_string(file).expect("text");
+    let lines: Vec<&str> = text.lines().collect();
+    for (of_log, settled) in [
+        ("task a: settled", "  succeeded   1  "),
+        ("task b: settled", "  failed      2  "),
+        ("task c: settled", "  succeeded   3  "),
+    ] {
+        let next_to = |two: &[&str]| two[0].contains(of_log) && two[1].contains(settled);
+        assert!(lines.windows(2).any(next_to), "{of_log}: {text}");
+    }
 }
 
 #[test]
