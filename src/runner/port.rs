@@ -99,18 +99,21 @@ fn take(
 /// Whether nothing listens at a port of this machine.
 fn is_free(port: u16) -> io::Result<bool> {
     for address in [IpAddr::from(Ipv4Addr::LOCALHOST), Ipv6Addr::LOCALHOST.into()] {
-        match TcpListener::bind((address, port)) {
-            Ok(_) => {}
-            Err(e) if matches!(e.kind(), ErrorKind::AddrInUse | ErrorKind::PermissionDenied) => return Ok(false),
-            // The machine has no such address.
-            Err(e) if e.kind() == ErrorKind::AddrNotAvailable || is_unsupported(&e) => {}
-            Err(e) => return Err(e),
+        if !may_be_free(TcpListener::bind((address, port)).map(drop))? {
+            return Ok(false);
         }
     }
     // A server may want it at all addresses of the machine. Nothing listens here, not even for a moment.
-    let of_all = TcpSocket::new_v4()?.bind((Ipv4Addr::UNSPECIFIED, port).into());
-    match of_all {
-        Err(e) if e.kind() == ErrorKind::AddrInUse => Ok(false),
+    let of_all = TcpSocket::new_v4().and_then(|socket| socket.bind((Ipv4Addr::UNSPECIFIED, port).into()));
+    may_be_free(of_all)
+}
+
+/// What taking a port at an address tells of it.
+fn may_be_free(taken: io::Result<()>) -> io::Result<bool> {
+    match taken {
+        Err(e) if matches!(e.kind(), ErrorKind::AddrInUse | ErrorKind::PermissionDenied) => Ok(false),
+        // The machine has no such address.
+        Err(e) if e.kind() == ErrorKind::AddrNotAvailable || is_unsupported(&e) => Ok(true),
         other => other.map(|()| true),
     }
 }
@@ -159,5 +162,18 @@ mod tests {
             let number = listener.local_addr().unwrap().port();
             assert!(!is_free(number).unwrap(), "{address}");
         }
+    }
+
+    #[test]
+    fn a_machine_without_an_address_has_nobody_who_listens_there() {
+        use rustix::io::Errno;
+        let tried = |errno: Errno| may_be_free(Err(errno.into()));
+        for absent in [Errno::AFNOSUPPORT, Errno::ADDRNOTAVAIL] {
+            assert!(tried(absent).unwrap(), "{absent}");
+        }
+        for taken in [Errno::ADDRINUSE, Errno::ACCESS] {
+            assert!(!tried(taken).unwrap(), "{taken}");
+        }
+        assert!(tried(Errno::MFILE).is_err() && may_be_free(Ok(())).unwrap());
     }
 }
