@@ -121,7 +121,7 @@ fn left_uncommitted(context: &Context, doc: &StatusDocument, open: &[usize]) -> 
             format!(". The work stays in {}", quote(worktree))
         });
         format!(
-            "task {} has ended, and {error}{place}; make room, and let another attempt take it up there \
+            "task {} has ended, and {error}{place}; mend that, and let another attempt take it up there \
              when the session has ended: {again} --retry-failed",
             task.transaction_id
         )

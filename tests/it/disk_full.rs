@@ -168,6 +168,7 @@ fn who_stops_what_waits_to_be_committed_finds_the_work_in_the_worktree_and_is_to
                 for part in [
                     "task a has ended, and its work could not be committed: ",
                     "The work stays in ",
+                    "; mend that, and let another attempt take it up there",
                     &format!("resume {} --retry-failed", &session[..8]),
                 ] {
                     assert!(err.contains(part), "{stops:?}: {err}");
