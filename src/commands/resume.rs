@@ -12,6 +12,7 @@ use super::place::session;
 use super::preflight::check_writable;
 use super::run::{Session, announce, watch};
 use super::signals::Signals;
+use super::status::after_failure;
 use crate::cli::ResumeArgs;
 use crate::error::{Error, exit};
 use crate::git::GitError;
@@ -25,6 +26,7 @@ use crate::session::{
 use crate::store::lock::Lock;
 use crate::store::paths::SessionPaths;
 use crate::supervisor::{GoOn, Stop, ask_to_go_on, ask_to_stop, launch, left_behind};
+use crate::task::Outcome;
 use crate::words::count;
 use crate::worktree::naming::short;
 
@@ -145,11 +147,15 @@ fn nothing_left(state: &SessionState, id: &str, failed: usize, again: &str) -> S
             format!("nothing is left to do: every task of session {id} has succeeded, or was skipped by a condition")
         }
         0 => format!("nothing is left to do: every task of session {id} has succeeded"),
-        _ => format!(
-            "nothing is left to do: all tasks of session {id} are settled; {} without success, to try again: \
-             {again} --retry-failed",
-            count(failed, "task")
-        ),
+        _ => {
+            let settled = state.tasks.iter().filter_map(TaskRecord::settlement);
+            let ended = settled.filter(|s| matches!(s.outcome, Outcome::Failed | Outcome::Stopped));
+            format!(
+                "nothing is left to do: all tasks of session {id} are settled; {} without success; {}",
+                count(failed, "task"),
+                after_failure(ended.map(|s| s.reason), again)
+            )
+        }
     }
 }
 

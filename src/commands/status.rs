@@ -13,7 +13,7 @@ use super::{Context, output};
 use crate::cli::StatusArgs;
 use crate::error::{Error, exit};
 use crate::report::{self, LiveTable};
-use crate::session::{OverallStatus, SessionState, StatusDocument, Stored, TaskStatus, is_above, stored};
+use crate::session::{OverallStatus, SessionState, StatusDocument, Stored, is_above, stored};
 use crate::store::paths::SessionPaths;
 use crate::task::{FailureReason, Outcome};
 use crate::words::count;
@@ -111,16 +111,20 @@ pub(super) fn say_how_to_go_on(context: &Context, doc: &StatusDocument) {
         // Where all of them were stopped on request nobody wants to hear that.
         (OverallStatus::Completed, _) if doc.tasks.iter().any(|t| t.outcome == Some(Outcome::Failed)) => {
             let tasks = count(doc.failed, "task");
-            // What has succeeded is not done again, so it would conflict again.
-            let conflict = |t: &TaskStatus| t.reason == Some(FailureReason::Conflict);
-            let mut failed = doc.tasks.iter().filter(|t| t.outcome == Some(Outcome::Failed));
-            let next = match failed.all(conflict) {
-                true => "merge the branches that conflict by hand, and run what is left from there".to_owned(),
-                false => format!("to try again: {go_on} --retry-failed"),
-            };
+            let failed = doc.tasks.iter().filter(|t| t.outcome == Some(Outcome::Failed));
+            let next = after_failure(failed.map(|task| task.reason), &go_on);
             report::note(&format!("{tasks} did not succeed; {next}"));
         }
         _ => {}
+    }
+}
+
+/// What to do about tasks that ended for these reasons. `go_on` is the command that goes on with their session.
+pub(super) fn after_failure(mut reasons: impl Iterator<Item = Option<FailureReason>>, go_on: &str) -> String {
+    // What has succeeded is not done again, so it would conflict again.
+    match reasons.all(|reason| reason == Some(FailureReason::Conflict)) {
+        true => "merge the branches that conflict by hand, and run what is left from there".into(),
+        false => format!("to try again: {go_on} --retry-failed"),
     }
 }
 

@@ -166,6 +166,8 @@ fn what_its_dependencies_come_to_has_to_merge() {
     // The same branches would conflict again.
     let next = "2 tasks did not succeed; merge the branches that conflict by hand, and run what is left from there";
     assert!(ran.err().contains(next), "{ran:?}");
+    let again = project.run(&["resume"]).err();
+    assert!(again.contains(" success; merge the branches that"), "{again}");
     let status = project.query(&["status"]);
     let task = |n: usize| &status["tasks"][n];
     assert_eq!(
