@@ -112,6 +112,9 @@ impl Service {
     }
 }
 
+/// A time of day that was so many minutes ago is that, and not the one of tomorrow: it leaves out the seconds, and who waited
+/// for it may ask a little too early.
+const JUST_OVER: i64 = 10;
 /// What a limit is called of which nothing is known but that it is one.
 const USAGE_LIMIT: &str = "usage limit";
 /// The kinds of errors that logging in helps against.
@@ -160,7 +163,7 @@ fn milliseconds(time: f64) -> Option<u64> {
 
 /// The time that a text names for the end of a limit, in Unix milliseconds: `...|1735689600`,
 /// `resets 3pm (America/New_York)`, `resets Apr 23 at 4:30pm`, `will reset at 12am`. Without a zone it is that of the
-/// machine. A time of day is the next one.
+/// machine. A time of day is the next one, unless it is only just over.
 fn reset_in(text: &str, now_ms: u64) -> Option<u64> {
     let line = text.lines().next()?;
     if let Some((_, seconds)) = line.split_once('|') {
@@ -183,16 +186,11 @@ fn reset_in(text: &str, now_ms: u64) -> Option<u64> {
     let reset = match date {
         Some(date) => next_such_day(date.trim(), time, &now)?,
         None => {
-            let today = now.date().to_datetime(time).to_zoned(now.time_zone().clone()).ok()?;
-            let tomorrow = || {
-                now.date()
-                    .tomorrow()
-                    .ok()?
-                    .to_datetime(time)
-                    .to_zoned(now.time_zone().clone())
-                    .ok()
-            };
-            if today >= now { today } else { tomorrow()? }
+            let just_over = now.checked_sub(JUST_OVER.minutes()).ok()?;
+            let today = now.date();
+            let days = [today.yesterday(), Ok(today), today.tomorrow()].into_iter().flatten();
+            let mut times = days.filter_map(|day| day.to_datetime(time).to_zoned(now.time_zone().clone()).ok());
+            times.find(|reset| *reset >= just_over)?
         }
     };
     u64::try_from(reset.timestamp().as_millisecond()).ok()

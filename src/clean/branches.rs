@@ -78,6 +78,15 @@ pub(super) fn branch(
         let into = format!("pleach merge has merged it into {}", landed.target);
         return Ok(BranchFacts::Landed { name, tip, into });
     }
+    for landed in landed {
+        if landed.head == tip || repository.graph_descendant_of(landed.head, tip).unwrap_or(false) {
+            let into = format!(
+                "pleach merge has merged it into {} inside {}",
+                landed.target, landed.branch
+            );
+            return Ok(BranchFacts::Landed { name, tip, into });
+        }
+    }
     let mut walk = repository.revwalk()?;
     walk.push(tip)?;
     match targets.first() {

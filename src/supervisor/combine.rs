@@ -131,9 +131,11 @@ impl<'a> Merging<'a> {
         let mut before = vec![*first];
         for part in others {
             let theirs = oid(&part.head)?;
-            tip = match self.merges.merge(tip, theirs)? {
-                Ok(tree) => self.commit(tree, tip, theirs, part)?,
-                Err(paths) => return Ok(Err(self.conflict(&before, part, &paths)?)),
+            tip = match self.merges.merge(tip, theirs) {
+                Ok(Ok(tree)) => self.commit(tree, tip, theirs, part)?,
+                Ok(Err(paths)) => return Ok(Err(self.conflict(&before, part, &paths)?)),
+                Err(_) if !self.are_related(tip, theirs)? => return Ok(Err(unrelated(&before, part))),
+                Err(e) => return Err(e),
             };
             before.push(*part);
         }
@@ -145,7 +147,8 @@ impl<'a> Merging<'a> {
         let theirs = oid(&part.head)?;
         let mut with = Vec::new();
         for other in before {
-            if self.merges.merge(oid(&other.head)?, theirs)?.is_err() {
+            // Those that have nothing in common conflict in nothing.
+            if let Ok(Err(_)) = self.merges.merge(oid(&other.head)?, theirs) {
                 with.push(other.branch.as_str());
             }
         }
@@ -159,6 +162,12 @@ impl<'a> Merging<'a> {
             few(&with),
             few(paths)
         ))
+    }
+
+    /// Whether git finds a commit that both go back to: without one it refuses to merge them.
+    fn are_related(&self, ours: Oid, theirs: Oid) -> Result<bool, GitError> {
+        let args = ["merge-base", &ours.to_string(), &theirs.to_string()];
+        Ok(self.git.ask(&args, &[0, 1])?.0 == 0)
     }
 
     fn commit(&self, tree: Oid, ours: Oid, theirs: Oid, part: &Part) -> Result<Oid, GitError> {
@@ -209,6 +218,16 @@ pub(super) fn parts(state: &SessionState, task: usize) -> Vec<Part> {
         })
     };
     dependencies.into_iter().filter_map(part).collect()
+}
+
+/// `the branches of what it depends on have no history in common, and git does not merge such: main-task-b with main-task-a`
+fn unrelated(before: &[&Part], part: &Part) -> String {
+    let with: Vec<&str> = before.iter().map(|other| other.branch.as_str()).collect();
+    format!(
+        "the branches of what it depends on have no history in common, and git does not merge such: {} with {}",
+        part.branch,
+        few(&with)
+    )
 }
 
 fn oid(text: &str) -> Result<Oid, GitError> {

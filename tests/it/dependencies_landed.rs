@@ -66,3 +66,19 @@ fn a_branch_that_is_excluded_and_lands_with_another_is_named() {
     // It is there now, and nothing comes unasked.
     assert_eq!(project.query(&["merge", "-y", "--exclude", "a"])["inside"], json!([]));
 }
+
+#[test]
+fn what_has_landed_squashed_inside_another_goes_with_it() {
+    let project = Project::new();
+    assert_eq!(session(&project, &diamond(), &[]).code(), 0);
+    // Nothing of it has landed: all stay.
+    let stay = project.run(&["clean", "--dry-run"]);
+    assert!(!stay.out().contains("goes"), "{stay:?}");
+    let ran = project.run(&["merge", "-y", "--squash", "--task", "c"]);
+    assert_eq!(ran.code(), 0, "{ran:?}");
+    let cleaned = project.run(&["clean", "-y"]);
+    let said = "main-task-a: pleach merge has merged it into main inside main-task-c";
+    assert!(cleaned.out().contains(said), "{cleaned:?}");
+    let left = project.git(&["branch", "--format=%(refname:short)", "--list", "main-task-*"]);
+    assert_eq!(left, "main-task-b\nmain-task-d\n", "{cleaned:?}");
+}

@@ -25,6 +25,7 @@ mod crash_loop;
 mod damaged;
 mod demo;
 mod dependencies;
+mod dependencies_base;
 mod dependencies_landed;
 mod diff;
 mod disk_full;

@@ -130,6 +130,15 @@ fn reset_times_in_words_are_the_next_ones() {
             "You've hit your limit · resets Jan 1 at 12am (UTC)",
             Some(1_798_761_600_000),
         ),
+        // Said when it was just over: nobody waits a day for it.
+        (
+            "You've hit your limit · resets 7:45pm (UTC)",
+            Some(at_midnight + 19 * hour + 45 * 60_000),
+        ),
+        (
+            "You've hit your limit · resets 7:39pm (UTC)",
+            Some(at_midnight + (24 + 19) * hour + 39 * 60_000),
+        ),
         ("You've hit your limit · resets 3pm (Nowhere/City)", None),
         ("You've hit your limit · resets 13pm (UTC)", None),
         ("You've hit your limit · resets 3:99pm (UTC)", None),
@@ -140,6 +149,11 @@ fn reset_times_in_words_are_the_next_ones() {
     ] {
         assert_eq!(reset_in(text, NOW_MS), expected, "{text}");
     }
+    let before_midnight = "You've hit your limit · resets 11:59pm (UTC)";
+    assert_eq!(
+        reset_in(before_midnight, at_midnight + 30_000),
+        Some(at_midnight - 60_000)
+    );
 }
 
 #[test]
