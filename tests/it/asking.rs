@@ -102,7 +102,7 @@ fn a_task_is_named_by_its_id_a_beginning_of_it_or_its_number() {
 fn the_status_has_exactly_its_documented_names() {
     const SESSION: &str = "completed cost_usd end_time error failed max_cost_usd overall_status schema session_id \
                            skipped start_time successful supervisor tasks total waiting_for warnings";
-    const TASK: &str = "activity attempts base branch commits cost_usd cpu_percent cpu_seconds deletions depends_on duration \
+    const TASK: &str = "activity agent_runs attempts base branch commits cost_usd cpu_percent cpu_seconds deletions depends_on duration \
                         error exit_code files_changed head insertions last_activity memory_bytes notes outcome pid \
                         reason status stopping success task_num title transaction_id turns waiting_until worktree";
     let project = Project::new();

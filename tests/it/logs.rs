@@ -134,7 +134,7 @@ exit 1"#;
 #[test]
 fn lines_fit_a_terminal_and_colour_is_asked_for() {
     let project = Project::new();
-    let long = format!("@run : {}\n@say done", "long command ".repeat(30));
+    let long = format!("@run : {}\n@say done", "long-command-".repeat(30));
     project.session(&[("a", &long)], &[]).assert_exit(0);
     for columns in [40, 80, 200] {
         let line = format!(r#"stty rows 24 cols {columns}; "$PLEACH" logs a"#);
