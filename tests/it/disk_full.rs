@@ -75,6 +75,23 @@ fn in_clone<'d>(disk: &'d SmallDisk<'_>) -> impl Fn(&[&str]) -> Ran + 'd {
     }
 }
 
+/// Starts a session of `a`, whose work has no room where the repository is, and of `b`, which comes after it; gives its id
+/// once the first waits for room.
+fn until_it_waits_to_commit(project: &Project, pleach: &impl Fn(&[&str]) -> Ran) -> String {
+    let worktrees = project.beside("elsewhere");
+    let work = "@run head -c 6000000 /dev/urandom >large.bin\n@say done";
+    let tasks = project.tasks(&[("a", work), ("b", "@write b.txt b")]);
+    let one = ["--max-parallel", "1", "--worktree-dir", &worktrees, &tasks];
+    let run = pleach(&[&["run", "--agent", "scripted"], &one[..]].concat());
+    assert_eq!(run.code(), 0, "{run:?}");
+    project.until("it waits", |_| {
+        let status = pleach(&["status", "--json"]).json();
+        let waits_for = status["waiting_for"].as_str();
+        waits_for.filter(|what| what.starts_with("disk: ")).map(drop)
+    });
+    run.out().trim().to_owned()
+}
+
 // Fault 6: ENOSPC where the repository is, when work is to be committed and written down.
 // Fault 7: the same.
 #[test]
@@ -84,27 +101,8 @@ fn work_that_cannot_be_committed_waits_for_room_and_is_not_called_failed() {
         return;
     };
     let pleach = in_clone(&disk);
-    let worktrees = project.beside("elsewhere");
-    let work = "@run head -c 6000000 /dev/urandom >large.bin\n@say done";
-    let tasks = project.tasks(&[("a", work), ("b", "@write b.txt b")]);
-    let run = [
-        "run",
-        "--agent",
-        "scripted",
-        "--max-parallel",
-        "1",
-        "--worktree-dir",
-        &worktrees,
-        &tasks,
-    ];
-    assert_eq!(pleach(&run).code(), 0);
+    until_it_waits_to_commit(&project, &pleach);
     let status = || pleach(&["status", "--json"]).json();
-    project.until("it waits", |_| {
-        status()["waiting_for"]
-            .as_str()
-            .filter(|w| w.starts_with("disk: "))
-            .map(drop)
-    });
     let waiting = status();
     assert_eq!(waiting["tasks"][0]["status"], "running", "{waiting:#}");
     assert_eq!(waiting["tasks"][1]["status"], "pending", "{waiting:#}");
@@ -140,20 +138,8 @@ fn who_stops_what_waits_to_be_committed_finds_the_work_in_the_worktree_and_is_to
             return;
         };
         let pleach = in_clone(&disk);
-        let worktrees = project.beside("elsewhere");
-        let work = "@run head -c 6000000 /dev/urandom >large.bin\n@say done";
-        let tasks = project.tasks(&[("a", work), ("b", "@write b.txt b")]);
-        let one = ["--max-parallel", "1", "--worktree-dir", &worktrees, &tasks];
-        let run = pleach(&[&["run", "--agent", "scripted"], &one[..]].concat());
-        assert_eq!(run.code(), 0, "{run:?}");
-        let session = run.out().trim().to_owned();
+        let session = until_it_waits_to_commit(&project, &pleach);
         let status = || pleach(&["status", "--json"]).json();
-        project.until("it waits", |_| {
-            status()["waiting_for"]
-                .as_str()
-                .filter(|w| w.starts_with("disk: "))
-                .map(drop)
-        });
         let is_whole = match stops {
             Stops::Signal => {
                 kill_process(supervisor(&status()), Signal::TERM).expect("ask it to stop");
