@@ -148,6 +148,14 @@ fn what_waits_in_vain_is_settled_as_skipped_unless_all_is_over() {
     assert!(skipped(&state_after(&spec, &[failed, vec![session_ended()]].concat())).is_empty());
 }
 
+/// The end of a session with `--fail-fast`.
+fn halted_for(why: &str) -> EventKind {
+    EventKind::SessionHalted {
+        why: why.into(),
+        ends_agents: true,
+    }
+}
+
 #[test]
 fn with_fail_fast_the_first_failure_halts_and_ends_what_runs() {
     let mut spec = diamond();
@@ -159,10 +167,7 @@ fn with_fail_fast_the_first_failure_halts_and_ends_what_runs() {
     let settle = |state: &SessionState, task, settlement| decide(&spec, state, Input::Settled { task, settlement });
     let bad = || Settlement::failed(FailureReason::Exit, "exited with code 3");
     let why = "task a failed (--fail-fast)".to_owned();
-    let halted = EventKind::SessionHalted {
-        why: why.clone(),
-        ends_agents: true,
-    };
+    let halted = halted_for(&why);
     let how = Ending::Within {
         grace_ms: spec.options.grace_ms,
     };
@@ -237,10 +242,7 @@ fn with_fail_fast_the_first_failure_halts_and_ends_what_runs() {
 fn what_fail_fast_was_ending_says_so_also_when_somebody_goes_on_with_the_session_meanwhile() {
     let spec = spec(&["a", "b"]);
     let why = "task a failed (--fail-fast)".to_owned();
-    let halted = EventKind::SessionHalted {
-        why: why.clone(),
-        ends_agents: true,
-    };
+    let halted = halted_for(&why);
     let running = vec![preparing("b"), started("b", 1)];
     let cut = || AttemptOutcome {
         verdict: Verdict::Stopped,
